@@ -1,0 +1,1 @@
+# Optional parts are found or left out; the summary says which, and how to get them.

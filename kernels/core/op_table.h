@@ -1,0 +1,84 @@
+// An op family's ordered list of implementations: the first that does not refuse the arguments
+// runs. Every front door in kernels/*.h owns one table; tests and benchmarks walk it.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/core/context.h"
+
+namespace gesso {
+
+template <class Args>
+struct OpImplementation {
+  std::string_view name;  // "ref", "highway", "onednn", ...
+  Device device;
+  std::optional<std::string> (*why_not)(const Args&);  // the reason to refuse, if there is one
+  void (*run)(Context&, const Args&);
+};
+
+// The implementation that `--kernel OP=NAME` forces for an op family; empty if none is forced.
+std::string_view ForcedImplementation(std::string_view op);
+// Throws kUsage for an unknown op; an unknown implementation is refused when the op runs.
+void ForceImplementation(std::string_view op, std::string_view implementation);
+
+template <class Args>
+class OpTable {
+ public:
+  using Cost = OpCost (*)(const Args&);
+
+  OpTable(std::string_view op, Cost cost, std::vector<OpImplementation<Args>> implementations)
+      : op_(op), cost_(cost), implementations_(std::move(implementations)) {}
+
+  std::string_view op() const { return op_; }
+  const std::vector<OpImplementation<Args>>& implementations() const { return implementations_; }
+  OpCost CostOf(const Args& args) const { return cost_(args); }
+
+  // Runs the first implementation for ctx.device that accepts; throws kUnsupported with every
+  // refusal if none does. On the meta device only the cost is counted.
+  void Run(Context& ctx, const Args& args) const {
+    if (ctx.device == Device::kMeta) {
+      if (ctx.profiler != nullptr) ctx.profiler->Add(op_, "meta", 0, cost_(args));
+      return;
+    }
+    const OpImplementation<Args>& chosen = Choose(ctx.device, args);
+    if (ctx.profiler == nullptr) return chosen.run(ctx, args);
+    const auto start = std::chrono::steady_clock::now();
+    chosen.run(ctx, args);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    ctx.profiler->Add(op_, chosen.name, elapsed.count(), cost_(args));
+  }
+
+  const OpImplementation<Args>& Choose(Device device, const Args& args) const {
+    const std::string_view forced = ForcedImplementation(op_);
+    for (const OpImplementation<Args>& candidate : implementations_) {
+      const bool wanted = forced.empty() || forced == candidate.name;
+      if (wanted && candidate.device == device && !candidate.why_not(args)) return candidate;
+    }
+    std::string reasons;
+    for (const OpImplementation<Args>& candidate : implementations_) {
+      const std::string reason = candidate.device != device
+                                     ? std::string("other device")
+                                     : candidate.why_not(args).value_or("not chosen");
+      reasons += "; " + std::string(candidate.name) + ": " + reason;
+    }
+    Fail(ErrorKind::kUnsupported, "no implementation of {} accepts these arguments{}", op_,
+         reasons);
+  }
+
+ private:
+  std::string_view op_;
+  Cost cost_;
+  std::vector<OpImplementation<Args>> implementations_;
+};
+
+// For implementations that take everything the front door has checked.
+template <class Args>
+std::optional<std::string> AcceptsAll(const Args&) {
+  return std::nullopt;
+}
+
+}  // namespace gesso

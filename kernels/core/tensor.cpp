@@ -1,0 +1,186 @@
+#include "kernels/core/tensor.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+
+namespace gesso {
+
+Strides ContiguousStrides(const Shape& shape) {
+  Strides strides{};
+  int64_t step = 1;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    strides[static_cast<size_t>(axis)] = step;
+    step *= shape[axis];
+  }
+  return strides;
+}
+
+template <bool kConst>
+bool BasicView<kConst>::IsContiguous() const {
+  int64_t step = 1;
+  for (int axis = shape.rank() - 1; axis >= 0; --axis) {
+    if (shape[axis] != 1 && strides[static_cast<size_t>(axis)] != step) return false;
+    step *= shape[axis];
+  }
+  return true;
+}
+
+template <bool kConst>
+BasicView<kConst> BasicView<kConst>::Reshape(const Shape& to) const {
+  CHECK(IsContiguous());
+  Require(to.numel() == numel(), ErrorKind::kShape, "cannot see {} as {}", shape.ToString(),
+          to.ToString());
+  return BasicView(data, to, dtype, device);
+}
+
+template <bool kConst>
+BasicView<kConst> BasicView<kConst>::Slice(int axis, int64_t begin, int64_t end) const {
+  CHECK(axis >= 0 && axis < shape.rank() && begin >= 0 && begin <= end && end <= shape[axis]);
+  using Byte = Element<std::byte>;
+  BasicView part = *this;
+  const int64_t offset = begin * strides[static_cast<size_t>(axis)];
+  part.data = static_cast<Byte*>(data) + offset * static_cast<int64_t>(SizeOf(dtype));
+  part.shape.Set(axis, end - begin);
+  return part;
+}
+
+template <bool kConst>
+BasicView<kConst> BasicView<kConst>::Permute(std::initializer_list<int> axes) const {
+  CHECK(static_cast<int>(axes.size()) == shape.rank());
+  BasicView turned = *this;
+  int to = 0;
+  for (const int from : axes) {
+    turned.shape.Set(to, shape[from]);
+    turned.strides[static_cast<size_t>(to)] = strides[static_cast<size_t>(from)];
+    ++to;
+  }
+  return turned;
+}
+
+template struct BasicView<false>;
+template struct BasicView<true>;
+
+Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), writable_(true) {
+  constexpr size_t kAlign = 64;
+  const size_t bytes = static_cast<size_t>(shape.numel()) * SizeOf(dtype);
+  const size_t padded = (bytes + kAlign - 1) / kAlign * kAlign + kAlign;
+  void* memory = std::aligned_alloc(kAlign, padded);
+  Require(memory != nullptr, ErrorKind::kMemory, "cannot allocate {} bytes for a {} tensor", bytes,
+          shape.ToString());
+  std::memset(memory, 0, padded);
+  owner_ = std::shared_ptr<void>(memory, std::free);
+  data_ = memory;
+}
+
+Tensor::Tensor(std::shared_ptr<const void> owner, const void* data, const Shape& shape, DType dtype)
+    : owner_(std::move(owner)), data_(data), shape_(shape), dtype_(dtype) {}
+
+View Tensor::mutable_view() {
+  CHECK(writable_);
+  return View(const_cast<void*>(data_), shape_, dtype_);  // NOLINT: writable_ says it is ours
+}
+
+namespace {
+
+double LoadFloat(const std::byte* from, DType dtype) {
+  const auto read = [from]<class T>(T value) {
+    std::memcpy(&value, from, sizeof(T));  // mapped files need not be aligned
+    return value;
+  };
+  switch (dtype) {
+    case DType::kF32:
+      return read(float{});
+    case DType::kF64:
+      return read(double{});
+    case DType::kF16:
+      return HalfToFloat(read(uint16_t{}));
+    default:
+      return static_cast<float>(read(BFloat16{}));
+  }
+}
+
+void StoreFloat(double value, std::byte* to, DType dtype) {
+  const auto write = [to](auto v) { std::memcpy(to, &v, sizeof(v)); };
+  switch (dtype) {
+    case DType::kF32:
+      return write(static_cast<float>(value));
+    case DType::kF64:
+      return write(value);
+    default:
+      return write(BFloat16(static_cast<float>(value)));
+  }
+}
+
+int64_t LoadInt(const std::byte* from, DType dtype) {
+  const auto read = [from]<class T>(T value) {
+    std::memcpy(&value, from, sizeof(T));
+    return static_cast<int64_t>(value);
+  };
+  switch (dtype) {
+    case DType::kI64:
+      return read(int64_t{});
+    case DType::kI32:
+      return read(int32_t{});
+    case DType::kI16:
+      return read(int16_t{});
+    case DType::kI8:
+      return read(int8_t{});
+    default:
+      return read(uint8_t{});
+  }
+}
+
+void StoreInt(int64_t value, std::byte* to, DType dtype) {
+  const auto write = [to](auto v) { std::memcpy(to, &v, sizeof(v)); };
+  switch (dtype) {
+    case DType::kI64:
+      return write(value);
+    case DType::kI32:
+      return write(static_cast<int32_t>(value));
+    default:
+      return write(static_cast<uint8_t>(value));
+  }
+}
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
+         dtype == DType::kBF16;
+}
+
+bool CanStore(DType dtype) {
+  return dtype != DType::kF16 && dtype != DType::kI16 && dtype != DType::kI8;
+}
+
+}  // namespace
+
+Tensor Cast(ConstView source, DType dtype) {
+  Require(IsFloat(source.dtype) == IsFloat(dtype) && CanStore(dtype), ErrorKind::kUnsupported,
+          "cannot convert {} to {}", NameOf(source.dtype), NameOf(dtype));
+  Tensor result(source.shape, dtype);
+  const auto* from = static_cast<const std::byte*>(source.data);
+  auto* to = static_cast<std::byte*>(result.mutable_view().data);
+  const auto source_size = static_cast<int64_t>(SizeOf(source.dtype));
+  const auto target_size = static_cast<int64_t>(SizeOf(dtype));
+  const bool is_float = IsFloat(dtype);
+  // Converts the innermost runs; `axis` walks the outer dimensions.
+  const std::function<void(int, int64_t)> copy = [&](int axis, int64_t offset) {
+    const int last = source.shape.rank() - 1;
+    const int64_t extent = last < 0 ? 1 : source.shape[axis];
+    const int64_t stride = last < 0 ? 1 : source.strides[static_cast<size_t>(axis)];
+    for (int64_t i = 0; i < extent; ++i, offset += stride) {
+      if (axis < last) {
+        copy(axis + 1, offset);
+        continue;
+      }
+      const std::byte* element = from + offset * source_size;
+      is_float ? StoreFloat(LoadFloat(element, source.dtype), to, dtype)
+               : StoreInt(LoadInt(element, source.dtype), to, dtype);
+      to += target_size;
+    }
+  };
+  copy(0, 0);
+  return result;
+}
+
+}  // namespace gesso

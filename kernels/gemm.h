@@ -1,0 +1,68 @@
+// Matrix products with a weight matrix that was packed once: Linear and the gated Linear of
+// GEGLU/SwiGLU. Bias, activation and residual are fused into the product's epilogue.
+#pragma once
+
+#include <memory>
+
+#include "kernels/activation.h"
+#include "kernels/core/context.h"
+#include "kernels/core/op_table.h"
+
+namespace gesso {
+
+// A weight matrix [N, K] in the layout that the device's fastest product reads. Const after
+// packing, cheap to copy (shared).
+class PackedMatrix {
+ public:
+  struct Storage;  // defined by the backend
+
+  PackedMatrix() = default;
+  PackedMatrix(std::shared_ptr<const Storage> storage, int64_t rows, int64_t cols, DType dtype)
+      : storage_(std::move(storage)), rows_(rows), cols_(cols), dtype_(dtype) {}
+
+  bool empty() const { return rows_ == 0; }
+  int64_t rows() const { return rows_; }  // N, outputs
+  int64_t cols() const { return cols_; }  // K, inputs
+  DType dtype() const { return dtype_; }  // type of the products' inputs: kF32 or kBF16
+  const Storage& storage() const { return *storage_; }
+
+ private:
+  std::shared_ptr<const Storage> storage_;
+  int64_t rows_ = 0;
+  int64_t cols_ = 0;
+  DType dtype_ = DType::kF32;
+};
+
+// The element type in which activations should be kept between ops for weights of type `dtype`:
+// kBF16 where bf16 was asked for and the device multiplies it natively, kF32 otherwise.
+DType ActivationDType(Device device, DType dtype);
+
+// Packs `weight` [N, K] (f32, bf16 or f16, contiguous) for products in `dtype` (kF32 or kBF16).
+// On a CPU without bf16 instructions kBF16 is widened here, once, and computes in float32.
+PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype);
+
+// out[m, n] = activation(sum_k x[m, k] * weight[n, k] + bias[n]) + residual[m, n]
+struct LinearArgs {
+  ConstView x;                 // [..., K] f32 or bf16; rows contiguous, row stride free when rank 2
+  const PackedMatrix* weight;  // [N, K]
+  ConstView bias;              // [N] f32, or empty
+  Activation activation = Activation::kNone;
+  ConstView residual;  // [..., N] dtype of out, or empty; may be `out` itself
+  View out;            // [..., N] f32 or bf16, contiguous
+};
+void Linear(Context& ctx, const LinearArgs& args);
+
+// out[m, f] = value * activation(gate), (value, gate) = halves of x weight^T: value first.
+// The 2F-wide product is never written to memory as a whole.
+struct LinearGluArgs {
+  ConstView x;                                   // [..., K] f32 or bf16, contiguous
+  const PackedMatrix* weight;                    // [2F, K]
+  Activation activation = Activation::kGeluErf;  // kGeluErf: GEGLU, kGeluTanh, kSilu: SwiGLU
+  View out;                                      // [..., F] f32 or bf16, contiguous
+};
+void LinearGlu(Context& ctx, const LinearGluArgs& args);
+
+const OpTable<LinearArgs>& LinearTable();
+const OpTable<LinearGluArgs>& LinearGluTable();
+
+}  // namespace gesso

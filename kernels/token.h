@@ -1,0 +1,32 @@
+// From picture to tokens and back: space-to-depth, and rows of an embedding table.
+#pragma once
+
+#include "kernels/core/context.h"
+#include "kernels/core/op_table.h"
+
+namespace gesso {
+
+// out[b, y, x, (dy * block_w + dx) * C + c] = x[b, y * block_h + dy, x * block_w + dx, c].
+// Inverse = the same with `inverse`, in and out exchanged. A view of a [B, C, H, W] picture
+// permuted to [B, H, W, C] makes this the patching of a picture.
+struct SpaceDepthArgs {
+  ConstView
+      x;  // [B, H, W, C], or [B, H/block_h, W/block_w, block_h*block_w*C] if inverse; strides free
+  int64_t block_h = 2;
+  int64_t block_w = 2;
+  bool inverse = false;
+  View out;  // the other of the two; f32 or bf16, strides free
+};
+void SpaceDepth(Context& ctx, const SpaceDepthArgs& args);
+
+// out[i, :] = table[ids[i], :]. Throws kShape for an id outside the table.
+struct GatherRowsArgs {
+  ConstView table;  // [V, D] f32 or bf16 contiguous
+  ConstView ids;    // [...] i32 contiguous, in host memory
+  View out;         // [..., D] f32 contiguous
+};
+void GatherRows(Context& ctx, const GatherRowsArgs& args);
+
+const OpTable<SpaceDepthArgs>& SpaceDepthTable();
+
+}  // namespace gesso

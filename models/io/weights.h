@@ -1,0 +1,27 @@
+// A checkpoint as a set of named tensors: safetensors (single or sharded, memory-mapped) or a
+// PyTorch zip file (.pth, .pt, .ckpt; read without executing anything).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "kernels/core/tensor.h"
+
+namespace gesso {
+
+struct Weights {
+  std::filesystem::path path;
+  std::map<std::string, Tensor> tensors;        // views into the mapped file; const
+  std::map<std::string, std::string> metadata;  // safetensors "__metadata__"; empty for others
+
+  // Throws kFormat naming the file if `name` is absent.
+  const Tensor& At(const std::string& name) const;
+};
+
+// Opens by content, not by suffix: safetensors, *.safetensors.index.json, torch zip, or a folder
+// that holds exactly one of them. Throws kIo / kFormat / kUnsupported; a Git-LFS pointer, an HTML
+// page and a truncated download are named for what they are.
+Weights OpenWeights(const std::filesystem::path& path);
+
+}  // namespace gesso

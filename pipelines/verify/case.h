@@ -1,0 +1,71 @@
+// A parity case: a recorded reference that `gesso verify` recomputes. The file's metadata names
+// the system, its config and the tolerance; tensors are weights/..., in/..., mid/..., out/....
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "kernels/core/context.h"
+#include "models/io/json.h"
+#include "models/io/weights.h"
+
+namespace gesso {
+
+struct VerifyOptions {
+  DType dtype = DType::kF32;  // kF32 or kBF16
+  Device device = Device::kCpu;
+};
+
+// One compared output.
+struct Comparison {
+  std::string name;      // "out/denoised"
+  double error = 0;      // RMS(ours - reference) / RMS(reference); integers: share that differs
+  double tolerance = 0;  // 0 for integers
+  bool passed() const { return error <= tolerance; }  // NaN fails
+};
+
+class ParityCase {
+ public:
+  // Throws kFormat where the file is no parity case.
+  ParityCase(Weights file, const VerifyOptions& options);
+
+  const std::string& system() const { return system_; }
+  const Json& config() const { return config_; }
+  const VerifyOptions& options() const { return options_; }
+  double tolerance() const { return tolerance_; }  // of float outputs, for options().dtype
+
+  // The model's own weights, without the "weights/" prefix.
+  Weights ModelWeights() const;
+  bool Has(const std::string& name) const;             // "in/x", "mid/cond", ...
+  const Tensor& At(const std::string& name) const;     // throws kFormat if absent
+
+  // Records ours against the reference tensor `name`; shapes must agree (kShape).
+  void Compare(const std::string& name, ConstView ours);
+  const std::vector<Comparison>& comparisons() const { return comparisons_; }
+
+ private:
+  Weights file_;
+  VerifyOptions options_;
+  std::string system_;
+  Json config_;
+  double tolerance_ = 0;
+  std::vector<Comparison> comparisons_;
+};
+
+// Runs one system's recomputation. A case that compares nothing fails.
+using VerifyFn = void (*)(Context& ctx, ParityCase& parity_case);
+
+struct VerifySystem {
+  std::string prefix;  // "hdit", or "sampler." for a whole family
+  bool has_bf16;       // false: float32 only
+  VerifyFn run;
+};
+
+// The table behind `gesso verify` (registry.cpp): one line a system.
+const std::vector<VerifySystem>& VerifySystems();
+
+// Recomputes the case in `path`. Throws kUnsupported for an unknown system.
+std::vector<Comparison> Verify(const std::filesystem::path& path, const VerifyOptions& options);
+
+}  // namespace gesso
