@@ -37,10 +37,11 @@ class ParityCase {
 
   // The model's own weights, without the "weights/" prefix.
   Weights ModelWeights() const;
-  bool Has(const std::string& name) const;             // "in/x", "mid/cond", ...
-  const Tensor& At(const std::string& name) const;     // throws kFormat if absent
+  bool Has(const std::string& name) const;          // "in/x", "mid/cond", ...
+  const Tensor& At(const std::string& name) const;  // throws kFormat if absent
 
-  // Records ours against the reference tensor `name`; shapes must agree (kShape).
+  // Records ours (contiguous, on the host) against the reference tensor `name`. Shapes must agree
+  // (kShape); floating references take floating values of any width, integers integers.
   void Compare(const std::string& name, ConstView ours);
   const std::vector<Comparison>& comparisons() const { return comparisons_; }
 
@@ -53,19 +54,33 @@ class ParityCase {
   std::vector<Comparison> comparisons_;
 };
 
+// Compares what a model shows with the case's tensor "mid/<name>", where there is one.
+class ParityTap : public Tap {
+ public:
+  explicit ParityTap(ParityCase& parity_case) : case_(parity_case) {}
+  void Record(std::string_view name, ConstView value) override;
+
+ private:
+  ParityCase& case_;
+};
+
 // Runs one system's recomputation. A case that compares nothing fails.
 using VerifyFn = void (*)(Context& ctx, ParityCase& parity_case);
 
 struct VerifySystem {
-  std::string prefix;  // "hdit", or "sampler." for a whole family
-  bool has_bf16;       // false: float32 only
+  std::string_view prefix;  // "hdit", or "sampler." for a whole family
+  bool has_bf16;            // false: float32 only
   VerifyFn run;
 };
 
 // The table behind `gesso verify` (registry.cpp): one line a system.
 const std::vector<VerifySystem>& VerifySystems();
 
-// Recomputes the case in `path`. Throws kUnsupported for an unknown system.
+// The entry that recomputes `system`, or nullptr.
+const VerifySystem* FindVerifySystem(std::string_view system);
+
+// Recomputes the case in `path`. Throws kUnsupported for an unknown system and for bfloat16 where
+// the system has none.
 std::vector<Comparison> Verify(const std::filesystem::path& path, const VerifyOptions& options);
 
 }  // namespace gesso

@@ -1,0 +1,13 @@
+#include "pipelines/verify/systems.h"
+
+namespace gesso {
+
+const std::vector<VerifySystem>& VerifySystems() {
+  static const std::vector<VerifySystem> systems = {
+      // prefix, has bfloat16, recomputation
+      {"op.neighborhood_attention", true, VerifyNeighborhoodAttention},
+  };
+  return systems;
+}
+
+}  // namespace gesso

@@ -1,0 +1,11 @@
+// The recomputations behind the table of `gesso verify`: one function a system or family, each in
+// the file named after it.
+#pragma once
+
+#include "pipelines/verify/case.h"
+
+namespace gesso {
+
+void VerifyNeighborhoodAttention(Context& ctx, ParityCase& parity_case);  // ops.cpp
+
+}  // namespace gesso
