@@ -14,7 +14,12 @@ namespace gesso {
 // packing, cheap to copy (shared).
 class PackedMatrix {
  public:
-  struct Storage;  // defined by the backend
+  // What a backend keeps of the matrix.
+  struct Storage {
+    virtual ~Storage() = default;
+    // Writes the matrix back as [N, K] row-major float32, for the reference product.
+    virtual void Unpack(float* weight) const = 0;
+  };
 
   PackedMatrix() = default;
   PackedMatrix(std::shared_ptr<const Storage> storage, int64_t rows, int64_t cols, DType dtype)

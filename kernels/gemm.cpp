@@ -1,0 +1,124 @@
+#include "kernels/gemm.h"
+
+#include "kernels/cpu/gemm.h"
+#include "kernels/ref/gemm.h"
+
+namespace gesso {
+
+namespace {
+
+bool IsActivationType(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; }
+
+// Checks what both products share and returns the number of rows of x.
+int64_t CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weight, ConstView out,
+                     int64_t out_cols) {
+  CHECK(weight != nullptr && !weight->empty());
+  Require(IsActivationType(x.dtype) && IsActivationType(out.dtype), ErrorKind::kUnsupported,
+          "{}: x and out must be float32 or bfloat16, got {} and {}", op, NameOf(x.dtype),
+          NameOf(out.dtype));
+  Require(x.shape.rank() >= 1 && x.shape[-1] == weight->cols(), ErrorKind::kShape,
+          "{}: x {} does not fit weights [{}, {}]", op, x.shape.ToString(), weight->rows(),
+          weight->cols());
+  const int64_t rows = x.numel() / weight->cols();
+  Require(out.shape.rank() >= 1 && out.shape[-1] == out_cols && out.numel() == rows * out_cols,
+          ErrorKind::kShape, "{}: out {} does not fit {} rows of {}", op, out.shape.ToString(),
+          rows, out_cols);
+  Require(out.IsContiguous(), ErrorKind::kShape, "{}: out must be contiguous", op);
+  return rows;
+}
+
+OpCost CostOfLinear(const LinearArgs& args) {
+  const double n = static_cast<double>(args.weight->rows());
+  const double k = static_cast<double>(args.weight->cols());
+  const double m = static_cast<double>(args.out.numel()) / n;
+  const size_t weight_bytes = SizeOf(args.weight->dtype());
+  return {2 * m * n * k,
+          static_cast<double>(args.x.bytes() + args.out.bytes()) +
+              n * k * static_cast<double>(weight_bytes) +
+              static_cast<double>(args.bias.empty() ? 0 : args.bias.bytes()) +
+              static_cast<double>(args.residual.empty() ? 0 : args.residual.bytes())};
+}
+
+OpCost CostOfLinearGlu(const LinearGluArgs& args) {
+  const double n = static_cast<double>(args.weight->rows());
+  const double k = static_cast<double>(args.weight->cols());
+  const double m = static_cast<double>(args.x.numel()) / k;
+  return {2 * m * n * k, static_cast<double>(args.x.bytes() + args.out.bytes()) +
+                             n * k * static_cast<double>(SizeOf(args.weight->dtype()))};
+}
+
+}  // namespace
+
+DType ActivationDType(Device device, DType dtype) {
+  return device == Device::kCpu ? cpu::ActivationDType(dtype) : dtype;
+}
+
+PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype) {
+  Require(weight.shape.rank() == 2 && weight.numel() > 0, ErrorKind::kShape,
+          "weights of a product must be a matrix, got {}", weight.shape.ToString());
+  Require(weight.IsContiguous(), ErrorKind::kShape, "weights of a product must be contiguous");
+  Require(IsActivationType(dtype), ErrorKind::kUnsupported, "products in {} are not supported",
+          NameOf(dtype));
+  switch (device) {
+    case Device::kMeta:
+      return PackedMatrix(nullptr, weight.shape[0], weight.shape[1], dtype);
+    case Device::kCpu:
+      return cpu::PackMatrix(weight, dtype);
+    default:
+      Fail(ErrorKind::kDevice, "this build cannot multiply matrices on that device");
+  }
+}
+
+void Linear(Context& ctx, const LinearArgs& args) {
+  const int64_t rows = CheckProduct("linear", args.x, args.weight, args.out, args.weight->rows());
+  const bool rows_contiguous =
+      args.x.shape.rank() == 2 ? args.x.strides[1] == 1 && args.x.strides[0] >= args.weight->cols()
+                               : args.x.IsContiguous();
+  Require(rows_contiguous, ErrorKind::kShape, "linear: the rows of x must be contiguous");
+  if (!args.bias.empty()) {
+    Require(args.bias.dtype == DType::kF32 && args.bias.numel() == args.weight->rows() &&
+                args.bias.IsContiguous(),
+            ErrorKind::kShape, "linear: bias must be {} contiguous float32 values, got {} {}",
+            args.weight->rows(), args.bias.shape.ToString(), NameOf(args.bias.dtype));
+  }
+  if (!args.residual.empty()) {
+    Require(args.residual.dtype == args.out.dtype && args.residual.numel() == args.out.numel() &&
+                args.residual.IsContiguous(),
+            ErrorKind::kShape, "linear: residual {} {} must be like out {} {}",
+            args.residual.shape.ToString(), NameOf(args.residual.dtype), args.out.shape.ToString(),
+            NameOf(args.out.dtype));
+  }
+  if (rows == 0) return;
+  LinearTable().Run(ctx, args);
+}
+
+void LinearGlu(Context& ctx, const LinearGluArgs& args) {
+  Require(args.weight->rows() % 2 == 0, ErrorKind::kShape,
+          "linear_glu: {} rows of weights are not two halves", args.weight->rows());
+  const int64_t rows =
+      CheckProduct("linear_glu", args.x, args.weight, args.out, args.weight->rows() / 2);
+  Require(args.x.IsContiguous(), ErrorKind::kShape, "linear_glu: x must be contiguous");
+  if (rows == 0) return;
+  LinearGluTable().Run(ctx, args);
+}
+
+const OpTable<LinearArgs>& LinearTable() {
+  static const OpTable<LinearArgs> table("linear", CostOfLinear,
+                                         {
+                                             {"onednn", Device::kCpu, AcceptsAll, cpu::Linear},
+                                             {"ref", Device::kCpu, AcceptsAll, ref::Linear},
+                                         });
+  return table;
+}
+
+const OpTable<LinearGluArgs>& LinearGluTable() {
+  static const OpTable<LinearGluArgs> table(
+      "linear_glu", CostOfLinearGlu,
+      {
+          {"onednn", Device::kCpu, AcceptsAll, cpu::LinearGlu},
+          {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
+      });
+  return table;
+}
+
+}  // namespace gesso
