@@ -1,0 +1,68 @@
+"""Text conditioning: SentencePiece ids, a T5 encoder, its pooled state and its token states.
+
+Conventions are T5's: <pad> is 0, </s> is 1 and ends every prompt, <unk> is 2.
+"""
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+import torch
+from torch import Tensor, nn
+from transformers import T5Config, T5EncoderModel
+
+from tools.dataset.captions import Captioner
+from tools.dataset.scenes import Mix, SceneMaker
+
+MAX_TOKENS = 32
+ALL_KINDS = Mix(kinds=dict.fromkeys(("single", "pair", "relation", "sizes", "count", "several"), 1),
+                colour=0.6, background=0.4, size_word=0.3)
+
+
+def train_tokenizer(path: Path, vocab_size: int, captions: int = 60000) -> None:
+    """Writes a SentencePiece unigram model of the captions; upper case is folded away."""
+    maker, captioner = SceneMaker(ALL_KINDS, 0), Captioner(0, plain=0.5)
+    sentences = [captioner.caption(maker.make()) for _ in range(captions)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file, tempfile.NamedTemporaryFile("w", suffix=".tsv") as seeds:
+        # SentencePiece seeds pieces from repeats among distinct words, so it would miss whole words.
+        words = Counter(f"▁{w}" for s in sentences for w in s.lower().replace(",", " ,").split())
+        letters = Counter("".join(words.elements()))
+        seeds.writelines(f"{piece}\t{n}\n" for piece, n in (words + letters).most_common())
+        seeds.flush()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences), seed_sentencepieces_file=seeds.name, model_writer=file, model_type="unigram",
+            vocab_size=vocab_size, hard_vocab_limit=False, normalization_rule_name="nmt_nfkc_cf",
+            required_chars="abcdefghijklmnopqrstuvwxyz0123456789.,-'!?", pad_id=0, eos_id=1,
+            unk_id=2, bos_id=-1, pad_piece="<pad>", minloglevel=1)
+
+
+class Tokenizer:
+    def __init__(self, path: Path):
+        self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
+
+    def __call__(self, prompts: list[str], length: int | None = None) -> tuple[Tensor, Tensor]:
+        """Ids [B, L] and mask [B, L] bool; L is `length` or the longest prompt's."""
+        rows = [row[:MAX_TOKENS - 1] + [1] for row in self.pieces.encode(list(prompts))]
+        length = length or max(map(len, rows))
+        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        return ids, ids != 0
+
+
+class TextEncoder(nn.Module):
+    """T5 encoder whose states condition the denoiser."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        self.t5 = T5EncoderModel(T5Config(**config))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """ids, mask [B, L] -> context [B, L, D], context_mask [B, L], mapping_cond [B, D].
+
+        mapping_cond is the mean of the states over the tokens that are not padding.
+        """
+        context = self.t5(input_ids=ids, attention_mask=mask.long()).last_hidden_state
+        weight = mask[:, :, None].to(context.dtype)
+        pooled = (context * weight).sum(1) / weight.sum(1)
+        return {"context": context, "context_mask": mask, "mapping_cond": pooled}

@@ -1,0 +1,198 @@
+"""Trains the text-to-image demo model on scenes.
+
+    python -m tools.train.train --config tools/train/demo.json
+
+Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
+the last stage of the config, after --minutes, or on SIGINT or SIGTERM; each time it saves first.
+Writes into the folder: checkpoint.pt, curve.csv and sheets of pictures of the averaged weights.
+"""
+import argparse
+import copy
+import csv
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tools.dataset.stream import scene_loader, to_model_range
+from tools.train import optim
+from tools.train.hdit import Denoiser, HDiT
+from tools.train.pipeline import load_pipeline, save_sheet
+from tools.train.sampling import generate
+from tools.train.text import TextEncoder, Tokenizer, train_tokenizer
+
+ROOT = Path(__file__).parents[2]
+SHEET_PROMPTS = [
+    "a red apple", "a cat", "a blue car", "a frog", "a pizza", "a rocket", "a green owl", "a house",
+    "a yellow star", "a guitar", "a purple octopus", "a sailboat", "a pink elephant", "a bell",
+    "a penguin", "a black bicycle", "a blue apple on a yellow background", "a tree on a blue background",
+    "a white rabbit on a green background", "a small carrot", "a red apple and a cat",
+    "a dog and a blue balloon", "an apple to the left of a cat", "a fish above a cake",
+    "a robot to the right of a green tree", "two red apples", "three green frogs", "four stars",
+    "two cats", "a bear, a lemon and a crown", "a big lion and a small key", "a key below a house"]
+CURVE_COLUMNS = ("step", "samples", "stage", "side", "learning_rate", "loss", "seconds")
+
+
+class TextToImage(nn.Module):
+    """Denoiser and text encoder together; the forward pass is the training loss."""
+
+    def __init__(self, config: dict[str, Any]):
+        super().__init__()
+        self.denoiser = Denoiser(HDiT(config))
+        self.encoder = TextEncoder(config["text_encoder"])
+
+    def forward(self, clean: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor,
+                mask: Tensor) -> Tensor:
+        return self.denoiser.loss(clean, noise, sigma, **self.encoder(ids, mask)).mean()
+
+
+class Trainer:
+    def __init__(self, config: dict[str, Any], folder: Path, device: torch.device, workers: int):
+        self.config, self.folder, self.device, self.workers = config, folder, device, workers
+        self.training = config["training"]
+        tokenizer = ROOT / config["tokenizer"]
+        if not tokenizer.exists():
+            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"])
+        self.tokenizer = Tokenizer(tokenizer)
+        self.model = TextToImage(config).to(device)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizers = optim.make_optimizers(self.model, self.training)
+        self.loss_function = torch.compile(self.model, dynamic=False)
+        self.step = self.samples = 0
+        self.seconds = 0.0
+        self.stop = False
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def state(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "average": self.average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "step": self.step, "samples": self.samples, "seconds": self.seconds,
+                "config": self.config}
+
+    def save(self) -> None:
+        """Writes beside the old checkpoint, then renames, so that one is always whole."""
+        partial = self.folder / "checkpoint.part"
+        torch.save(self.state(), partial)
+        os.replace(partial, self.folder / "checkpoint.pt")
+
+    def restore(self, init_from: Path | None) -> None:
+        path = self.folder / "checkpoint.pt"
+        if path.exists():
+            state = torch.load(path, map_location=self.device)
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.step, self.samples = state["step"], state["samples"]
+            self.seconds = state["seconds"]
+        elif init_from:
+            denoiser, encoder, _ = load_pipeline(init_from)
+            for target in (self.model, self.average):
+                target.denoiser.load_state_dict(denoiser.state_dict())
+                target.encoder.load_state_dict(encoder.state_dict())
+
+    def train_step(self, pictures: Tensor, captions: list[str], side: int) -> Tensor:
+        """pictures uint8 [B, side, side, 3] -> the loss, not yet waited for."""
+        rate = self.config["dataset"]["cond_dropout_rate"]
+        dropped = torch.rand(len(captions)) < rate
+        captions = ["" if drop else caption for drop, caption in zip(dropped, captions)]
+        ids, mask = (t.to(self.device) for t in self.tokenizer(captions, self.training["tokens"]))
+        clean = to_model_range(pictures.to(self.device, non_blocking=True))
+        noise = optim.nearest_noise(clean, self.training["noise_candidates"])
+        sigma = optim.sample_sigmas(len(captions), side, self.config["model"], self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
+            loss = self.loss_function(clean, noise, sigma, ids, mask)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        optim.update_average(self.average, self.model, self.step, self.training["ema_power"])
+        return loss.detach()
+
+    def train_stage(self, stage: dict[str, Any], first: int, deadline: float) -> None:
+        """Trains to the end of a stage whose first sample is number `first`."""
+        losses: list[Tensor] = []
+        start, last = time.monotonic(), first + stage["samples"]
+        loader = iter(scene_loader(stage, seed=self.samples, workers=self.workers))
+        while self.samples < last and not self.stop and time.monotonic() < deadline:
+            pictures, captions, _ = next(loader)
+            progress = (self.samples - first) / stage["samples"]
+            rate = self.training["lr"] * blend(stage["lr"], progress)
+            optim.set_learning_rate(self.optimizers, rate)
+            losses.append(self.train_step(pictures, captions, stage["side"]))
+            self.step += 1
+            self.samples += len(captions)
+            if len(losses) == self.training["log_every"]:
+                now = time.monotonic()
+                self.seconds += now - start
+                self.log(stage, rate, torch.stack(losses).mean().item(), now - start)
+                losses, start = [], now
+            if self.step % self.training["save_every"] == 0:
+                self.save()
+            if self.step % self.training["sheet_every"] == 0:
+                self.write_sheet(stage["side"])
+
+    def log(self, stage: dict[str, Any], rate: float, loss: float, seconds: float) -> None:
+        path = self.folder / "curve.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(CURVE_COLUMNS)
+            writer.writerow([self.step, self.samples, stage["name"], stage["side"], f"{rate:.3e}",
+                             f"{loss:.6f}", f"{self.seconds:.0f}"])
+        speed = self.training["log_every"] * stage["batch"] / seconds
+        print(f"{stage['name']}: step {self.step} samples {self.samples} loss {loss:.5f} "
+              f"lr {rate:.1e} {speed:.0f} samples/s", flush=True)
+
+    def write_sheet(self, side: int) -> None:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
+            pictures = generate(self.average.denoiser, self.average.encoder, self.tokenizer,
+                                SHEET_PROMPTS, side, steps=15)
+        save_sheet(pictures, self.folder / f"sheet-{self.samples:08}.png", columns=8)
+
+    def run(self, minutes: float) -> None:
+        deadline, first = time.monotonic() + 60 * minutes, 0
+        for stage in self.training["stages"]:
+            if self.samples < first + stage["samples"]:
+                self.train_stage(stage, first, deadline)
+            first += stage["samples"]
+        self.save()
+
+
+def blend(ends: list[float], progress: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * progress
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is the faster type here: on CPUs only a matrix unit makes it so."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_amx_tile_supported()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--config", type=Path, default=Path(__file__).with_name("demo.json"))
+    parser.add_argument("--folder", type=Path, default=ROOT / "checkpoints" / "demo-hdit")
+    parser.add_argument("--init-from", type=Path, help="exported model to start from")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw scenes")
+    options = parser.parse_args()
+    config = json.loads(options.config.read_text(encoding="utf-8"))
+    trainer = Trainer(config, options.folder, torch.device(options.device), options.workers)
+    trainer.restore(options.init_from)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(trainer, "stop", True))
+    trainer.run(options.minutes)
+
+
+if __name__ == "__main__":
+    main()
