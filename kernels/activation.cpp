@@ -1,0 +1,43 @@
+#include "kernels/activation.h"
+
+#include "kernels/core/check.h"
+#include "kernels/cpu/activation.h"
+#include "kernels/cpu/highway.h"
+#include "kernels/ref/activation.h"
+
+namespace gesso {
+
+namespace {
+
+OpCost CostOfGlu(const GluArgs& args) {
+  // An activation is counted as the 20 operations of its polynomial.
+  return {21 * static_cast<double>(args.out.numel()),
+          static_cast<double>(args.value.bytes() + args.gate.bytes() + args.out.bytes())};
+}
+
+}  // namespace
+
+void Glu(Context& ctx, const GluArgs& args) {
+  CheckFloat("glu", "value", args.value);
+  CheckDType("glu", "gate", args.gate, args.value.dtype);
+  CheckFloat("glu", "out", args.out);
+  CheckRank("glu", "value", args.value, 2);
+  CheckShape("glu", "gate", args.gate, args.value.shape);
+  CheckShape("glu", "out", args.out, args.value.shape);
+  CheckRows("glu", "value", args.value);
+  CheckRows("glu", "gate", args.gate);
+  CheckRows("glu", "out", args.out);
+  if (args.out.numel() == 0) return;
+  GluTable().Run(ctx, args);
+}
+
+const OpTable<GluArgs>& GluTable() {
+  static const OpTable<GluArgs> table("glu", CostOfGlu,
+                                      {
+                                          {"highway", Device::kCpu, cpu::HasVectors, cpu::Glu},
+                                          {"ref", Device::kCpu, AcceptsAll, ref::Glu},
+                                      });
+  return table;
+}
+
+}  // namespace gesso

@@ -1,0 +1,10 @@
+// The slow truth of kernels/activation.h.
+#pragma once
+
+#include "kernels/activation.h"
+
+namespace gesso::ref {
+
+void Glu(Context& ctx, const GluArgs& args);
+
+}  // namespace gesso::ref
