@@ -1,1 +1,57 @@
-# Optional parts are found or left out; the summary says which, and how to get them.
+# Optional parts are found or left out; the summary says which, and how to get them. GESSO_<PART>:
+# auto takes the part if its libraries are there, ON fails without them, OFF does not look.
+
+# gesso_optional_part(PART what FOUND found DETAIL text)
+# Adds the part's line to the summary. Packages come from packages.txt, group <part>.
+function(gesso_optional_part part what)
+  cmake_parse_arguments(arg "" "FOUND;DETAIL" "" ${ARGN})
+  set(mode "${GESSO_${part}}")
+  if(NOT mode MATCHES "^(auto|ON|OFF)$")
+    message(FATAL_ERROR "GESSO_${part} is '${mode}'; it takes auto, ON or OFF")
+  endif()
+  string(TOLOWER ${part} group)
+  file(STRINGS ${CMAKE_SOURCE_DIR}/packages.txt lines REGEX "^${group} ")
+  list(TRANSFORM lines REPLACE "^${group} +([^ ]+).*" "\\1" OUTPUT_VARIABLE packages)
+  string(JOIN " " packages ${packages})
+  if(mode STREQUAL "OFF")
+    set(state "not looked for (GESSO_${part}=OFF)")
+  elseif(arg_FOUND)
+    set(state "found (${arg_DETAIL}); nothing is built from it yet")
+  elseif(mode STREQUAL "ON")
+    message(FATAL_ERROR "GESSO_${part}=ON, but ${what} was not found; packages: ${packages}")
+  else()
+    set(state "not found; to get it: apt install ${packages}")
+  endif()
+  set(summary "${summary}\n     ${part} (${what}): ${state}" PARENT_SCOPE)
+endfunction()
+
+set(cuda_found FALSE)
+if(NOT GESSO_CUDA STREQUAL "OFF")
+  find_package(CUDAToolkit 12 QUIET)
+  if(CUDAToolkit_FOUND AND CUDAToolkit_NVCC_EXECUTABLE)
+    set(cuda_found TRUE)
+  endif()
+endif()
+gesso_optional_part(CUDA "nvcc 12 or newer" FOUND ${cuda_found} DETAIL "${CUDAToolkit_VERSION}")
+
+set(gui_found FALSE)
+if(NOT GESSO_GUI STREQUAL "OFF")
+  find_package(glfw3 QUIET)
+  set(OpenGL_GL_PREFERENCE GLVND)
+  find_package(OpenGL QUIET)
+  pkg_check_modules(imgui QUIET IMPORTED_TARGET imgui)
+  if(glfw3_FOUND AND OpenGL_FOUND AND imgui_FOUND)
+    set(gui_found TRUE)
+  endif()
+endif()
+gesso_optional_part(GUI "GLFW, Dear ImGui, OpenGL" FOUND ${gui_found}
+                    DETAIL "GLFW ${glfw3_VERSION}, Dear ImGui ${imgui_VERSION}")
+
+set(mpi_found FALSE)
+if(NOT GESSO_MPI STREQUAL "OFF")
+  find_package(MPI QUIET COMPONENTS CXX)
+  set(mpi_found ${MPI_FOUND})
+endif()
+gesso_optional_part(MPI "MPI" FOUND ${mpi_found} DETAIL "${MPI_CXX_VERSION}")
+
+message(STATUS "Optional parts:${summary}")
