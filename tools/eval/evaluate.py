@@ -1,0 +1,124 @@
+"""Scores pictures of the 300 held-out prompts by the detector.
+
+    python -m tools.eval.evaluate                                  samples with PyTorch
+    python -m tools.eval.evaluate --write-prompts prompts.txt      one prompt a line, then
+    gesso generate --prompt-file prompts.txt -o pictures/ ... and
+    python -m tools.eval.evaluate --pictures pictures/             scores its files, in name order
+
+Prints JSON: the share of prompts fulfilled in each category, the same for real drawings of the
+prompts (the ceiling that the detector's own errors set), and the Frechet distance of the detector's
+features to those of real drawings, with that of as many other real drawings beside it.
+"""
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from tools.dataset.scenes import Painter
+from tools.dataset.stream import to_model_range
+from tools.eval.detector import Detector, detect, load_detector
+from tools.eval.prompts import CATEGORIES, Task, fulfilled, held_out_tasks
+from tools.train.pipeline import load_pipeline, save_sheet
+from tools.train.sampling import generate
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "assets" / "models"
+SIDE = 64
+
+
+def scores(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict[str, float]:
+    """Share of tasks fulfilled by pictures uint8 [N, 64, 64, 3], by category."""
+    found = detect(detector, to_model_range(pictures))
+    results = {category: [] for category in CATEGORIES}
+    for task, things in zip(tasks, found, strict=True):
+        results[task.category].append(fulfilled(task, things))
+    return {category: round(float(np.mean(hits)), 3) for category, hits in results.items() if hits}
+
+
+@torch.no_grad()
+def features(detector: Detector, pictures: Tensor) -> np.ndarray:
+    """pictures uint8 [N, 64, 64, 3] -> [N, F] float64."""
+    chunks = to_model_range(pictures).split(256)
+    return torch.cat([detector.features(chunk) for chunk in chunks]).double().numpy()
+
+
+def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Between Gaussians fitted to features [N, F] and [M, F]."""
+    difference = a.mean(0) - b.mean(0)
+    cov_a, cov_b = np.cov(a.T), np.cov(b.T)
+    values, vectors = np.linalg.eigh(cov_a)
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(0)).sum()
+    return float(difference @ difference + np.trace(cov_a) + np.trace(cov_b) - 2 * shared)
+
+
+def draw(tasks: list[Task]) -> Tensor:
+    painter = Painter(SIDE)
+    return torch.from_numpy(np.stack([painter.draw(task.scene) for task in tasks]))
+
+
+def sample(folder: Path, prompts: list[str], steps: int, cfg_scale: float, seed: int) -> Tensor:
+    pipeline = load_pipeline(folder)
+    return torch.cat([generate(*pipeline, prompts[i:i + 50], SIDE, steps, cfg_scale, seed + i)
+                      for i in range(0, len(prompts), 50)])
+
+
+def read_pictures(folder: Path) -> Tensor:
+    """All PNG files of a folder in name order, uint8 [N, 64, 64, 3]."""
+    pictures = [Image.open(path).convert("RGB") for path in sorted(folder.glob("*.png"))]
+    scaled = [p if p.size == (SIDE, SIDE) else p.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+              for p in pictures]
+    return torch.from_numpy(np.stack([np.asarray(picture) for picture in scaled]))
+
+
+def report(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict:
+    """Scores beside the ceilings of the detector."""
+    many = held_out_tasks(per_category=10 * len(tasks) // len(CATEGORIES))
+    reference, real = features(detector, draw(many)), draw(tasks)
+    return {
+        "pictures": scores(detector, tasks, pictures),
+        "real drawings": scores(detector, tasks, real),
+        "frechet distance": round(frechet_distance(features(detector, pictures), reference), 3),
+        "frechet distance of real drawings": round(
+            frechet_distance(features(detector, real), reference), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=MODELS / "demo-hdit", help="exported folder")
+    parser.add_argument("--pictures", type=Path, help="score this folder's files instead")
+    parser.add_argument("--write-prompts", type=Path, help="write the prompts and end")
+    parser.add_argument("--detector", type=Path,
+                        default=MODELS / "detector" / "model.safetensors")
+    parser.add_argument("--per-category", type=int, default=60)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sheet", type=Path, help="write the first 64 of mixed pictures here")
+    options = parser.parse_args()
+    tasks = held_out_tasks(options.per_category)
+    prompts = [task.prompt for task in tasks]
+    if options.write_prompts:
+        options.write_prompts.write_text("\n".join(prompts) + "\n", encoding="utf-8")
+        return
+    if options.pictures:
+        pictures = read_pictures(options.pictures)
+    else:
+        index = json.loads((options.model / "model_index.json").read_text(encoding="utf-8"))
+        defaults = index["defaults"]
+        pictures = sample(options.model, prompts, options.steps or defaults["steps"],
+                          options.cfg_scale or defaults["cfg_scale"], options.seed)
+    if options.sheet:
+        save_sheet(pictures[::max(1, len(tasks) // 64)][:64], options.sheet, columns=8)
+    json.dump(report(load_detector(options.detector), tasks, pictures), sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main()
