@@ -42,11 +42,10 @@ class Tokenizer:
     def __init__(self, path: Path):
         self.pieces = sentencepiece.SentencePieceProcessor(model_file=str(path))
 
-    def __call__(self, prompts: list[str], length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Ids [B, L] and mask [B, L] bool; L is `length` or the longest prompt's."""
+    def __call__(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """Ids [B, L] and mask [B, L] bool, L = MAX_TOKENS; longer prompts are cut."""
         rows = [row[:MAX_TOKENS - 1] + [1] for row in self.pieces.encode(list(prompts))]
-        length = length or max(map(len, rows))
-        ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        ids = torch.tensor([row + [0] * (MAX_TOKENS - len(row)) for row in rows])
         return ids, ids != 0
 
 

@@ -101,7 +101,7 @@ class Trainer:
         rate = self.config["dataset"]["cond_dropout_rate"]
         dropped = torch.rand(len(captions)) < rate
         captions = ["" if drop else caption for drop, caption in zip(dropped, captions)]
-        ids, mask = (t.to(self.device) for t in self.tokenizer(captions, self.training["tokens"]))
+        ids, mask = (t.to(self.device) for t in self.tokenizer(captions))
         clean = to_model_range(pictures.to(self.device, non_blocking=True))
         noise = optim.nearest_noise(clean, self.training["noise_candidates"])
         sigma = optim.sample_sigmas(len(captions), side, self.config["model"], self.device)
