@@ -16,10 +16,11 @@ std::map<std::string, std::string, std::less<>>& Forced() {
   return forced;
 }
 
-constexpr std::array<std::string_view, 12> kOps = {
+constexpr std::array<std::string_view, 13> kOps = {
     "linear",     "linear_glu",  "conv2d",      "rms_norm",
     "layer_norm", "glu",         "attention",   "window_attention",
-    "rope",       "elementwise", "space_depth", "neighborhood_attention"};
+    "rope",       "elementwise", "space_depth", "neighborhood_attention",
+    "gather_rows"};
 
 }  // namespace
 
