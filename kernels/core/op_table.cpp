@@ -17,10 +17,11 @@ std::map<std::string, std::string, std::less<>>& Forced() {
 }
 
 constexpr std::array<std::string_view, 13> kOps = {
-    "linear",     "linear_glu",  "conv2d",      "rms_norm",
-    "layer_norm", "glu",         "attention",   "window_attention",
-    "rope",       "elementwise", "space_depth", "neighborhood_attention",
-    "gather_rows"};
+    "linear",          "linear_glu",       "conv2d",
+    "rms_norm",        "layer_norm",       "glu",
+    "attention",       "window_attention", "rope",
+    "elementwise",     "space_depth",      "neighborhood_attention",
+    "fourier_features"};
 
 }  // namespace
 

@@ -1,0 +1,38 @@
+#include "kernels/embedding.h"
+
+#include "kernels/ref/embedding.h"
+
+namespace gesso {
+
+namespace {
+
+OpCost CostOf(const FourierFeaturesArgs& args) {
+  const double products = static_cast<double>(args.u.shape[0] * args.weight.numel());
+  return {2 * products,
+          static_cast<double>(args.u.bytes() + args.weight.bytes() + args.out.bytes())};
+}
+
+}  // namespace
+
+void FourierFeatures(Context& ctx, const FourierFeaturesArgs& args) {
+  const Shape& u = args.u.shape;
+  const Shape& weight = args.weight.shape;
+  Require(u.rank() == 2 && weight.rank() == 2 && u[1] == weight[1] &&
+              args.out.shape == Shape({u[0], 2 * weight[0]}),
+          ErrorKind::kShape, "fourier_features: u {}, weight {} and out {} do not fit",
+          u.ToString(), weight.ToString(), args.out.shape.ToString());
+  for (const ConstView& view : {args.u, args.weight, ConstView(args.out)}) {
+    Require(view.dtype == DType::kF32 && view.IsContiguous(), ErrorKind::kShape,
+            "fourier_features: every tensor must be contiguous float32");
+  }
+  FourierFeaturesTable().Run(ctx, args);
+}
+
+const OpTable<FourierFeaturesArgs>& FourierFeaturesTable() {
+  // A few hundred cosines a step: the reference is all that a CPU needs.
+  static const OpTable<FourierFeaturesArgs> table(
+      "fourier_features", CostOf, {{"ref", Device::kCpu, AcceptsAll, ref::FourierFeatures}});
+  return table;
+}
+
+}  // namespace gesso
