@@ -1,5 +1,6 @@
 #include "models/io/json.h"
 
+#include <algorithm>
 #include <fstream>
 
 namespace gesso {
@@ -37,6 +38,50 @@ Json ParseJson(std::string_view text, const std::string& name) {
 Json ReadJson(const std::filesystem::path& path) {
   constexpr size_t kLimit = size_t{64} << 20;
   return ParseJson(ReadFile(path, kLimit), path.string());
+}
+
+namespace {
+
+// A value for an error message, cut short.
+std::string Excerpt(const Json& value) {
+  constexpr size_t kMost = 40;
+  const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
+  return text.size() <= kMost ? text : text.substr(0, kMost) + "...";
+}
+
+// config[key], or nullptr where the fallback applies.
+const Json* Find(const Json& config, const std::string& key, bool has_fallback) {
+  const auto found = config.find(key);
+  const bool present = found != config.end() && !found->is_null();
+  Require(present || has_fallback, ErrorKind::kConfig, "field '{}' is missing", key);
+  return present ? &*found : nullptr;
+}
+
+}  // namespace
+
+int64_t ToInt(const Json& value, const std::string& what, int64_t low, int64_t high) {
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<uint64_t>() <= static_cast<uint64_t>(std::max<int64_t>(high, 0))
+                        : value.is_number_integer();
+  Require(fits && value.get<int64_t>() >= low && value.get<int64_t>() <= high, ErrorKind::kConfig,
+          "{} must be an integer from {} to {}, got {}", what, low, high, Excerpt(value));
+  return value.get<int64_t>();
+}
+
+int64_t GetInt(const Json& config, const std::string& key, int64_t low, int64_t high,
+               std::optional<int64_t> fallback) {
+  const Json* value = Find(config, key, fallback.has_value());
+  return value == nullptr ? *fallback : ToInt(*value, "field '" + key + "'", low, high);
+}
+
+double GetNumber(const Json& config, const std::string& key, double low, double high,
+                 std::optional<double> fallback) {
+  const Json* value = Find(config, key, fallback.has_value());
+  if (value == nullptr) return *fallback;
+  Require(value->is_number() && value->get<double>() >= low && value->get<double>() <= high,
+          ErrorKind::kConfig, "field '{}' must be a number from {} to {}, got {}", key, low, high,
+          Excerpt(*value));
+  return value->get<double>();
 }
 
 }  // namespace gesso

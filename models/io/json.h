@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,5 +40,16 @@ T Get(const Json& config, const std::string& key) {
           key);
   return Get<T>(config, key, T{});
 }
+
+// config[key] as a number in [low, high]; `fallback` where the key is absent or null. Throws
+// kConfig where there is no fallback either, and for other types, fractions and values out of
+// range: no field of a hostile file overflows what is computed from it.
+int64_t GetInt(const Json& config, const std::string& key, int64_t low, int64_t high,
+               std::optional<int64_t> fallback = std::nullopt);
+double GetNumber(const Json& config, const std::string& key, double low, double high,
+                 std::optional<double> fallback = std::nullopt);
+
+// `value` as an integer in [low, high]; `what` names it in the kConfig error.
+int64_t ToInt(const Json& value, const std::string& what, int64_t low, int64_t high);
 
 }  // namespace gesso
