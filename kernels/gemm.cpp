@@ -1,6 +1,7 @@
 #include "kernels/gemm.h"
 
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/highway.h"
 #include "kernels/ref/gemm.h"
 
 namespace gesso {
@@ -103,11 +104,12 @@ void LinearGlu(Context& ctx, const LinearGluArgs& args) {
 }
 
 const OpTable<LinearArgs>& LinearTable() {
-  static const OpTable<LinearArgs> table("linear", CostOfLinear,
-                                         {
-                                             {"onednn", Device::kCpu, AcceptsAll, cpu::Linear},
-                                             {"ref", Device::kCpu, AcceptsAll, ref::Linear},
-                                         });
+  static const OpTable<LinearArgs> table(
+      "linear", CostOfLinear,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::Linear},
+          {"ref", Device::kCpu, AcceptsAll, ref::Linear},
+      });
   return table;
 }
 
@@ -115,7 +117,7 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
   static const OpTable<LinearGluArgs> table(
       "linear_glu", CostOfLinearGlu,
       {
-          {"onednn", Device::kCpu, AcceptsAll, cpu::LinearGlu},
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::LinearGlu},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
   return table;
