@@ -10,8 +10,8 @@ namespace gesso {
 // Inverse = the same with `inverse`, in and out exchanged. A view of a [B, C, H, W] picture
 // permuted to [B, H, W, C] makes this the patching of a picture.
 struct SpaceDepthArgs {
-  ConstView
-      x;  // [B, H, W, C], or [B, H/block_h, W/block_w, block_h*block_w*C] if inverse; strides free
+  // [B, H, W, C], or [B, H/block_h, W/block_w, block_h*block_w*C] if inverse; strides free
+  ConstView x;
   int64_t block_h = 2;
   int64_t block_w = 2;
   bool inverse = false;
@@ -28,5 +28,6 @@ struct GatherRowsArgs {
 void GatherRows(Context& ctx, const GatherRowsArgs& args);
 
 const OpTable<SpaceDepthArgs>& SpaceDepthTable();
+const OpTable<GatherRowsArgs>& GatherRowsTable();
 
 }  // namespace gesso

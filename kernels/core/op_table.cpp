@@ -16,12 +16,12 @@ std::map<std::string, std::string, std::less<>>& Forced() {
   return forced;
 }
 
-constexpr std::array<std::string_view, 13> kOps = {
-    "linear",          "linear_glu",       "conv2d",
-    "rms_norm",        "layer_norm",       "glu",
-    "attention",       "window_attention", "rope",
-    "elementwise",     "space_depth",      "neighborhood_attention",
-    "fourier_features"};
+constexpr std::array<std::string_view, 14> kOps = {
+    "linear",      "linear_glu",       "conv2d",
+    "rms_norm",    "layer_norm",       "glu",
+    "attention",   "window_attention", "rope",
+    "elementwise", "space_depth",      "neighborhood_attention",
+    "gather_rows", "fourier_features"};
 
 }  // namespace
 

@@ -1,0 +1,76 @@
+#include "kernels/norm.h"
+
+#include "kernels/core/check.h"
+#include "kernels/ref/norm.h"
+
+namespace gesso {
+
+namespace {
+
+void CheckRowsInAndOut(std::string_view op, ConstView x, ConstView out) {
+  CheckFloat(op, "x", x);
+  CheckFloat(op, "out", out);
+  CheckRank(op, "x", x, 3);
+  CheckShape(op, "out", out, x.shape);
+  CheckContiguous(op, "x", x);
+  CheckContiguous(op, "out", out);
+}
+
+// scale and shift: [D], or [B, D] with one row a picture.
+void CheckModulation(std::string_view op, std::string_view name, ConstView value, ConstView x) {
+  if (value.empty()) return;
+  CheckDType(op, name, value, DType::kF32);
+  CheckContiguous(op, name, value);
+  const Shape shared{x.shape[2]};
+  const Shape each{x.shape[0], x.shape[2]};
+  Require(value.shape == shared || value.shape == each, ErrorKind::kShape,
+          "{}: {} must be {} or {}, got {}", op, name, shared.ToString(), each.ToString(),
+          value.shape.ToString());
+}
+
+double BytesOf(ConstView view) { return view.empty() ? 0 : static_cast<double>(view.bytes()); }
+
+OpCost CostOfRmsNorm(const RmsNormArgs& args) {
+  return {4 * static_cast<double>(args.x.numel()),
+          BytesOf(args.x) + BytesOf(args.out) + BytesOf(args.scale)};
+}
+
+OpCost CostOfLayerNorm(const LayerNormArgs& args) {
+  return {7 * static_cast<double>(args.x.numel()),
+          BytesOf(args.x) + BytesOf(args.out) + BytesOf(args.scale) + BytesOf(args.shift)};
+}
+
+}  // namespace
+
+void RmsNorm(Context& ctx, const RmsNormArgs& args) {
+  CheckRowsInAndOut("rms_norm", args.x, args.out);
+  CheckModulation("rms_norm", "scale", args.scale, args.x);
+  if (args.x.numel() == 0) return;
+  RmsNormTable().Run(ctx, args);
+}
+
+void LayerNorm(Context& ctx, const LayerNormArgs& args) {
+  CheckRowsInAndOut("layer_norm", args.x, args.out);
+  CheckModulation("layer_norm", "scale", args.scale, args.x);
+  CheckModulation("layer_norm", "shift", args.shift, args.x);
+  if (args.x.numel() == 0) return;
+  LayerNormTable().Run(ctx, args);
+}
+
+const OpTable<RmsNormArgs>& RmsNormTable() {
+  static const OpTable<RmsNormArgs> table("rms_norm", CostOfRmsNorm,
+                                          {
+                                              {"ref", Device::kCpu, AcceptsAll, ref::RmsNorm},
+                                          });
+  return table;
+}
+
+const OpTable<LayerNormArgs>& LayerNormTable() {
+  static const OpTable<LayerNormArgs> table("layer_norm", CostOfLayerNorm,
+                                            {
+                                                {"ref", Device::kCpu, AcceptsAll, ref::LayerNorm},
+                                            });
+  return table;
+}
+
+}  // namespace gesso

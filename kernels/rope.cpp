@@ -1,0 +1,61 @@
+#include "kernels/rope.h"
+
+#include "kernels/core/check.h"
+#include "kernels/ref/rope.h"
+
+namespace gesso {
+
+namespace {
+
+OpCost CostOfRope(const RopeArgs& args) {
+  const double elements = static_cast<double>(args.x.numel());
+  const double scaled = args.scale.empty() ? 0 : 3 * elements;
+  const double rotated = args.cos.empty() ? 0
+                                          : 6 * static_cast<double>(args.x.shape[0]) *
+                                                static_cast<double>(args.cos.numel());
+  const double tables = args.cos.empty() ? 0 : 2 * static_cast<double>(args.cos.bytes());
+  return {scaled + rotated, 2 * static_cast<double>(args.x.bytes()) + tables};
+}
+
+void CheckAngles(const RopeArgs& args) {
+  Require(args.cos.empty() == args.sin.empty(), ErrorKind::kShape,
+          "rope: cos and sin must be given together");
+  if (args.cos.empty()) return;
+  CheckDType("rope", "cos", args.cos, DType::kF32);
+  CheckDType("rope", "sin", args.sin, DType::kF32);
+  CheckRank("rope", "cos", args.cos, 3);
+  const int64_t half = args.cos.shape[2];
+  CheckShape("rope", "cos", args.cos, {args.x.shape[1], args.x.shape[2], half});
+  CheckShape("rope", "sin", args.sin, args.cos.shape);
+  CheckContiguous("rope", "cos", args.cos);
+  CheckContiguous("rope", "sin", args.sin);
+  Require(2 * half <= args.x.shape[3], ErrorKind::kShape,
+          "rope: cos {} rotates {} channels but x {} has {}", args.cos.shape.ToString(), 2 * half,
+          args.x.shape.ToString(), args.x.shape[3]);
+}
+
+}  // namespace
+
+void Rope(Context& ctx, const RopeArgs& args) {
+  CheckFloat("rope", "x", args.x);
+  CheckRank("rope", "x", args.x, 4);
+  CheckRows("rope", "x", args.x);
+  if (!args.scale.empty()) {
+    CheckDType("rope", "scale", args.scale, DType::kF32);
+    CheckShape("rope", "scale", args.scale, {args.x.shape[2]});
+    CheckContiguous("rope", "scale", args.scale);
+  }
+  CheckAngles(args);
+  if (args.x.numel() == 0) return;
+  RopeTable().Run(ctx, args);
+}
+
+const OpTable<RopeArgs>& RopeTable() {
+  static const OpTable<RopeArgs> table("rope", CostOfRope,
+                                       {
+                                           {"ref", Device::kCpu, AcceptsAll, ref::Rope},
+                                       });
+  return table;
+}
+
+}  // namespace gesso

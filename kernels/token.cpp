@@ -1,0 +1,85 @@
+#include "kernels/token.h"
+
+#include "kernels/core/check.h"
+#include "kernels/ref/token.h"
+
+namespace gesso {
+
+namespace {
+
+OpCost CostOfSpaceDepth(const SpaceDepthArgs& args) {
+  return {0, static_cast<double>(args.x.bytes() + args.out.bytes())};
+}
+
+OpCost CostOfGatherRows(const GatherRowsArgs& args) {
+  const size_t read = static_cast<size_t>(args.out.numel()) * SizeOf(args.table.dtype);
+  return {0, static_cast<double>(read + args.ids.bytes() + args.out.bytes())};
+}
+
+}  // namespace
+
+void SpaceDepth(Context& ctx, const SpaceDepthArgs& args) {
+  constexpr std::string_view kOp = "space_depth";
+  CheckFloat(kOp, "x", args.x);
+  CheckFloat(kOp, "out", args.out);
+  CheckRank(kOp, "x", args.x, 4);
+  CheckRank(kOp, "out", args.out, 4);
+  Require(args.block_h >= 1 && args.block_w >= 1, ErrorKind::kShape,
+          "{}: block {} x {} must be positive", kOp, args.block_h, args.block_w);
+  const ConstView deep = args.inverse ? args.x : ConstView(args.out);
+  const ConstView wide = args.inverse ? ConstView(args.out) : args.x;
+  const Shape& w = wide.shape;
+  Require(w[1] % args.block_h == 0 && w[2] % args.block_w == 0, ErrorKind::kShape,
+          "{}: {} {} does not divide into blocks of {} x {}", kOp, args.inverse ? "out" : "x",
+          w.ToString(), args.block_h, args.block_w);
+  CheckShape(kOp, args.inverse ? "x" : "out", deep,
+             {w[0], w[1] / args.block_h, w[2] / args.block_w, args.block_h * args.block_w * w[3]});
+  if (args.out.numel() == 0) return;
+  SpaceDepthTable().Run(ctx, args);
+}
+
+void GatherRows(Context& ctx, const GatherRowsArgs& args) {
+  constexpr std::string_view kOp = "gather_rows";
+  CheckFloat(kOp, "table", args.table);
+  CheckRank(kOp, "table", args.table, 2);
+  CheckContiguous(kOp, "table", args.table);
+  CheckDType(kOp, "ids", args.ids, DType::kI32);
+  CheckContiguous(kOp, "ids", args.ids);
+  CheckDType(kOp, "out", args.out, DType::kF32);
+  CheckContiguous(kOp, "out", args.out);
+  Shape wanted = args.out.shape;
+  Require(wanted.rank() == args.ids.shape.rank() + 1, ErrorKind::kShape,
+          "{}: out {} must have one dimension more than ids {}", kOp, wanted.ToString(),
+          args.ids.shape.ToString());
+  for (int axis = 0; axis < args.ids.shape.rank(); ++axis) wanted.Set(axis, args.ids.shape[axis]);
+  wanted.Set(-1, args.table.shape[1]);
+  CheckShape(kOp, "out", args.out, wanted);
+  if (args.out.numel() == 0) return;
+  if (ctx.device != Device::kMeta) {
+    const int32_t* ids = args.ids.Data<int32_t>();
+    for (int64_t i = 0; i < args.ids.numel(); ++i) {
+      Require(ids[i] >= 0 && ids[i] < args.table.shape[0], ErrorKind::kShape,
+              "{}: id {} at position {} is outside the table of {} rows", kOp, ids[i], i,
+              args.table.shape[0]);
+    }
+  }
+  GatherRowsTable().Run(ctx, args);
+}
+
+const OpTable<SpaceDepthArgs>& SpaceDepthTable() {
+  static const OpTable<SpaceDepthArgs> table("space_depth", CostOfSpaceDepth,
+                                             {
+                                                 {"ref", Device::kCpu, AcceptsAll, ref::SpaceDepth},
+                                             });
+  return table;
+}
+
+const OpTable<GatherRowsArgs>& GatherRowsTable() {
+  static const OpTable<GatherRowsArgs> table("gather_rows", CostOfGatherRows,
+                                             {
+                                                 {"ref", Device::kCpu, AcceptsAll, ref::GatherRows},
+                                             });
+  return table;
+}
+
+}  // namespace gesso
