@@ -3,44 +3,126 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
+#include <atomic>
 #include <cerrno>
+#include <climits>
+#include <cstdio>
 #include <cstring>
 
 #include "kernels/core/error.h"
 
 namespace gesso {
 
-OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)), part_(path_) {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The file for RemovePartialOutput: the name is filled in before the flag is raised and left
+// alone while it is up.
+std::array<char, PATH_MAX> partial_name;
+std::atomic<bool> partial_exists{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+[[noreturn]] void FailToWrite(const fs::path& path, std::string_view reason) {
+  Fail(ErrorKind::kOutput, "{}: cannot be written ({})", path.string(), reason);
+}
+
+// A pipe, socket or device: something that cannot be replaced by renaming.
+bool IsSpecial(const fs::path& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+}
+
+// False, with the reason in errno, if not everything could be written.
+bool WriteAll(int fd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return true;
+}
+
+}  // namespace
+
+void CheckOutput(const fs::path& path, bool overwrite) {
+  if (IsSpecial(path)) return;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (fs::is_directory(status)) FailToWrite(path, "is a folder");
+  if (fs::exists(status) && !overwrite) FailToWrite(path, "exists; --overwrite replaces it");
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (access(folder.c_str(), W_OK | X_OK) != 0) {
+    FailToWrite(path, folder.string() + ": " + std::strerror(errno));
+  }
+  if (!fs::is_directory(folder, error)) FailToWrite(path, folder.string() + " is not a folder");
+}
+
+OutputFile::OutputFile(fs::path path, bool overwrite)
+    : path_(std::move(path)), overwrite_(overwrite) {
+  CheckOutput(path_, overwrite_);
+  if (IsSpecial(path_)) {
+    fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+    RequireDone(fd_ >= 0);
+    return;
+  }
+  part_ = path_;
   part_ += ".part";
+  if (part_.native().size() >= partial_name.size()) FailToWrite(path_, "its name is too long");
+  std::memcpy(partial_name.data(), part_.c_str(), part_.native().size() + 1);
+  partial_exists = true;
   fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  Require(fd_ >= 0, ErrorKind::kOutput, "{}: cannot be written ({})", path_.string(),
-          std::strerror(errno));
+  if (fd_ < 0) partial_exists = false;
+  RequireDone(fd_ >= 0);
 }
 
 OutputFile::~OutputFile() {
   if (fd_ < 0) return;
   close(fd_);
-  unlink(part_.c_str());
+  if (!part_.empty()) unlink(part_.c_str());
+  partial_exists = false;
 }
 
-void OutputFile::Write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = write(fd_, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    Require(written >= 0, ErrorKind::kOutput, "{}: cannot be written ({})", path_.string(),
-            std::strerror(errno));
-    bytes = bytes.subspan(static_cast<size_t>(written));
-  }
+void OutputFile::RequireDone(bool condition) const {
+  if (!condition) FailToWrite(path_, std::strerror(errno));
 }
+
+void OutputFile::Write(std::span<const std::byte> bytes) { RequireDone(WriteAll(fd_, bytes)); }
 
 void OutputFile::Commit() {
   CHECK(fd_ >= 0);
-  Require(fsync(fd_) == 0, ErrorKind::kOutput, "{}: cannot be written ({})", path_.string(),
-          std::strerror(errno));
-  Require(rename(part_.c_str(), path_.c_str()) == 0, ErrorKind::kOutput,
-          "{}: cannot be renamed to its name ({})", part_.string(), std::strerror(errno));
+  if (!part_.empty()) {
+    RequireDone(fsync(fd_) == 0);
+    const unsigned flags = overwrite_ ? 0 : RENAME_NOREPLACE;
+    bool renamed = renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), flags) == 0;
+    // Not every file system knows the flag; CheckOutput has looked already.
+    if (!renamed && flags != 0 && (errno == EINVAL || errno == ENOSYS)) {
+      renamed = rename(part_.c_str(), path_.c_str()) == 0;
+    }
+    RequireDone(renamed);
+    partial_exists = false;
+  }
   close(fd_);
   fd_ = -1;
+}
+
+void WriteFile(const fs::path& path, std::string_view bytes, bool overwrite) {
+  OutputFile file(path, overwrite);
+  file.Write(std::as_bytes(std::span(bytes)));
+  file.Commit();
+}
+
+void WriteStdout(std::string_view bytes) {
+  if (!WriteAll(STDOUT_FILENO, std::as_bytes(std::span(bytes)))) {
+    FailToWrite("standard output", std::strerror(errno));
+  }
+}
+
+void RemovePartialOutput() noexcept {
+  if (partial_exists) unlink(partial_name.data());
 }
 
 }  // namespace gesso

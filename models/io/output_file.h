@@ -4,24 +4,44 @@
 #include <cstddef>
 #include <filesystem>
 #include <span>
+#include <string_view>
 
 namespace gesso {
 
+// Throws kOutput if `path` cannot become a new file: its folder is missing or not writable, it is
+// itself a folder, or it exists and `overwrite` is false. Pipes and devices (/dev/null) pass.
+void CheckOutput(const std::filesystem::path& path, bool overwrite);
+
 class OutputFile {
  public:
-  // Throws kOutput if the folder is absent or not writable.
-  explicit OutputFile(std::filesystem::path path);
+  // Throws kOutput as CheckOutput does. Pipes and devices are opened and written directly.
+  explicit OutputFile(std::filesystem::path path, bool overwrite = true);
   ~OutputFile();  // removes what was written, unless committed
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
   void Write(std::span<const std::byte> bytes);  // throws kOutput, e.g. on a full disk
-  void Commit();                                 // renames to `path`; throws kOutput
+  // Renames to `path`; throws kOutput, also where the file has come into being meanwhile and may
+  // not be overwritten.
+  void Commit();
 
  private:
+  void RequireDone(bool condition) const;  // throws kOutput with the reason in errno
+
   std::filesystem::path path_;
-  std::filesystem::path part_;
+  std::filesystem::path part_;  // empty for pipes and devices
+  bool overwrite_;
   int fd_ = -1;
 };
+
+// All of `bytes` to `path`, or nothing.
+void WriteFile(const std::filesystem::path& path, std::string_view bytes, bool overwrite);
+
+// Writes to standard output, unbuffered; throws kOutput.
+void WriteStdout(std::string_view bytes);
+
+// Removes the .part file that was opened last, if it is still being written: for the signal
+// handler that ends the process at once.
+void RemovePartialOutput() noexcept;
 
 }  // namespace gesso
