@@ -1,0 +1,118 @@
+// The plain data of one job. The same fields are the JSON of a prompt file, the metadata of a
+// picture and the flags of `gesso generate`: VisitFields declares each of them once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "kernels/core/dtype.h"
+#include "models/io/json.h"
+
+namespace gesso {
+
+// Noise levels sigma, both ends included.
+struct Interval {
+  double low = 0;
+  double high = 0;
+  bool operator==(const Interval&) const = default;
+};
+
+// A field without a value is filled in from the model's defaults.
+struct Request {
+  std::optional<std::string> model;
+  std::optional<std::string> prompt;
+  std::optional<std::string> negative_prompt;
+  std::optional<int64_t> class_label;
+  std::optional<int64_t> width;
+  std::optional<int64_t> height;
+  std::optional<int64_t> steps;
+  std::optional<double> cfg_scale;
+  std::optional<double> cfg_rescale;
+  std::optional<Interval> guidance_interval;
+  std::optional<std::string> sampling_method;
+  std::optional<std::string> scheduler;
+  std::optional<uint64_t> seed;
+  std::optional<int64_t> batch_count;
+  std::optional<std::string> init_image;
+  std::optional<double> strength;
+  std::optional<std::string> dtype;
+
+  bool operator==(const Request&) const = default;
+};
+
+struct FieldInfo {
+  std::string_view name;   // the JSON key
+  std::string_view flags;  // the spelling on the command line
+  std::string_view help;
+  double low = 0;  // range of a number, both ends included
+  double high = 0;
+};
+
+// Calls visit(FieldInfo, field) for every field; R is Request or const Request.
+template <class R, class Visitor>
+void VisitFields(R& request, const Visitor& visit) {
+  visit(FieldInfo{"model", "-m,--model", "Installed model or path of one"}, request.model);
+  visit(FieldInfo{"prompt", "--prompt", "What the picture shows"}, request.prompt);
+  visit(FieldInfo{"negative_prompt", "-n,--negative-prompt", "What guidance leads away from"},
+        request.negative_prompt);
+  visit(FieldInfo{"class_label", "--class-label", "Class of a class-conditional model", 0, 1e9},
+        request.class_label);
+  visit(FieldInfo{"width", "-W,--width", "Width in pixels", 1, 16384}, request.width);
+  visit(FieldInfo{"height", "-H,--height", "Height in pixels", 1, 16384}, request.height);
+  visit(FieldInfo{"steps", "--steps", "Number of sampling steps", 1, 10000}, request.steps);
+  visit(FieldInfo{"cfg_scale", "--cfg-scale", "Strength of guidance; 1 = none", -1000, 1000},
+        request.cfg_scale);
+  visit(FieldInfo{"cfg_rescale", "--cfg-rescale",
+                  "How far guided contrast is brought back to the unguided one", 0, 1},
+        request.cfg_rescale);
+  visit(FieldInfo{"guidance_interval", "--guidance-interval",
+                  "Noise levels LOW,HIGH between which guidance acts", 0, 1e9},
+        request.guidance_interval);
+  visit(FieldInfo{"sampling_method", "--sampling-method",
+                  "Sampler, with options as NAME:eta=0.5,order=3 (see gesso models)"},
+        request.sampling_method);
+  visit(FieldInfo{"scheduler", "--scheduler",
+                  "Schedule of noise levels, with options as NAME:rho=5 (see gesso models)"},
+        request.scheduler);
+  visit(FieldInfo{"seed", "-s,--seed", "Seed of the noise; chosen and printed if absent", 0,
+                  18446744073709551615.0},
+        request.seed);
+  visit(FieldInfo{"batch_count", "-b,--batch-count", "Pictures a prompt; picture i uses seed+i", 1,
+                  10000},
+        request.batch_count);
+  visit(FieldInfo{"init_image", "-i,--init-img", "Picture to start from (PNG or JPEG)"},
+        request.init_image);
+  visit(FieldInfo{"strength", "--strength",
+                  "Share of the noise put on --init-img: 0 keeps it, 1 ignores it", 0, 1},
+        request.strength);
+  visit(FieldInfo{"dtype", "--dtype", "Arithmetic of the network: float32 or bfloat16"},
+        request.dtype);
+}
+
+// The request as a JSON object of the fields that have a value, and back. Reading throws kUsage,
+// naming `source` and the field, for unknown fields, wrong types, values out of range and text
+// that is not UTF-8.
+Json ToJson(const Request& request);
+Request RequestFromJson(const Json& json, const std::string& source);
+
+// Sets one field from its text on the command line or in the environment; checks as above.
+// `name` is how the user spelt it in messages.
+void SetField(Request& request, std::string_view field, const std::string& text,
+              const std::string& name);
+
+// `base` with every field replaced that `over` has a value for.
+Request Merge(const Request& base, const Request& over);
+
+// The settings as text in the form that A1111, ComfyUI and their readers use: prompt, negative
+// prompt, then "Steps: 20, Sampler: ..., CFG scale: ..., Seed: ..., Size: 64x64, Model: ...".
+std::string ParametersText(const Request& request);
+
+// The arithmetic that `name` stands for: float32 or bfloat16. Throws kUsage.
+DType ParseDType(std::string_view name);
+
+// Throws kUsage, naming `what` and the offset, unless `text` is UTF-8 (RFC 3629) without NUL.
+void RequireUtf8(std::string_view text, const std::string& what);
+
+}  // namespace gesso
