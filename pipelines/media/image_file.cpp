@@ -1,0 +1,121 @@
+#include "pipelines/media/image_file.h"
+
+#include <stb_image.h>
+#include <stb_image_resize.h>
+#include <stb_image_write.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "models/io/json.h"
+
+namespace gesso {
+
+namespace {
+
+constexpr int64_t kMaxPixels = int64_t{1} << 26;
+constexpr size_t kMaxFileBytes = size_t{256} << 20;
+constexpr int kGap = 2;         // pixels between the pictures of a sheet
+constexpr uint8_t kGrey = 128;  // and their colour
+
+}  // namespace
+
+Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const int size = static_cast<int>(std::min(bytes.size(), kMaxFileBytes));
+  int width = 0;
+  int height = 0;
+  int stored_channels = 0;
+  Require(stbi_info_from_memory(data, size, &width, &height, &stored_channels) == 1,
+          ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name, stbi_failure_reason());
+  Require(width > 0 && height > 0 && int64_t{width} * height <= kMaxPixels, ErrorKind::kFormat,
+          "{}: {} x {} pixels are more than {}", name, width, height, kMaxPixels);
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(data, size, &width, &height, &stored_channels, channels),
+      &stbi_image_free);
+  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
+          stbi_failure_reason());
+  const size_t count =
+      static_cast<size_t>(width) * static_cast<size_t>(height) * static_cast<size_t>(channels);
+  return {width, height, channels, std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+}
+
+Image ReadImage(const std::filesystem::path& path, int channels) {
+  return DecodeImage(ReadFile(path, kMaxFileBytes), channels, path.string());
+}
+
+std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
+  std::string png;
+  const auto append = [](void* target, void* data, int size) {
+    static_cast<std::string*>(target)->append(static_cast<const char*>(data),
+                                              static_cast<size_t>(size));
+  };
+  const int written =
+      stbi_write_png_to_func(append, &png, image.width, image.height, image.channels,
+                             image.pixels.data(), image.width * image.channels);
+  Require(written != 0, ErrorKind::kMemory, "not enough memory to encode a picture of {} x {}",
+          image.width, image.height);
+  return AddPngText(png, texts);
+}
+
+Image ResizeAndCrop(const Image& image, int width, int height) {
+  // The middle part of the picture that has the aspect of the result.
+  const double scale = std::min(static_cast<double>(image.width) / width,
+                                static_cast<double>(image.height) / height);
+  const int part_width = std::max(1, static_cast<int>(std::lround(scale * width)));
+  const int part_height = std::max(1, static_cast<int>(std::lround(scale * height)));
+  const int left = (image.width - part_width) / 2;
+  const int top = (image.height - part_height) / 2;
+  const int stride = image.width * image.channels;
+  const uint8_t* part =
+      image.pixels.data() + int64_t{top} * stride + int64_t{left} * image.channels;
+  Image result{width, height, image.channels,
+               std::vector<uint8_t>(static_cast<size_t>(width) * static_cast<size_t>(height) *
+                                    static_cast<size_t>(image.channels))};
+  const int row_bytes = width * image.channels;
+  if (part_width == width && part_height == height) {  // the filter would soften it
+    for (int y = 0; y < height; ++y) {
+      std::memcpy(result.pixels.data() + int64_t{y} * row_bytes, part + int64_t{y} * stride,
+                  static_cast<size_t>(row_bytes));
+    }
+    return result;
+  }
+  const int resized =
+      stbir_resize_uint8_srgb(part, part_width, part_height, stride, result.pixels.data(), width,
+                              height, row_bytes, image.channels, STBIR_ALPHA_CHANNEL_NONE, 0);
+  Require(resized != 0, ErrorKind::kMemory, "not enough memory to resize a picture to {} x {}",
+          width, height);
+  return result;
+}
+
+Image MakeSheet(const std::vector<Image>& images) {
+  CHECK(!images.empty());
+  const Image& first = images.front();
+  const int count = static_cast<int>(images.size());
+  const int columns = static_cast<int>(std::ceil(std::sqrt(count)));
+  const int rows = (count + columns - 1) / columns;
+  Image sheet{columns * (first.width + kGap) + kGap,
+              rows * (first.height + kGap) + kGap,
+              first.channels,
+              {}};
+  const size_t stride = static_cast<size_t>(sheet.width) * static_cast<size_t>(sheet.channels);
+  sheet.pixels.assign(stride * static_cast<size_t>(sheet.height), kGrey);
+  const size_t row_bytes = static_cast<size_t>(first.width) * static_cast<size_t>(first.channels);
+  for (int i = 0; i < count; ++i) {
+    const Image& image = images[static_cast<size_t>(i)];
+    Require(image.width == first.width && image.height == first.height &&
+                image.channels == first.channels,
+            ErrorKind::kUsage, "a sheet needs pictures of one size, got {} x {} and {} x {}",
+            first.width, first.height, image.width, image.height);
+    const auto top = static_cast<size_t>(kGap + i / columns * (first.height + kGap));
+    const auto left = static_cast<size_t>(kGap + i % columns * (first.width + kGap));
+    for (size_t y = 0; y < static_cast<size_t>(first.height); ++y) {
+      std::memcpy(&sheet.pixels[(top + y) * stride + left * static_cast<size_t>(first.channels)],
+                  &image.pixels[y * row_bytes], row_bytes);
+    }
+  }
+  return sheet;
+}
+
+}  // namespace gesso

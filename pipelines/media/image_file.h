@@ -1,0 +1,29 @@
+// Picture files: PNG and JPEG in, PNG out. Files may come from anywhere; their declared size is
+// checked before anything is decoded.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipelines/image.h"
+#include "pipelines/media/png.h"
+
+namespace gesso {
+
+// The file's picture with 1 (grey) or 3 (RGB) channels; an alpha channel is dropped.
+// Throws kIo if it cannot be read, kFormat if it is no picture or larger than 2^26 pixels.
+Image ReadImage(const std::filesystem::path& path, int channels);
+Image DecodeImage(std::string_view bytes, int channels, const std::string& name);
+
+// A whole PNG file with the texts in its header.
+std::string EncodePng(const Image& image, const std::vector<PngText>& texts);
+
+// `image` scaled to cover width x height and cropped to it around the centre.
+Image ResizeAndCrop(const Image& image, int width, int height);
+
+// All pictures (of one size) on one sheet, row by row, as near to a square as their number allows.
+Image MakeSheet(const std::vector<Image>& images);
+
+}  // namespace gesso

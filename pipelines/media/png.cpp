@@ -1,0 +1,175 @@
+#include "pipelines/media/png.h"
+
+#include <stb_image.h>
+
+#include <array>
+#include <cstdint>
+
+#include "kernels/core/error.h"
+
+namespace gesso {
+
+namespace {
+
+constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n";
+constexpr size_t kMaxUnfolded = size_t{4} << 20;
+constexpr size_t kMaxTextChunks = 1000;
+
+std::array<uint32_t, 256> CrcTable() {
+  std::array<uint32_t, 256> table{};
+  for (uint32_t n = 0; n < 256; ++n) {
+    uint32_t c = n;
+    for (int bit = 0; bit < 8; ++bit) c = (c & 1u) != 0 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
+    table[n] = c;
+  }
+  return table;
+}
+
+// CRC-32 of ISO 3309 as the PNG standard's annex D computes it.
+uint32_t Crc(std::string_view bytes) {
+  static const std::array<uint32_t, 256> table = CrcTable();
+  uint32_t crc = 0xFFFFFFFFu;
+  for (const char byte : bytes) {
+    crc = table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFu] ^ (crc >> 8);
+  }
+  return crc ^ 0xFFFFFFFFu;
+}
+
+uint32_t ReadBigEndian(std::string_view four) {
+  uint32_t value = 0;
+  for (const char byte : four) value = value << 8 | static_cast<unsigned char>(byte);
+  return value;
+}
+
+std::string BigEndian(uint32_t value) {
+  std::string four(4, '\0');
+  for (int i = 3; i >= 0; --i, value >>= 8) {
+    four[static_cast<size_t>(i)] = static_cast<char>(value & 0xFFu);
+  }
+  return four;
+}
+
+struct Chunk {
+  std::string_view type;
+  std::string_view data;
+};
+
+// Takes the first chunk off `rest`.
+Chunk TakeChunk(std::string_view& rest) {
+  constexpr size_t kFrame = 12;  // length, type, checksum
+  Require(rest.size() >= kFrame, ErrorKind::kFormat, "ends inside a chunk (truncated?)");
+  const size_t length = ReadBigEndian(rest.substr(0, 4));
+  Require(length <= rest.size() - kFrame, ErrorKind::kFormat,
+          "a chunk of {} bytes goes beyond the end of the file (truncated?)", length);
+  const uint32_t crc = ReadBigEndian(rest.substr(8 + length, 4));
+  Require(crc == Crc(rest.substr(4, 4 + length)), ErrorKind::kFormat,
+          "a chunk has a wrong checksum (damaged file)");
+  const Chunk chunk{rest.substr(4, 4), rest.substr(8, length)};
+  rest.remove_prefix(kFrame + length);
+  return chunk;
+}
+
+// Takes the bytes up to the next NUL, and the NUL, off `rest`.
+std::string_view TakeField(std::string_view& rest, std::string_view what) {
+  const size_t end = rest.find('\0');
+  Require(end != std::string_view::npos, ErrorKind::kFormat, "a text chunk has no end of its {}",
+          what);
+  const std::string_view field = rest.substr(0, end);
+  rest.remove_prefix(end + 1);
+  return field;
+}
+
+uint8_t TakeByte(std::string_view& rest) {
+  Require(!rest.empty(), ErrorKind::kFormat, "a text chunk ends too early");
+  const auto byte = static_cast<uint8_t>(rest.front());
+  rest.remove_prefix(1);
+  return byte;
+}
+
+std::string Unfold(std::string_view compressed) {
+  std::string text(kMaxUnfolded, '\0');
+  const int length =
+      stbi_zlib_decode_buffer(text.data(), static_cast<int>(text.size()), compressed.data(),
+                              static_cast<int>(compressed.size()));
+  Require(length >= 0, ErrorKind::kFormat, "compressed text is damaged or larger than {} bytes",
+          kMaxUnfolded);
+  text.resize(static_cast<size_t>(length));
+  text.shrink_to_fit();
+  return text;
+}
+
+std::string FromLatin1(std::string_view latin1) {
+  std::string utf8;
+  for (const char c : latin1) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) {
+      utf8 += c;
+    } else {
+      utf8 += static_cast<char>(0xC0u | byte >> 6);
+      utf8 += static_cast<char>(0x80u | (byte & 0x3Fu));
+    }
+  }
+  return utf8;
+}
+
+PngText ReadText(const Chunk& chunk) {
+  std::string_view rest = chunk.data;
+  const std::string_view keyword = TakeField(rest, "keyword");
+  Require(!keyword.empty() && keyword.size() <= 79, ErrorKind::kFormat,
+          "a text chunk's keyword has {} bytes", keyword.size());
+  PngText text{FromLatin1(keyword), ""};
+  bool compressed = chunk.type == "zTXt";
+  if (chunk.type == "iTXt") compressed = TakeByte(rest) != 0;
+  if (chunk.type != "tEXt") {
+    Require(TakeByte(rest) == 0 || !compressed, ErrorKind::kFormat,
+            "text '{}' is compressed in an unknown way", text.keyword);
+  }
+  if (chunk.type == "iTXt") {
+    TakeField(rest, "language");
+    TakeField(rest, "translated keyword");
+  }
+  text.text = compressed ? Unfold(rest) : std::string(rest);
+  if (chunk.type != "iTXt") text.text = FromLatin1(text.text);
+  return text;
+}
+
+std::vector<PngText> ReadChunks(std::string_view png) {
+  Require(png.starts_with(kSignature), ErrorKind::kFormat, "is not a PNG file");
+  std::string_view rest = png.substr(kSignature.size());
+  std::vector<PngText> texts;
+  bool first = true;
+  while (true) {
+    const Chunk chunk = TakeChunk(rest);
+    Require(first == (chunk.type == "IHDR"), ErrorKind::kFormat,
+            "its header chunk is missing or repeated");
+    first = false;
+    if (chunk.type == "IEND") return texts;
+    if (chunk.type == "tEXt" || chunk.type == "zTXt" || chunk.type == "iTXt") {
+      Require(texts.size() < kMaxTextChunks, ErrorKind::kFormat, "has more than {} text chunks",
+              kMaxTextChunks);
+      texts.push_back(ReadText(chunk));
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<PngText> ReadPngText(std::string_view png, const std::string& name) {
+  return WithContext(name, [&] { return ReadChunks(png); });
+}
+
+std::string AddPngText(std::string_view png, const std::vector<PngText>& texts) {
+  CHECK(png.starts_with(kSignature));
+  std::string_view rest = png.substr(kSignature.size());
+  TakeChunk(rest);
+  std::string result(png.substr(0, png.size() - rest.size()));
+  for (const PngText& text : texts) {
+    CHECK(!text.keyword.empty() && text.keyword.size() <= 79);
+    // Not compressed, no language, no translated keyword.
+    const std::string body = "iTXt" + text.keyword + '\0' + '\0' + '\0' + '\0' + '\0' + text.text;
+    result += BigEndian(static_cast<uint32_t>(body.size() - 4)) + body + BigEndian(Crc(body));
+  }
+  return result.append(rest);
+}
+
+}  // namespace gesso

@@ -1,0 +1,25 @@
+// Text inside PNG files (W3C PNG 3rd edition, sections 5 and 11.3.3): the settings that a picture
+// was made with travel in iTXt chunks. The reader takes bytes from anywhere.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gesso {
+
+struct PngText {
+  std::string keyword;  // 1..79 bytes
+  std::string text;     // UTF-8
+  bool operator==(const PngText&) const = default;
+};
+
+// The tEXt, zTXt and iTXt chunks of a PNG file's bytes, in their order; Latin-1 is converted to
+// UTF-8. Every length and checksum is checked, compressed text may unfold to 4 MiB a chunk.
+// Throws kFormat naming `name`.
+std::vector<PngText> ReadPngText(std::string_view png, const std::string& name);
+
+// `png`, a complete PNG file, with `texts` put behind its header as uncompressed iTXt chunks.
+std::string AddPngText(std::string_view png, const std::vector<PngText>& texts);
+
+}  // namespace gesso

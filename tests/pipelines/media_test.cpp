@@ -1,0 +1,217 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "models/io/json.h"
+#include "models/io/output_file.h"
+#include "pipelines/media/image_file.h"
+#include "pipelines/media/metadata.h"
+#include "pipelines/media/png.h"
+
+namespace gesso {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+Image Gradient(int width, int height, int channels) {
+  Image image{width, height, channels, {}};
+  for (int i = 0; i < width * height * channels; ++i) {
+    image.pixels.push_back(static_cast<uint8_t>(i * 7 % 256));
+  }
+  return image;
+}
+
+class Folder : public ::testing::Test {
+ protected:
+  Folder() : path_(fs::temp_directory_path() / ("gesso_media_test_" + std::to_string(getpid()))) {
+    fs::create_directory(path_);
+  }
+  ~Folder() override { fs::remove_all(path_); }
+  size_t CountFiles() const {
+    return static_cast<size_t>(std::distance(fs::directory_iterator(path_), {}));
+  }
+  fs::path path_;
+};
+
+TEST(Png, KeepsPixelsAndTexts) {
+  const std::vector<PngText> texts = {{"parameters", "ä prompt\nSteps: 20"}, {"gesso", "{}"}};
+  for (const int channels : {1, 3}) {
+    const Image image = Gradient(13, 7, channels);
+    const std::string png = EncodePng(image, texts);
+    const Image back = DecodeImage(png, channels, "test");
+    EXPECT_EQ(back.width, 13);
+    EXPECT_EQ(back.height, 7);
+    EXPECT_EQ(back.pixels, image.pixels);
+    EXPECT_EQ(ReadPngText(png, "test"), texts);
+  }
+}
+
+TEST(Png, KeepsAMegabyteOfText) {
+  const std::vector<PngText> texts = {{"parameters", std::string(1 << 20, 'a')}};
+  EXPECT_EQ(ReadPngText(EncodePng(Gradient(2, 2, 3), texts), "test"), texts);
+}
+
+TEST(Png, RefusesEveryTruncationAndEveryFlippedByte) {
+  const std::string png = EncodePng(Gradient(3, 3, 3), {{"gesso", "{}"}});
+  for (size_t length = 0; length < png.size(); ++length) {
+    EXPECT_THROW(ReadPngText(png.substr(0, length), "test"), Error) << length;
+  }
+  for (size_t at = 0; at < png.size(); ++at) {
+    std::string damaged = png;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x20);
+    EXPECT_THROW(ReadPngText(damaged, "test"), Error) << at;
+  }
+}
+
+// Chunks written by Python's zlib.
+TEST(Png, ReadsLatin1AndCompressedText) {
+  const std::string signature = "\x89PNG\r\n\x1a\n";
+  const std::string header(
+      "\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00"
+      "\x00\x3a\x7e\x9b\x55",
+      25);
+  const std::string latin1(
+      "\x00\x00\x00\x06\x74\x45\x58\x74\x61\x00\x63\x61\x66\xe9\x5f\x96\xa4\x6f", 18);
+  const std::string folded(
+      "\x00\x00\x00\x0f\x7a\x54\x58\x74\x62\x00\x00\x78\x9c\x4b\x4c\x4a\x44\x81\x00\x33"
+      "\xd8\x06\x19\x2c\xca\xdc\xc6",
+      27);
+  const std::string folded_utf8(
+      "\x00\x00\x00\x15\x69\x54\x58\x74\x63\x00\x01\x00\x65\x6e\x00\x00\x78\x9c\x3b\xbc"
+      "\xf2\x30\x18\x02\x00\x19\xd4\x05\xb1\xed\x31\x23\x19",
+      33);
+  const std::string end("\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82", 12);
+  const std::vector<PngText> expected = {
+      {"a", "caf\u00e9"}, {"b", "abababababababab"}, {"c", "\u00e9\u00e9\u00e9\u00e9"}};
+  EXPECT_EQ(ReadPngText(signature + header + latin1 + folded + folded_utf8 + end, "test"),
+            expected);
+}
+
+TEST(Png, RefusesTextThatUnfoldsTooFar) {
+  const fs::path bomb = fs::path(GESSO_SOURCE_DIR) / "tests/data/media/unfolds_to_5_mib.png";
+  try {
+    ReadMetadata(bomb);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kFormat);
+    EXPECT_THAT(error.what(), HasSubstr("larger than"));
+  }
+}
+
+TEST(Png, RefusesAPictureThatIsNone) {
+  EXPECT_THROW(DecodeImage("", 3, "empty.png"), Error);
+  EXPECT_THROW(DecodeImage("GIF89a", 3, "a.gif"), Error);
+  EXPECT_THROW(ReadPngText("\x89PNG\r\n\x1a\n", "test"), Error);
+}
+
+TEST(Png, RefusesAPictureThatDeclaresTooManyPixels) {
+  // A 30000 x 30000 header, which nothing follows.
+  const std::string bomb(
+      "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x75\x30\0\0\x75\x30\x08\x02\0\0\0\0\0\0\0", 33);
+  try {
+    DecodeImage(bomb, 3, "bomb.png");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kFormat);
+    EXPECT_THAT(error.what(), HasSubstr("bomb.png"));
+  }
+}
+
+TEST(Metadata, ComesBackFromAPicture) {
+  Request request;
+  request.prompt = "a red apple";
+  request.seed = 42;
+  Request other = request;
+  other.seed = 43;
+  const Image image = Gradient(4, 4, 3);
+  EXPECT_EQ(ParseMetadata(EncodePng(image, MetadataOf({request})), "one"),
+            std::vector<Request>{request});
+  EXPECT_EQ(ParseMetadata(EncodePng(image, MetadataOf({request, other})), "sheet"),
+            (std::vector<Request>{request, other}));
+}
+
+TEST(Metadata, OfAStrangerIsRefused) {
+  const Image image = Gradient(4, 4, 3);
+  EXPECT_THROW(ParseMetadata(EncodePng(image, {}), "none"), Error);
+  EXPECT_THROW(ParseMetadata(EncodePng(image, {{"gesso", "no json"}}), "bad"), Error);
+  EXPECT_THROW(ParseMetadata(EncodePng(image, {{"gesso", "{\"zoom\":2}"}}), "bad"), Error);
+  EXPECT_THROW(ParseMetadata(EncodePng(image, {{"gesso", "[]"}}), "bad"), Error);
+}
+
+TEST(ResizeAndCrop, KeepsTheMiddle) {
+  // Left third black, middle white, right black: the square middle of a 3:1 picture is white.
+  Image wide{30, 10, 1, std::vector<uint8_t>(300, 0)};
+  for (size_t y = 0; y < 10; ++y) {
+    for (size_t x = 10; x < 20; ++x) wide.pixels[y * 30 + x] = 255;
+  }
+  const Image square = ResizeAndCrop(wide, 10, 10);
+  EXPECT_EQ(square.pixels, std::vector<uint8_t>(100, 255));
+  const Image same = ResizeAndCrop(wide, 30, 10);
+  EXPECT_EQ(same.pixels, wide.pixels);
+  const Image half = ResizeAndCrop(wide, 6, 2);
+  EXPECT_LT(half.pixels[0], 8);
+  EXPECT_GT(half.pixels[3], 230);
+}
+
+TEST(Sheet, LaysPicturesOutRowByRow) {
+  std::vector<Image> images;
+  for (uint8_t i = 0; i < 3; ++i) images.push_back({2, 2, 1, std::vector<uint8_t>(4, i)});
+  const Image sheet = MakeSheet(images);
+  EXPECT_EQ(sheet.width, 10);
+  EXPECT_EQ(sheet.height, 10);
+  EXPECT_EQ(sheet.pixels[2 * 10 + 2], 0);
+  EXPECT_EQ(sheet.pixels[2 * 10 + 6], 1);
+  EXPECT_EQ(sheet.pixels[6 * 10 + 2], 2);
+  EXPECT_EQ(sheet.pixels[6 * 10 + 6], 128);
+  images.push_back({3, 2, 1, std::vector<uint8_t>(6, 0)});
+  EXPECT_THROW(MakeSheet(images), Error);
+}
+
+TEST_F(Folder, OutputAppearsWholeOrNotAtAll) {
+  const fs::path file = path_ / "out.png";
+  {
+    OutputFile output(file, false);
+    output.Write(std::as_bytes(std::span("half", 4)));
+    EXPECT_FALSE(fs::exists(file));
+  }
+  EXPECT_EQ(CountFiles(), 0u);
+  WriteFile(file, "whole", false);
+  EXPECT_EQ(ReadFile(file, 100), "whole");
+  EXPECT_EQ(CountFiles(), 1u);
+}
+
+TEST_F(Folder, OutputReplacesOnlyWhenAllowed) {
+  const fs::path file = path_ / "out.png";
+  WriteFile(file, "first", false);
+  EXPECT_THROW(WriteFile(file, "second", false), Error);
+  EXPECT_EQ(ReadFile(file, 100), "first");
+  WriteFile(file, "third", true);
+  EXPECT_EQ(ReadFile(file, 100), "third");
+  // A file that comes into being while ours is written is not replaced either.
+  OutputFile late(path_ / "late.png", false);
+  std::ofstream(path_ / "late.png") << "theirs";
+  EXPECT_THROW(late.Commit(), Error);
+  EXPECT_EQ(ReadFile(path_ / "late.png", 100), "theirs");
+}
+
+TEST_F(Folder, OutputErrorsAreOutputErrors) {
+  std::ofstream(path_ / "file") << "x";
+  for (const fs::path& target :
+       {path_ / "missing" / "out.png", path_ / "file" / "out.png", path_, fs::path("/dev/full")}) {
+    try {
+      WriteFile(target, "bytes", true);
+      FAIL() << target;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kOutput);
+      EXPECT_THAT(error.what(), HasSubstr(target.string()));
+    }
+  }
+  EXPECT_EQ(CountFiles(), 1u);
+}
+
+}  // namespace
+}  // namespace gesso
