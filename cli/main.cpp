@@ -1,6 +1,69 @@
-#include <cstdio>
+// The program `gesso`: parses the command line, runs one command, and turns every error into a
+// message on stderr and an exit code.
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
-int main() {
-  std::puts("gesso");
-  return 0;
+#include <csignal>
+#include <new>
+
+#include "cli/commands.h"
+#include "cli/terminal.h"
+#include "kernels/core/error.h"
+
+namespace gesso {
+
+namespace {
+
+void SetUpLog() {
+  const auto mode = StderrTakesColour() ? spdlog::color_mode::always : spdlog::color_mode::never;
+  auto log = spdlog::stderr_color_st("gesso", mode);
+  log->set_pattern("gesso: %^%l%$: %v");
+  spdlog::set_default_logger(std::move(log));
 }
+
+int ParseAndRun(int argc, char** argv) {
+  CLI::App app("Makes pictures from text.\n", "gesso");
+  app.set_version_flag("--version", "gesso " GESSO_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  app.footer(
+      "Exit codes: 0 done, 2 usage, 3 bad or unsupported input or model file, 4 out of\n"
+      "memory, 5 device, 6 output not written, 130 interrupted, 1 anything else.\n"
+      "Options may also come from GESSO_<OPTION> variables (GESSO_STEPS=30) and from\n"
+      "$XDG_CONFIG_HOME/gesso/config.json ({\"steps\": 30}); flags win over both.");
+  Command command;
+  AddVerify(app, command);
+  AddMetadata(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    Fail(ErrorKind::kUsage, "{} (see gesso {}--help)", error.what(),
+         argc > 1 && app.got_subcommand(argv[1]) ? argv[1] + std::string(" ") : std::string());
+  }
+  return command();
+}
+
+int Main(int argc, char** argv) {
+  SetUpLog();
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an output error like any other
+  try {
+    return ParseAndRun(argc, argv);
+  } catch (const Error& error) {
+    spdlog::error("{}", error.what());
+    return ExitCode(error.kind());
+  } catch (const std::bad_alloc&) {
+    spdlog::error("out of memory");
+    return ExitCode(ErrorKind::kMemory);
+  } catch (const std::exception& error) {
+    spdlog::error("{} (this is a bug in gesso)", error.what());
+    return ExitCode(ErrorKind::kInternal);
+  }
+}
+
+}  // namespace
+
+}  // namespace gesso
+
+int main(int argc, char** argv) { return gesso::Main(argc, argv); }

@@ -1,0 +1,42 @@
+#include "cli/interrupt.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <string_view>
+
+#include "kernels/core/error.h"
+#include "models/io/output_file.h"
+
+namespace gesso {
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+// Only what is safe inside a signal handler.
+void OnInterrupt(int /*signal*/) {
+  if (interrupted.exchange(true)) {
+    RemovePartialOutput();
+    _exit(130);
+  }
+  constexpr std::string_view kMessage =
+      "\ngesso: finishing this step; interrupt again to stop at once\n";
+  [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, kMessage.data(), kMessage.size());
+}
+
+}  // namespace
+
+void CatchInterrupts() {
+  struct sigaction action {};
+  action.sa_handler = OnInterrupt;
+  action.sa_flags = SA_RESTART;
+  CHECK(sigaction(SIGINT, &action, nullptr) == 0);
+  CHECK(sigaction(SIGTERM, &action, nullptr) == 0);
+}
+
+bool Interrupted() { return interrupted; }
+
+}  // namespace gesso
