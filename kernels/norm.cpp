@@ -1,6 +1,8 @@
 #include "kernels/norm.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cpu/highway.h"
+#include "kernels/cpu/norm.h"
 #include "kernels/ref/norm.h"
 
 namespace gesso {
@@ -58,18 +60,22 @@ void LayerNorm(Context& ctx, const LayerNormArgs& args) {
 }
 
 const OpTable<RmsNormArgs>& RmsNormTable() {
-  static const OpTable<RmsNormArgs> table("rms_norm", CostOfRmsNorm,
-                                          {
-                                              {"ref", Device::kCpu, AcceptsAll, ref::RmsNorm},
-                                          });
+  static const OpTable<RmsNormArgs> table(
+      "rms_norm", CostOfRmsNorm,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::RmsNorm},
+          {"ref", Device::kCpu, AcceptsAll, ref::RmsNorm},
+      });
   return table;
 }
 
 const OpTable<LayerNormArgs>& LayerNormTable() {
-  static const OpTable<LayerNormArgs> table("layer_norm", CostOfLayerNorm,
-                                            {
-                                                {"ref", Device::kCpu, AcceptsAll, ref::LayerNorm},
-                                            });
+  static const OpTable<LayerNormArgs> table(
+      "layer_norm", CostOfLayerNorm,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::LayerNorm},
+          {"ref", Device::kCpu, AcceptsAll, ref::LayerNorm},
+      });
   return table;
 }
 

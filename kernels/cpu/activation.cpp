@@ -49,14 +49,9 @@ void GatedRowOf(Activation activation, const void* value, const void* gate, int6
 // value and gate share their dtype.
 void AnyGatedRow(Activation activation, const void* value, const void* gate, DType in,
                  int64_t count, void* out, DType out_dtype) {
-  const bool bf16_out = out_dtype == DType::kBF16;
-  if (in == DType::kBF16) {
-    (bf16_out ? GatedRowOf<BFloat16, BFloat16> : GatedRowOf<BFloat16, float>)(activation, value,
-                                                                              gate, count, out);
-  } else {
-    (bf16_out ? GatedRowOf<float, BFloat16> : GatedRowOf<float, float>)(activation, value, gate,
-                                                                        count, out);
-  }
+  cpu::WithTypes(in, out_dtype, [&](auto from, auto to) {
+    GatedRowOf<decltype(from), decltype(to)>(activation, value, gate, count, out);
+  });
 }
 
 }  // namespace gesso::HWY_NAMESPACE

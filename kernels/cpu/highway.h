@@ -25,6 +25,16 @@ inline int64_t RowsATask(int64_t elements) {
   return std::max<int64_t>(1, kElementsATask / std::max<int64_t>(1, elements));
 }
 
+// Calls body(In(), Out()) with the element types that two dtypes stand for (f32 or bf16).
+template <class Body>
+void WithTypes(DType in, DType out, const Body& body) {
+  if (in == DType::kBF16) {
+    out == DType::kBF16 ? body(BFloat16(), BFloat16()) : body(BFloat16(), float());
+  } else {
+    out == DType::kBF16 ? body(float(), BFloat16()) : body(float(), float());
+  }
+}
+
 // Address of the element `offset` elements behind the view's first.
 inline const void* At(ConstView view, int64_t offset) {
   return static_cast<const std::byte*>(view.data) +

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <random>
 #include <string>
 
@@ -38,6 +39,11 @@ inline double RmsError(ConstView got, ConstView want) {
     square += y * y;
   }
   return std::sqrt(difference / std::max(square, 1e-30));
+}
+
+// Whether two contiguous tensors of one type hold the same bits.
+inline bool SameBits(ConstView a, ConstView b) {
+  return a.shape == b.shape && a.dtype == b.dtype && std::memcmp(a.data, b.data, a.bytes()) == 0;
 }
 
 // Bound of RmsError between two implementations whose narrowest element type is `dtype`.
