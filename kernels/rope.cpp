@@ -1,6 +1,8 @@
 #include "kernels/rope.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cpu/highway.h"
+#include "kernels/cpu/rope.h"
 #include "kernels/ref/rope.h"
 
 namespace gesso {
@@ -53,6 +55,7 @@ void Rope(Context& ctx, const RopeArgs& args) {
 const OpTable<RopeArgs>& RopeTable() {
   static const OpTable<RopeArgs> table("rope", CostOfRope,
                                        {
+                                           {"highway", Device::kCpu, cpu::HasVectors, cpu::Rope},
                                            {"ref", Device::kCpu, AcceptsAll, ref::Rope},
                                        });
   return table;
