@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "kernels/core/check.h"
+#include "kernels/cpu/elementwise.h"
+#include "kernels/cpu/highway.h"
 #include "kernels/ref/elementwise.h"
 
 namespace gesso {
@@ -37,6 +39,7 @@ const OpTable<LinearCombinationArgs>& LinearCombinationTable() {
   static const OpTable<LinearCombinationArgs> table(
       "elementwise", CostOfLinearCombination,
       {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::LinearCombination},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearCombination},
       });
   return table;
