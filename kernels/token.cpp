@@ -1,6 +1,7 @@
 #include "kernels/token.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cpu/token.h"
 #include "kernels/ref/token.h"
 
 namespace gesso {
@@ -67,18 +68,22 @@ void GatherRows(Context& ctx, const GatherRowsArgs& args) {
 }
 
 const OpTable<SpaceDepthArgs>& SpaceDepthTable() {
-  static const OpTable<SpaceDepthArgs> table("space_depth", CostOfSpaceDepth,
-                                             {
-                                                 {"ref", Device::kCpu, AcceptsAll, ref::SpaceDepth},
-                                             });
+  static const OpTable<SpaceDepthArgs> table(
+      "space_depth", CostOfSpaceDepth,
+      {
+          {"runs", Device::kCpu, AcceptsAll, cpu::SpaceDepth},
+          {"ref", Device::kCpu, AcceptsAll, ref::SpaceDepth},
+      });
   return table;
 }
 
 const OpTable<GatherRowsArgs>& GatherRowsTable() {
-  static const OpTable<GatherRowsArgs> table("gather_rows", CostOfGatherRows,
-                                             {
-                                                 {"ref", Device::kCpu, AcceptsAll, ref::GatherRows},
-                                             });
+  static const OpTable<GatherRowsArgs> table(
+      "gather_rows", CostOfGatherRows,
+      {
+          {"runs", Device::kCpu, AcceptsAll, cpu::GatherRows},
+          {"ref", Device::kCpu, AcceptsAll, ref::GatherRows},
+      });
   return table;
 }
 

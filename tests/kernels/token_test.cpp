@@ -1,0 +1,118 @@
+// SpaceDepth and GatherRows: known layouts, round trips, ref, ids outside the table.
+#include "kernels/token.h"
+
+#include <vector>
+
+#include "tests/support/ops.h"
+
+namespace gesso {
+namespace {
+
+using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
+
+TEST(SpaceDepthRef, OrderIsRowColumnChannel) {
+  // A 2 x 4 picture of 2 channels whose values say where they come from: 100 y + 10 x + c.
+  Tensor x({1, 2, 4, 2}, DType::kF32);
+  for (int i = 0; i < 16; ++i) {
+    x.MutableData<float>()[i] = static_cast<float>(100 * (i / 8) + 10 * (i / 2 % 4) + i % 2);
+  }
+  Tensor out({1, 1, 2, 8}, DType::kF32);
+  RunImplementation(SpaceDepthTable(), "ref", SpaceDepthArgs{x, 2, 2, false, out.mutable_view()});
+  const float want[16] = {0, 1, 10, 11, 100, 101, 110, 111, 20, 21, 30, 31, 120, 121, 130, 131};
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(out.Data<float>()[i], want[i]) << i;
+}
+
+struct Case {
+  int64_t batch, height, width, channels, block_h, block_w;
+  bool planes;  // the picture is [B, C, H, W], seen as [B, H, W, C]
+  DType from, to;
+};
+
+class SpaceDepthTest : public testing::TestWithParam<Case> {};
+
+TEST_P(SpaceDepthTest, EqualsRefAndInverts) {
+  const Case c = GetParam();
+  const Shape plane_shape{c.batch, c.channels, c.height, c.width};
+  const Shape last_shape{c.batch, c.height, c.width, c.channels};
+  const Shape deep_shape{c.batch, c.height / c.block_h, c.width / c.block_w,
+                         c.block_h * c.block_w * c.channels};
+  const auto seen = [&](auto view) { return c.planes ? view.Permute({0, 2, 3, 1}) : view; };
+  const Shape memory_shape = c.planes ? plane_shape : last_shape;
+  const Tensor picture = RandomTensor(memory_shape, 1, c.from);
+  const auto run = [&](std::string_view name) {
+    Tensor tokens(deep_shape, c.to);
+    RunImplementation(
+        SpaceDepthTable(), name,
+        SpaceDepthArgs{seen(picture.view()), c.block_h, c.block_w, false, tokens.mutable_view()});
+    return tokens;
+  };
+  const Tensor want = run("ref");
+  ForEachFast(SpaceDepthTable(), SpaceDepthArgs{}, [&](std::string_view name) {
+    const Tensor tokens = run(name);
+    EXPECT_TRUE(SameBits(tokens, want));
+    Tensor back(memory_shape, c.from);
+    RunImplementation(
+        SpaceDepthTable(), name,
+        SpaceDepthArgs{tokens, c.block_h, c.block_w, true, seen(back.mutable_view())});
+    EXPECT_LE(RmsError(back, picture), c.to == c.from ? 0 : ToleranceOf(DType::kBF16));
+  });
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, SpaceDepthTest,
+                         testing::Values(Case{2, 8, 12, 3, 4, 4, true, DType::kF32, DType::kF32},
+                                         Case{1, 6, 9, 5, 2, 3, false, DType::kF32, DType::kF32},
+                                         Case{2, 64, 64, 32, 2, 2, false, DType::kF32, DType::kF32},
+                                         Case{1, 4, 4, 3, 1, 1, true, DType::kF32, DType::kF32},
+                                         Case{2, 8, 8, 3, 2, 4, true, DType::kF32, DType::kBF16},
+                                         Case{2, 8, 8, 6, 2, 2, false, DType::kBF16,
+                                              DType::kBF16}));
+
+TEST(SpaceDepth, WritesStridedTokens) {
+  const Tensor picture = RandomTensor({1, 4, 4, 2}, 1);
+  Tensor want({1, 2, 2, 8}, DType::kF32);
+  RunImplementation(SpaceDepthTable(), "ref",
+                    SpaceDepthArgs{picture, 2, 2, false, want.mutable_view()});
+  Tensor wide({1, 2, 2, 11}, DType::kF32);
+  Context ctx;
+  SpaceDepth(ctx, SpaceDepthArgs{picture, 2, 2, false, wide.mutable_view().Slice(3, 2, 10)});
+  EXPECT_TRUE(SameBits(Cast(wide.view().Slice(3, 2, 10), DType::kF32), want));
+  for (int token = 0; token < 4; ++token) EXPECT_EQ(wide.Data<float>()[token * 11 + 10], 0);
+}
+
+TEST(SpaceDepthErrors, NameTheArgument) {
+  Context ctx;
+  Tensor x({1, 5, 4, 2}, DType::kF32);
+  Tensor out({1, 2, 2, 8}, DType::kF32);
+  ExpectError(ErrorKind::kShape, "space_depth: x [1, 5, 4, 2] does not divide", [&] {
+    SpaceDepth(ctx, SpaceDepthArgs{x, 2, 2, false, out.mutable_view()});
+  });
+  Tensor even({1, 4, 4, 3}, DType::kF32);
+  ExpectError(ErrorKind::kShape, "space_depth: out must be [1, 2, 2, 12]", [&] {
+    SpaceDepth(ctx, SpaceDepthArgs{even, 2, 2, false, out.mutable_view()});
+  });
+}
+
+TEST(GatherRows, CopiesAndChecks) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    const Tensor table = RandomTensor({5, 37}, 1, dtype);
+    Tensor ids({2, 2}, DType::kI32);
+    const int32_t values[4] = {4, 0, 0, 3};
+    std::copy_n(values, 4, ids.MutableData<int32_t>());
+    Tensor out({2, 2, 37}, DType::kF32);
+    Context ctx;
+    GatherRows(ctx, {table, ids, out.mutable_view()});
+    const Tensor wide = Cast(table, DType::kF32);
+    for (int i = 0; i < 4 * 37; ++i) {
+      EXPECT_EQ(out.Data<float>()[i], wide.Data<float>()[values[i / 37] * 37 + i % 37]);
+    }
+    for (const int32_t bad : {-1, 5}) {
+      ids.MutableData<int32_t>()[2] = bad;
+      ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", [&] {
+        GatherRows(ctx, {table, ids, out.mutable_view()});
+      });
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gesso
