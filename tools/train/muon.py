@@ -6,6 +6,8 @@ faster. Updates have the root mean square of AdamW's (Liu et al. 2025), so one r
 import torch
 from torch import Tensor
 
+from tools.train.parallel import Workers
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
@@ -21,20 +23,32 @@ def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    def __init__(self, groups, lr: float, weight_decay: float, momentum: float = 0.95,
-                 steps: int = 5):
+    """Each of several training processes orthogonalises its share of the matrices."""
+
+    def __init__(self, groups, workers: Workers, lr: float, weight_decay: float,
+                 momentum: float = 0.95, steps: int = 5):
+        self.workers = workers
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
         super().__init__(groups, defaults)
+
+    def update(self, parameter: Tensor, momentum: float, steps: int) -> Tensor:
+        """The orthogonalised Nesterov step of one matrix."""
+        average = self.state[parameter]["momentum"]
+        return orthogonalize(parameter.grad.lerp(average, momentum), steps)
 
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            for parameter in group["params"]:
+            updates, momentum = [], group["momentum"]
+            for index, parameter in enumerate(group["params"]):
                 state = self.state[parameter]
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
-                average = state["momentum"].lerp_(parameter.grad, 1 - group["momentum"])
-                ahead = parameter.grad.lerp(average, group["momentum"])
-                update = orthogonalize(ahead, group["steps"])
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                state["momentum"].lerp_(parameter.grad, 1 - momentum)
+                mine = index % self.workers.count == self.workers.rank
+                updates.append(self.update(parameter, momentum, group["steps"]) if mine
+                               else torch.zeros_like(parameter))
+            self.workers.sum(updates)
+            torch._foreach_mul_(group["params"], 1 - group["lr"] * group["weight_decay"])
+            for parameter, update in zip(group["params"], updates):
                 parameter.add_(update, alpha=-0.2 * group["lr"] * max(parameter.shape) ** 0.5)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tools.train.muon import Muon
+from tools.train.parallel import Workers
 
 # Read from small tables or by single channels, so orthogonalised updates make no sense for them.
 NOT_MUON = ("embed", "shared", "relative_attention_bias", "patch_in", "patch_out", "time_in_proj",
@@ -19,7 +20,8 @@ def learning_rate_factor(name: str) -> float:
     return 1 / 3 if ".mapping." in f".{name}" or "norm.linear" in name else 1.0
 
 
-def make_optimizers(model: nn.Module, config: dict[str, Any]) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, config: dict[str, Any],
+                    workers: Workers) -> list[torch.optim.Optimizer]:
     """AdamW, or with "optimizer": "muon" also Muon for the matrices of the trunk.
 
     Every group carries `factor`, its share of the schedule's learning rate.
@@ -39,7 +41,7 @@ def make_optimizers(model: nn.Module, config: dict[str, Any]) -> list[torch.opti
     optimizers = [torch.optim.AdamW(groups, lr=config["lr"], betas=(0.9, 0.95), fused=True)]
     if muon:
         groups = [{"params": params, "factor": factor} for factor, params in muon.items()]
-        optimizers.append(Muon(groups, config["lr"], config["weight_decay"]))
+        optimizers.append(Muon(groups, workers, config["lr"], config["weight_decay"]))
     return optimizers
 
 

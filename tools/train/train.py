@@ -1,6 +1,7 @@
 """Trains the text-to-image demo model on scenes.
 
     python -m tools.train.train --config tools/train/demo.json
+    torchrun --nproc-per-node 2 -m tools.train.train        one process per GPU or CPU core
 
 Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
 the last stage of the config, after --minutes, or on SIGINT or SIGTERM; each time it saves first.
@@ -21,7 +22,9 @@ from torch import Tensor, nn
 
 from tools.dataset.stream import scene_loader, to_model_range
 from tools.train import optim
+from tools.train.grow import grow_state, keep_inner_levels
 from tools.train.hdit import Denoiser, HDiT
+from tools.train.parallel import Workers
 from tools.train.pipeline import load_pipeline, save_sheet
 from tools.train.sampling import generate
 from tools.train.text import TextEncoder, Tokenizer, train_tokenizer
@@ -52,30 +55,50 @@ class TextToImage(nn.Module):
 
 
 class Trainer:
-    def __init__(self, config: dict[str, Any], folder: Path, device: torch.device, workers: int):
-        self.config, self.folder, self.device, self.workers = config, folder, device, workers
+    def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
+        self.config, self.folder, self.workers, self.drawers = config, folder, workers, drawers
+        self.device = workers.device
         self.training = config["training"]
         tokenizer = ROOT / config["tokenizer"]
         if not tokenizer.exists():
             train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"])
         self.tokenizer = Tokenizer(tokenizer)
-        self.model = TextToImage(config).to(device)
-        self.average = copy.deepcopy(self.model).requires_grad_(False)
-        self.optimizers = optim.make_optimizers(self.model, self.training)
-        self.loss_function = torch.compile(self.model, dynamic=False)
-        self.step = self.samples = 0
+        self.build(self.training["stages"][0]["levels"])
+        self.step = self.samples = self.grown_at = 0
         self.seconds = 0.0
-        self.stop = False
+        self.stop = self.ended = False  # asked to end here; agreed by all workers
         folder.mkdir(parents=True, exist_ok=True)
+
+    def build(self, levels: int) -> None:
+        """Makes a fresh model of the config's innermost `levels` levels, equal in all workers."""
+        torch.manual_seed(levels)
+        self.levels = levels
+        self.model = TextToImage(keep_inner_levels(self.config, levels)).to(self.device)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizers = optim.make_optimizers(self.model, self.training, self.workers)
+        self.loss_function = torch.compile(self.model, dynamic=False)
+
+    def grow(self) -> None:
+        """Adds an outer level around the model; the average starts anew."""
+        old, model = self.average.state_dict(), self.config["model"]
+        self.build(self.levels + 1)
+        state = grow_state(old, self.model.state_dict(), model["patch_size"][0],
+                           model["input_channels"])
+        self.model.load_state_dict(state)
+        self.average.load_state_dict(state)
+        self.grown_at = self.step
 
     def state(self) -> dict[str, Any]:
         return {"model": self.model.state_dict(), "average": self.average.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "levels": self.levels, "grown_at": self.grown_at,
                 "step": self.step, "samples": self.samples, "seconds": self.seconds,
-                "config": self.config}
+                "config": keep_inner_levels(self.config, self.levels)}
 
     def save(self) -> None:
         """Writes beside the old checkpoint, then renames, so that one is always whole."""
+        if self.workers.rank:
+            return
         partial = self.folder / "checkpoint.part"
         torch.save(self.state(), partial)
         os.replace(partial, self.folder / "checkpoint.pt")
@@ -84,13 +107,15 @@ class Trainer:
         path = self.folder / "checkpoint.pt"
         if path.exists():
             state = torch.load(path, map_location=self.device)
+            self.build(state["levels"])
             self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             self.step, self.samples = state["step"], state["samples"]
-            self.seconds = state["seconds"]
+            self.seconds, self.grown_at = state["seconds"], state["grown_at"]
         elif init_from:
+            self.build(len(self.config["model"]["widths"]))
             denoiser, encoder, _ = load_pipeline(init_from)
             for target in (self.model, self.average):
                 target.denoiser.load_state_dict(denoiser.state_dict())
@@ -108,26 +133,36 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
             loss = self.loss_function(clean, noise, sigma, ids, mask)
         loss.backward()
+        gradients = [p.grad for p in self.model.parameters()]
+        self.workers.sum(gradients)
+        torch._foreach_div_(gradients, self.workers.count)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        optim.update_average(self.average, self.model, self.step, self.training["ema_power"])
+        optim.update_average(self.average, self.model, self.step - self.grown_at,
+                             self.training["ema_power"])
         return loss.detach()
 
     def train_stage(self, stage: dict[str, Any], first: int, deadline: float) -> None:
         """Trains to the end of a stage whose first sample is number `first`."""
+        if stage["levels"] > self.levels:
+            self.grow()
+        torch.manual_seed(self.samples + self.workers.rank)
         losses: list[Tensor] = []
         start, last = time.monotonic(), first + stage["samples"]
-        loader = iter(scene_loader(stage, seed=self.samples, workers=self.workers))
-        while self.samples < last and not self.stop and time.monotonic() < deadline:
+        batch = stage["batch"] // self.workers.count
+        loader = iter(scene_loader(stage | {"batch": batch}, self.samples + self.workers.rank,
+                                   self.drawers))
+        while self.samples < last and not self.ended:
             pictures, captions, _ = next(loader)
             progress = (self.samples - first) / stage["samples"]
             rate = self.training["lr"] * blend(stage["lr"], progress)
             optim.set_learning_rate(self.optimizers, rate)
             losses.append(self.train_step(pictures, captions, stage["side"]))
+            self.ended = self.workers.any(self.stop or time.monotonic() > deadline)
             self.step += 1
-            self.samples += len(captions)
+            self.samples += batch * self.workers.count
             if len(losses) == self.training["log_every"]:
                 now = time.monotonic()
                 self.seconds += now - start
@@ -135,10 +170,12 @@ class Trainer:
                 losses, start = [], now
             if self.step % self.training["save_every"] == 0:
                 self.save()
-            if self.step % self.training["sheet_every"] == 0:
+            if self.step % self.training["sheet_every"] == 0 and self.workers.rank == 0:
                 self.write_sheet(stage["side"])
 
     def log(self, stage: dict[str, Any], rate: float, loss: float, seconds: float) -> None:
+        if self.workers.rank:
+            return
         path = self.folder / "curve.csv"
         fresh = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
@@ -160,7 +197,7 @@ class Trainer:
     def run(self, minutes: float) -> None:
         deadline, first = time.monotonic() + 60 * minutes, 0
         for stage in self.training["stages"]:
-            if self.samples < first + stage["samples"]:
+            if self.samples < first + stage["samples"] and not self.ended:
                 self.train_stage(stage, first, deadline)
             first += stage["samples"]
         self.save()
@@ -184,10 +221,10 @@ def main() -> None:
     parser.add_argument("--init-from", type=Path, help="exported model to start from")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw scenes")
+    parser.add_argument("--drawers", type=int, default=0, help="processes that draw scenes")
     options = parser.parse_args()
     config = json.loads(options.config.read_text(encoding="utf-8"))
-    trainer = Trainer(config, options.folder, torch.device(options.device), options.workers)
+    trainer = Trainer(config, options.folder, Workers(options.device), options.drawers)
     trainer.restore(options.init_from)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(trainer, "stop", True))
