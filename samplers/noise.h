@@ -1,8 +1,10 @@
-// Where samplers get their noise from. Injected, so that a run can be repeated, split into
-// batches, or fed with recorded noise.
+// Where samplers get their noise from: pure functions of what is asked for, so that a run can be
+// repeated, split into batches, cancelled and resumed, or fed with recorded noise.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "kernels/core/context.h"
@@ -13,20 +15,55 @@ class NoiseSource {
  public:
   virtual ~NoiseSource() = default;
 
-  // Fills out [B, C, H, W] f32 with unit normal noise for the step from `sigma` to `sigma_next`.
-  virtual void Draw(Context& ctx, double sigma, double sigma_next, View out) = 0;
+  // Fills out [B, ...] f32 contiguous with unit normal noise for the move from noise level `sigma`
+  // to `sigma_next`. `draw` numbers what a sampler asks for: one per step, two in dpmpp_sde. The
+  // same question has the same answer.
+  virtual void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next,
+                    View out) const = 0;
 };
 
-// Picture b draws from the stream (seeds[b], number of the draw): the same picture in any batch.
+// The noise that sampling starts from: fills out [B, ...] f32 contiguous with unit normal numbers,
+// picture b a function of seeds[b] alone.
+void DrawStart(Context& ctx, std::span<const uint64_t> seeds, View out);
+
+// Independent draws: picture b of draw i is a function of (seeds[b], i).
 class PhiloxNoise : public NoiseSource {
  public:
   explicit PhiloxNoise(std::vector<uint64_t> seeds) : seeds_(std::move(seeds)) {}
 
-  void Draw(Context& ctx, double sigma, double sigma_next, View out) override;
+  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override;
 
  private:
   std::vector<uint64_t> seeds_;
-  uint64_t draws_ = 0;
+};
+
+// Increments of one Brownian path W(sigma) a picture: (W(sigma) - W(sigma_next)) divided by its
+// standard deviation. Overlapping moves are correlated as they should be, and another number of
+// steps follows the same path, hence gives a similar picture.
+//
+// The path is a virtual Brownian tree (Li et al. 2020, "Scalable gradients for stochastic
+// differential equations", section 4) over log sigma instead of sigma, where steps are of similar
+// length: a fixed tree of depth 14 over 2^-16 .. 2^16, and one bridge of its own for the point
+// asked for. Levels outside are kUsage. `draw` plays no part.
+class BrownianNoise : public NoiseSource {
+ public:
+  explicit BrownianNoise(std::vector<uint64_t> seeds) : seeds_(std::move(seeds)) {}
+
+  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override;
+
+ private:
+  std::vector<uint64_t> seeds_;
+};
+
+// Recorded noise [draws, B, ...] f32: draw i is row i; kShape beyond the last.
+class ReplayNoise : public NoiseSource {
+ public:
+  explicit ReplayNoise(Tensor noise) : noise_(std::move(noise)) {}
+
+  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override;
+
+ private:
+  Tensor noise_;
 };
 
 }  // namespace gesso
