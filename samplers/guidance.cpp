@@ -1,0 +1,64 @@
+#include "samplers/guidance.h"
+
+#include <array>
+#include <cmath>
+#include <span>
+
+#include "kernels/elementwise.h"
+#include "kernels/reduce.h"
+
+namespace gesso {
+
+GuidedDenoiser::GuidedDenoiser(Denoiser& both, Denoiser& conditional,
+                               const GuidanceOptions& options)
+    : both_(both), conditional_(conditional), options_(options) {
+  Require(std::isfinite(options.scale), ErrorKind::kUsage, "the guidance scale {} is not a number",
+          options.scale);
+  Require(options.rescale >= 0 && options.rescale <= 1, ErrorKind::kUsage,
+          "guidance rescale must be 0 .. 1, not {}", options.rescale);
+  Require(options.interval_low >= 0 && options.interval_low < options.interval_high,
+          ErrorKind::kUsage, "the guidance interval must run from low to high, not from {} to {}",
+          options.interval_low, options.interval_high);
+}
+
+bool GuidedDenoiser::IsGuidedAt(double sigma) const {
+  return options_.scale != 1 && sigma > options_.interval_low && sigma <= options_.interval_high;
+}
+
+void GuidedDenoiser::Denoise(Context& ctx, ConstView x, double sigma, View denoised) {
+  if (!IsGuidedAt(sigma)) return conditional_.Denoise(ctx, x, sigma, denoised);
+  Arena::Scope scope(*ctx.arena);
+  const int64_t pictures = x.shape[0];
+  Shape twice = x.shape;
+  twice.Set(0, 2 * pictures);
+  const View x_twice = ctx.arena->Alloc(twice, DType::kF32);
+  const View estimates = ctx.arena->Alloc(twice, DType::kF32);
+  const std::array<Term, 1> copy = {Term{1, x}};
+  LinearCombination(ctx, {.terms = copy, .out = x_twice.Slice(0, 0, pictures)});
+  LinearCombination(ctx, {.terms = copy, .out = x_twice.Slice(0, pictures, 2 * pictures)});
+  both_.Denoise(ctx, x_twice, sigma, estimates);
+  const View unconditional = estimates.Slice(0, 0, pictures);
+  const View conditional = estimates.Slice(0, pictures, 2 * pictures);
+  const std::array<Term, 2> terms = {Term{static_cast<float>(1 - options_.scale), unconditional},
+                                     Term{static_cast<float>(options_.scale), conditional}};
+  LinearCombination(ctx, {.terms = terms, .out = denoised});
+  if (options_.rescale > 0) Rescale(ctx, conditional, denoised);
+}
+
+void GuidedDenoiser::Rescale(Context& ctx, ConstView conditional, View guided) {
+  const auto pictures = static_cast<size_t>(guided.shape[0]);
+  deviations_.assign(2 * pictures, 1.0);
+  const std::span<double> wanted = std::span(deviations_).first(pictures);
+  const std::span<double> present = std::span(deviations_).last(pictures);
+  Deviation(ctx, {.x = conditional, .deviations = wanted});
+  Deviation(ctx, {.x = guided, .deviations = present});
+  for (size_t b = 0; b < pictures; ++b) {
+    const double ratio = present[b] > 0 ? wanted[b] / present[b] : 1;
+    const double factor = options_.rescale * ratio + (1 - options_.rescale);
+    const View picture = guided.Slice(0, static_cast<int64_t>(b), static_cast<int64_t>(b) + 1);
+    const std::array<Term, 1> terms = {Term{static_cast<float>(factor), picture}};
+    LinearCombination(ctx, {.terms = terms, .out = picture});
+  }
+}
+
+}  // namespace gesso
