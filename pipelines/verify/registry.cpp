@@ -6,6 +6,9 @@ const std::vector<VerifySystem>& VerifySystems() {
   static const std::vector<VerifySystem> systems = {
       // prefix, has bfloat16, recomputation
       {"op.neighborhood_attention", true, VerifyNeighborhoodAttention},
+      {"sampler.", false, VerifySampler},
+      {"schedule.cosine_interpolated", false, VerifyCosineInterpolated},
+      {"schedule.", false, VerifySchedule},
   };
   return systems;
 }

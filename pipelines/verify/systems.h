@@ -7,5 +7,8 @@
 namespace gesso {
 
 void VerifyNeighborhoodAttention(Context& ctx, ParityCase& parity_case);  // ops.cpp
+void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
+void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
+void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
 
 }  // namespace gesso
