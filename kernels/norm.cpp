@@ -22,7 +22,8 @@ void CheckRowsInAndOut(std::string_view op, ConstView x, ConstView out) {
 void CheckModulation(std::string_view op, std::string_view name, ConstView value, ConstView x) {
   if (value.empty()) return;
   CheckDType(op, name, value, DType::kF32);
-  CheckContiguous(op, name, value);
+  Require(value.strides[static_cast<size_t>(value.shape.rank()) - 1] == 1, ErrorKind::kShape,
+          "{}: the rows of {} must be contiguous", op, name);
   const Shape shared{x.shape[2]};
   const Shape each{x.shape[0], x.shape[2]};
   Require(value.shape == shared || value.shape == each, ErrorKind::kShape,

@@ -11,7 +11,7 @@ namespace gesso {
 // AdaRMSNorm (k-diffusion): scale = linear(cond) of each picture, scale_offset = 1.
 struct RmsNormArgs {
   ConstView x;      // [B, R, D] f32 or bf16, contiguous
-  ConstView scale;  // [D] shared or [B, D] a picture, f32; empty = 1
+  ConstView scale;  // [D] shared or [B, D] a picture (row stride free), f32; empty = 1
   float scale_offset = 0;
   float eps = 1e-6f;
   View out;  // [B, R, D] f32 or bf16, contiguous; may be x
@@ -22,8 +22,8 @@ void RmsNorm(Context& ctx, const RmsNormArgs& args);
 // Affine LayerNorm: scale, shift [D]; adaLN (DiT): scale, shift [B, D], scale_offset = 1.
 struct LayerNormArgs {
   ConstView x;      // [B, R, D] f32 or bf16, contiguous
-  ConstView scale;  // [D] or [B, D] f32; empty = 1
-  ConstView shift;  // [D] or [B, D] f32; empty = 0
+  ConstView scale;  // [D] or [B, D] f32, row stride free; empty = 1
+  ConstView shift;  // [D] or [B, D] f32, row stride free; empty = 0
   float scale_offset = 0;
   float eps = 1e-5f;
   View out;  // [B, R, D] f32 or bf16, contiguous; may be x

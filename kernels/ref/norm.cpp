@@ -12,7 +12,7 @@ namespace {
 // Element (b, d) of a modulation [D] or [B, D]; `absent` where there is none.
 double Modulation(ConstView value, int64_t b, int64_t d, double absent) {
   if (value.empty()) return absent;
-  const int64_t row = value.shape.rank() == 2 ? b * value.shape[1] : 0;
+  const int64_t row = value.shape.rank() == 2 ? b * value.strides[0] : 0;
   return Load(value.data, value.dtype, row + d);
 }
 
