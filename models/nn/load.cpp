@@ -1,0 +1,138 @@
+#include "models/nn/load.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace gesso::nn {
+
+namespace {
+
+// Whether an element has all exponent bits set: infinity or NaN, in any IEEE layout.
+template <class Bits>
+bool AnyNonFinite(const void* data, int64_t count, Bits exponent) {
+  const auto* bytes = static_cast<const std::byte*>(data);
+  bool found = false;
+  for (int64_t i = 0; i < count; ++i) {
+    Bits bits;
+    std::memcpy(&bits, bytes + i * static_cast<int64_t>(sizeof(Bits)), sizeof(Bits));
+    found |= (bits & exponent) == exponent;
+  }
+  return found;
+}
+
+bool IsFinite(ConstView view) {
+  switch (view.dtype) {
+    case DType::kF64:
+      return !AnyNonFinite<uint64_t>(view.data, view.numel(), 0x7ff0'0000'0000'0000u);
+    case DType::kF32:
+      return !AnyNonFinite<uint32_t>(view.data, view.numel(), 0x7f80'0000u);
+    case DType::kF16:
+      return !AnyNonFinite<uint16_t>(view.data, view.numel(), 0x7c00u);
+    default:
+      return !AnyNonFinite<uint16_t>(view.data, view.numel(), 0x7f80u);
+  }
+}
+
+bool IsFloating(DType dtype) {
+  return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
+         dtype == DType::kBF16;
+}
+
+// Adds a line with at most eight names, so that a wrong file does not print hundreds.
+void List(std::string& message, const std::string& title, const std::vector<std::string>& names) {
+  constexpr size_t kMost = 8;
+  if (names.empty()) return;
+  message += "\n  " + title + ": ";
+  for (size_t i = 0; i < std::min(names.size(), kMost); ++i) {
+    message += (i == 0 ? "" : ", ") + names[i];
+  }
+  if (names.size() > kMost) message += fmt::format(" and {} more", names.size() - kMost);
+}
+
+// What PackMatrix reads: elements at addresses fit for their type, one of its types.
+bool CanPackInPlace(const Tensor& tensor) {
+  const auto address = reinterpret_cast<uintptr_t>(tensor.view().data);  // NOLINT: only looked at
+  return tensor.dtype() != DType::kF64 && address % SizeOf(tensor.dtype()) == 0;
+}
+
+// [rows of all parts, cols] in float32.
+Tensor Stack(std::span<const Tensor* const> parts, int64_t rows, int64_t cols) {
+  Tensor stacked({rows, cols}, DType::kF32);
+  float* to = stacked.MutableData<float>();
+  for (const Tensor* part : parts) {
+    const Tensor values = Cast(*part, DType::kF32);
+    to = std::copy_n(values.Data<float>(), values.view().numel(), to);
+  }
+  return stacked;
+}
+
+}  // namespace
+
+void ShapeCollector::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision,
+                            PackedMatrix&) {
+  for (const MatrixPart& part : parts) Add(part.name, {part.rows, cols}, Role::kParameter);
+}
+
+void ShapeCollector::Plain(const std::string& name, const Shape& shape, Role role, Tensor&) {
+  Add(name, shape, role);
+}
+
+void ShapeCollector::Add(const std::string& name, const Shape& shape, Role role) {
+  CHECK(shapes_.emplace(name, shape).second);
+  if (role == Role::kParameter) parameters_ += shape.numel();
+}
+
+void ShapeCollector::Check(const Weights& weights) const {
+  std::vector<std::string> missing;
+  std::vector<std::string> unexpected;
+  std::vector<std::string> misshapen;
+  for (const auto& [name, shape] : shapes_) {
+    const auto found = weights.tensors.find(name);
+    if (found == weights.tensors.end()) {
+      missing.push_back(name);
+    } else if (!(found->second.shape() == shape)) {
+      misshapen.push_back(fmt::format("{}: expected {}, got {}", name, shape.ToString(),
+                                      found->second.shape().ToString()));
+    }
+  }
+  for (const auto& [name, tensor] : weights.tensors) {
+    if (!shapes_.contains(name)) unexpected.push_back(name);
+  }
+  if (missing.empty() && unexpected.empty() && misshapen.empty()) return;
+  std::string message = weights.path.string() + ": weights do not fit the model's configuration";
+  List(message, "missing", missing);
+  List(message, "unexpected", unexpected);
+  List(message, "wrong shape", misshapen);
+  throw Error(ErrorKind::kFormat, message);
+}
+
+const Tensor& Loader::Checked(const std::string& name) const {
+  const Tensor& tensor = weights_.At(name);
+  Require(IsFloating(tensor.dtype()), ErrorKind::kFormat,
+          "{}: tensor {}: expected floating-point weights, got {}", weights_.path.string(), name,
+          NameOf(tensor.dtype()));
+  Require(IsFinite(tensor), ErrorKind::kFormat, "{}: tensor {}: holds NaN or infinite values",
+          weights_.path.string(), name);
+  return tensor;
+}
+
+void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
+                    PackedMatrix& matrix) {
+  std::vector<const Tensor*> tensors;
+  int64_t rows = 0;
+  for (const MatrixPart& part : parts) {
+    tensors.push_back(&Checked(part.name));
+    rows += part.rows;
+  }
+  const DType dtype = precision == Precision::kFull ? DType::kF32 : dtype_;
+  const bool in_place = tensors.size() == 1 && CanPackInPlace(*tensors.front());
+  matrix = in_place ? PackMatrix(device_, *tensors.front(), dtype)
+                    : PackMatrix(device_, Stack(tensors, rows, cols), dtype);
+}
+
+void Loader::Plain(const std::string& name, const Shape&, Role, Tensor& tensor) {
+  tensor = Cast(Checked(name), DType::kF32);
+}
+
+}  // namespace gesso::nn

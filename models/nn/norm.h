@@ -1,0 +1,34 @@
+// RMSNorm with a learned scale.
+#pragma once
+
+#include "kernels/norm.h"
+#include "models/nn/module.h"
+
+namespace gesso::nn {
+
+class RmsNorm {
+ public:
+  RmsNorm(int64_t features, float eps) : features_(features), eps_(eps) {}
+
+  // The scale is called `scale` by k-diffusion and `weight` by transformers: the full name.
+  void Visit(ParameterVisitor& visitor, const std::string& name) {
+    visitor.Plain(name, {features_}, Role::kParameter, scale_);
+  }
+
+  // x, out [..., features]; out may be x.
+  void Forward(Context& ctx, ConstView x, View out) const {
+    const Shape rows = {1, x.numel() / features_, features_};
+    gesso::RmsNorm(ctx, {.x = x.Reshape(rows),
+                         .scale = scale_,
+                         .scale_offset = 0,
+                         .eps = eps_,
+                         .out = out.Reshape(rows)});
+  }
+
+ private:
+  int64_t features_;
+  float eps_;
+  Tensor scale_;
+};
+
+}  // namespace gesso::nn
