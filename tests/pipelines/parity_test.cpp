@@ -1,0 +1,83 @@
+// Recomputes every parity case of tests/data, and of GESSO_PARITY_DIR where that folder exists,
+// in every element type that its system has.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "pipelines/verify/case.h"
+
+namespace gesso {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool Owns(const VerifySystem& system, const std::string& name) {
+  const VerifySystem* owner = FindVerifySystem(name);
+  return owner != nullptr && owner->prefix == system.prefix;
+}
+
+std::vector<fs::path> CasesIn(const fs::path& folder, const VerifySystem& system) {
+  std::vector<fs::path> cases;
+  if (!fs::is_directory(folder)) return cases;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    // <system>.<variant>.safetensors
+    const std::string name = entry.path().stem().stem().string();
+    if (entry.path().extension() == ".safetensors" && Owns(system, name)) {
+      cases.push_back(entry.path());
+    }
+  }
+  std::ranges::sort(cases);
+  return cases;
+}
+
+void RunCase(const fs::path& path, DType dtype) {
+  SCOPED_TRACE(path.string());
+  try {
+    for (const Comparison& comparison : Verify(path, {.dtype = dtype})) {
+      fmt::print("{} {} {}: {:.2e}\n", path.filename().string(), NameOf(dtype), comparison.name,
+                 comparison.error);
+      EXPECT_TRUE(comparison.passed())
+          << comparison.name << ": error " << comparison.error << " > " << comparison.tolerance;
+    }
+  } catch (const Error& error) {
+    FAIL() << error.what();
+  }
+}
+
+class Parity : public testing::TestWithParam<VerifySystem> {
+ protected:
+  // Returns the number of cases.
+  static size_t RunFolder(const fs::path& folder) {
+    const std::vector<fs::path> cases = CasesIn(folder, GetParam());
+    for (const fs::path& path : cases) {
+      RunCase(path, DType::kF32);
+      if (GetParam().has_bf16) RunCase(path, DType::kBF16);
+    }
+    return cases.size();
+  }
+};
+
+TEST_P(Parity, TestsData) {
+  EXPECT_GT(RunFolder(fs::path(GESSO_SOURCE_DIR) / "tests" / "data"), 0u)
+      << "every system has a small case in tests/data";
+}
+
+TEST_P(Parity, ParityDir) {
+  if (RunFolder(GESSO_PARITY_DIR) == 0) {
+    GTEST_SKIP() << "no case of " << GetParam().prefix << " in '" << GESSO_PARITY_DIR
+                 << "' (CMake variable GESSO_PARITY_DIR)";
+  }
+}
+
+std::string TestName(const testing::TestParamInfo<VerifySystem>& info) {
+  std::string name(info.param.prefix);
+  std::ranges::replace(name, '.', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Systems, Parity, testing::ValuesIn(VerifySystems()), TestName);
+
+}  // namespace
+}  // namespace gesso
