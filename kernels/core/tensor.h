@@ -34,10 +34,10 @@ struct BasicView {
   BasicView() = default;
   BasicView(Pointer pointer, const Shape& s, DType type, Device where = Device::kCpu)
       : data(pointer), shape(s), strides(ContiguousStrides(s)), dtype(type), device(where) {}
-  // A mutable view serves wherever a const one is asked for.
   template <bool kOther>
-  requires(kConst && !kOther) BasicView(
-      const BasicView<kOther>& other)  // NOLINT(google-explicit-constructor): as int* to const int*
+  // A mutable view serves wherever a const one is asked for.
+  // NOLINTNEXTLINE(google-explicit-constructor): as int* turns into const int*
+  requires(kConst && !kOther) BasicView(const BasicView<kOther>& other)
       : data(other.data),
         shape(other.shape),
         strides(other.strides),
@@ -81,9 +81,8 @@ class Tensor {
   ConstView view() const { return ConstView(data_, shape_, dtype_); }
   // Only for tensors that own their memory.
   View mutable_view();
-  operator ConstView() const {
-    return view();
-  }  // NOLINT(google-explicit-constructor): reads as a view
+  // NOLINTNEXTLINE(google-explicit-constructor): a tensor reads as a view
+  operator ConstView() const { return view(); }
 
   template <class T>
   const T* Data() const {
