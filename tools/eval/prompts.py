@@ -1,8 +1,8 @@
 """The 300 held-out prompts and what a picture must show to fulfil them, in GenEval's categories.
 
 Prompts of the categories two objects, count, colour and position use combinations that training
-never saw (tools.dataset.scenes.held_out). The scenes behind the prompts, drawn by the scene program,
-give the detector's own accuracy: the ceiling of every score.
+never saw (tools.dataset.scenes.held_out). The scenes behind the prompts, drawn by the scene
+program, give the detector's own accuracy: the ceiling of every score.
 """
 import dataclasses
 from dataclasses import dataclass

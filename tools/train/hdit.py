@@ -66,7 +66,7 @@ def cosine_scale(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def axial_positions(height: int, width: int, like: Tensor) -> Tensor:
-    """Centres (y, x) of the cells of a token grid [height, width, 2]; the longer side is [-1, 1]."""
+    """Centres (y, x) of a token grid's cells [height, width, 2]; the longer side is [-1, 1]."""
     longer = max(height, width)
     y = (2 * torch.arange(height, device=like.device, dtype=like.dtype) + 1 - height) / longer
     x = (2 * torch.arange(width, device=like.device, dtype=like.dtype) + 1 - width) / longer

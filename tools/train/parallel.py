@@ -1,8 +1,8 @@
 """Data-parallel training in several processes, started by torchrun.
 
-On a GPU each process takes one device. On a CPU one process a core, each of one thread, keeps working
-at its own pace where other programs share the machine; threads would wait for each other at every
-operation.
+On a GPU each process takes one device. On a CPU one process a core, each of one thread, keeps
+working at its own pace where other programs share the machine; threads would wait for each other at
+every operation.
 """
 import os
 

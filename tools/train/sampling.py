@@ -40,7 +40,8 @@ def generate(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, pro
     text = encoder(ids, mask)
 
     def guided(x: Tensor, sigma: Tensor) -> Tensor:
-        given, free = denoiser(torch.cat([x, x]), torch.cat([sigma, sigma]), **text).float().chunk(2)
+        both = denoiser(torch.cat([x, x]), torch.cat([sigma, sigma]), **text)
+        given, free = both.float().chunk(2)
         return free + (given - free) * cfg_scale
 
     generator = torch.Generator().manual_seed(seed)

@@ -26,14 +26,14 @@ def train_tokenizer(path: Path, vocab_size: int, captions: int = 60000) -> None:
     sentences = [captioner.caption(maker.make()) for _ in range(captions)]
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file, tempfile.NamedTemporaryFile("w", suffix=".tsv") as seeds:
-        # SentencePiece seeds pieces from repeats among distinct words, so it would miss whole words.
+        # SentencePiece seeds pieces from repeats among distinct words and would miss whole words.
         words = Counter(f"▁{w}" for s in sentences for w in s.lower().replace(",", " ,").split())
         letters = Counter("".join(words.elements()))
         seeds.writelines(f"{piece}\t{n}\n" for piece, n in (words + letters).most_common())
         seeds.flush()
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences), seed_sentencepieces_file=seeds.name, model_writer=file, model_type="unigram",
-            vocab_size=vocab_size, hard_vocab_limit=False, normalization_rule_name="nmt_nfkc_cf",
+            sentence_iterator=iter(sentences), seed_sentencepieces_file=seeds.name,
+            model_writer=file, model_type="unigram", vocab_size=vocab_size, hard_vocab_limit=False, normalization_rule_name="nmt_nfkc_cf",
             required_chars="abcdefghijklmnopqrstuvwxyz0123456789.,-'!?", pad_id=0, eos_id=1,
             unk_id=2, bos_id=-1, pad_piece="<pad>", minloglevel=1)
 

@@ -33,7 +33,8 @@ ROOT = Path(__file__).parents[2]
 SHEET_PROMPTS = [
     "a red apple", "a cat", "a blue car", "a frog", "a pizza", "a rocket", "a green owl", "a house",
     "a yellow star", "a guitar", "a purple octopus", "a sailboat", "a pink elephant", "a bell",
-    "a penguin", "a black bicycle", "a blue apple on a yellow background", "a tree on a blue background",
+    "a penguin", "a black bicycle", "a blue apple on a yellow background",
+    "a tree on a blue background",
     "a white rabbit on a green background", "a small carrot", "a red apple and a cat",
     "a dog and a blue balloon", "an apple to the left of a cat", "a fish above a cake",
     "a robot to the right of a green tree", "two red apples", "three green frogs", "four stars",

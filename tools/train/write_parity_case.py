@@ -27,16 +27,16 @@ CONFIG = {
 }
 DOC = (
     "Text extension of HDiT. The official network plus model.cross_attns (one entry a level, null "
-    "or {type: text, d_head}) and model.cross_attn_dim = D. In a level with an entry every layer is "
-    "self_attn, cross_attn, ff. cross_attn: x + out_proj(softmax(q k^T) v), q = q_proj(AdaRMSNorm"
+    "or {type: text, d_head}) and model.cross_attn_dim = D. In a level with an entry every layer "
+    "is self_attn, cross_attn, ff. cross_attn: x + out_proj(softmax(q k^T) v), q = q_proj(AdaRMSNorm"
     "(x)), [k, v] = kv_proj(context) split as (2, heads, d_head); q and k of each head times "
     "sqrt(scale[head]) * rsqrt(sum of squares + 1e-6), no rotary embedding, softmax scale 1; keys "
     "whose context_mask is 0 are left out. context [B,L,D] is used as it is; mapping_cond [B,D] is "
-    "the official mapping-condition input. f [B,C,H,W] = F(x, sigma) with x already scaled by c_in; "
-    "denoised = Karras-preconditioned D(x_noised, sigma); both with the same text, no aug_cond. "
+    "the official mapping-condition input. f [B,C,H,W] = F(x, sigma) with x already scaled by "
+    "c_in; denoised = Karras-preconditioned D(x_noised, sigma); both with the same text, no aug_cond. "
     "mid/down_level_0 and mid/mid_level [B,h,w,width]; mid/first_attn_block: first layer of level "
-    "0 after self_attn; mid/mid_first_attn_block and mid/mid_first_cross_attn_block: first layer of "
-    "the middle level after self_attn and after cross_attn.")
+    "0 after self_attn; mid/mid_first_attn_block and mid/mid_first_cross_attn_block: first layer "
+    "of the middle level after self_attn and after cross_attn.")
 
 
 def randomize(model: nn.Module, generator: torch.Generator) -> None:
@@ -55,9 +55,10 @@ def make_inputs(generator: torch.Generator) -> dict[str, Tensor]:
 
     mask = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0]], dtype=torch.int32)
     sigma = torch.tensor([0.3, 6.0])
-    return {"x": normal(2, 3, 32, 40), "sigma": sigma, "context": normal(2, 7, 20),
-            "context_mask": mask, "mapping_cond": normal(2, 20),
-            "x_noised": 0.5 * normal(2, 3, 32, 40) + normal(2, 3, 32, 40) * sigma[:, None, None, None]}
+    inputs = {"x": normal(2, 3, 32, 40), "sigma": sigma, "context": normal(2, 7, 20),
+              "context_mask": mask, "mapping_cond": normal(2, 20)}
+    clean, noise = 0.5 * normal(2, 3, 32, 40), normal(2, 3, 32, 40)
+    return inputs | {"x_noised": clean + noise * sigma[:, None, None, None]}
 
 
 def main() -> None:
