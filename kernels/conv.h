@@ -20,7 +20,12 @@ struct Conv2dShape {
 // A kernel [O, I/groups, KH, KW] in the layout the device's fastest convolution reads.
 class PackedKernel {
  public:
-  struct Storage;  // defined by the backend
+  // What a backend keeps of the kernel.
+  struct Storage {
+    virtual ~Storage() = default;
+    // Writes the kernel back as [O, I/groups, KH, KW] float32, for the reference convolution.
+    virtual void Unpack(float* weight) const = 0;
+  };
 
   PackedKernel() = default;
   PackedKernel(std::shared_ptr<const Storage> storage, const Shape& shape, DType dtype,
@@ -39,6 +44,9 @@ class PackedKernel {
   Conv2dShape conv_;
 };
 
+// Packs `weight` [O, I/groups, KH, KW] (f32, bf16 or f16, contiguous) for convolutions in `dtype`
+// (kF32 or kBF16, widened where the device gains nothing from bf16, see PackMatrix). Throws kShape
+// or kUsage if it cannot be the kernel of such a convolution.
 PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShape conv);
 
 struct Conv2dArgs {

@@ -5,58 +5,20 @@
 
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "kernels/core/parallel.h"
+#include "tests/support/ops.h"
+#include "tests/support/targets.h"
 
 namespace gesso {
 namespace {
 
-Tensor Random(const Shape& shape, uint32_t seed, float scale = 1, DType dtype = DType::kF32) {
-  Tensor t(shape, DType::kF32);
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, scale);
-  float* values = t.MutableData<float>();
-  for (int64_t i = 0; i < shape.numel(); ++i) values[i] = normal(generator);
-  return dtype == DType::kF32 ? std::move(t) : Cast(t, dtype);
-}
-
-// Largest difference over the root mean square of what is wanted.
-double RelativeError(ConstView got, ConstView want) {
-  const Tensor a = Cast(got, DType::kF32);
-  const Tensor b = Cast(want, DType::kF32);
-  double worst = 0;
-  double square = 0;
-  for (int64_t i = 0; i < b.shape().numel(); ++i) {
-    const double difference = std::abs(double{a.Data<float>()[i]} - double{b.Data<float>()[i]});
-    if (!(difference <= worst)) worst = difference;  // a NaN counts as the worst
-    square += double{b.Data<float>()[i]} * double{b.Data<float>()[i]};
-  }
-  return worst / std::sqrt(square / static_cast<double>(b.shape().numel()));
-}
-
-template <class Args>
-void RunNamed(const OpTable<Args>& table, std::string_view name, const Args& args) {
-  Arena arena(Device::kCpu, 4096);
-  Context ctx;
-  ctx.arena = &arena;
-  for (const auto& implementation : table.implementations()) {
-    if (implementation.name == name) return implementation.run(ctx, args);
-  }
-  FAIL() << "no implementation " << name;
-}
-
-template <class Args>
-std::vector<std::string_view> FastNames(const OpTable<Args>& table, const Args& args) {
-  std::vector<std::string_view> names;
-  for (const auto& implementation : table.implementations()) {
-    if (implementation.name != "ref" && implementation.device == Device::kCpu &&
-        !implementation.why_not(args)) {
-      names.push_back(implementation.name);
-    }
-  }
-  return names;
-}
+using testing_support::ExpectError;
+using testing_support::ForEachFast;
+using testing_support::ForEachTarget;
+using testing_support::RandomTensor;
+using testing_support::RmsError;
+using testing_support::RunImplementation;
 
 struct Case {
   int64_t m, n, k;
@@ -66,42 +28,46 @@ struct Case {
 };
 
 double Tolerance(const Case& c) {
-  const bool exact = c.x == DType::kF32 && c.weight == DType::kF32 && c.out == DType::kF32;
-  return exact ? 3e-5 : 3e-2;  // largest single error; bf16 keeps 8 bits
+  const bool narrow = c.x == DType::kBF16 || c.weight == DType::kBF16 || c.out == DType::kBF16;
+  return testing_support::ToleranceOf(narrow ? DType::kBF16 : DType::kF32);
+}
+
+Tensor RandomWeight(int64_t n, int64_t k) {
+  return RandomTensor({n, k}, 1, DType::kF32, 1 / std::sqrt(static_cast<float>(k)));
 }
 
 class LinearTest : public testing::TestWithParam<Case> {};
 
 TEST_P(LinearTest, EqualsRef) {
   const Case c = GetParam();
-  const Tensor weight = Random({c.n, c.k}, 1, 1 / std::sqrt(static_cast<float>(c.k)));
-  const PackedMatrix packed = PackMatrix(Device::kCpu, weight, c.weight);
-  const Tensor x = Random({c.m, c.k}, 2, 1, c.x);
-  const Tensor bias = Random({c.n}, 3);
-  const Tensor residual = Random({c.m, c.n}, 4, 1, c.out);
-  LinearArgs args;
-  args.x = x;
-  args.weight = &packed;
-  if (c.bias) args.bias = bias;
-  if (c.residual) args.residual = residual;
-  args.activation = c.activation;
-  Tensor want({c.m, c.n}, c.out);
-  args.out = want.mutable_view();
-  RunNamed(LinearTable(), "ref", args);
-  for (const std::string_view name : FastNames(LinearTable(), args)) {
-    Tensor got({c.m, c.n}, c.out);
-    args.out = got.mutable_view();
-    RunNamed(LinearTable(), name, args);
-    EXPECT_LT(RelativeError(got, want), Tolerance(c)) << name;
-    if (c.residual) {  // the residual may lie where the result goes
-      Tensor in_place = Cast(residual, c.out);
+  const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
+  const Tensor bias = RandomTensor({c.n}, 3);
+  const Tensor residual = RandomTensor({c.m, c.n}, 4, c.out);
+  ForEachTarget([&] {
+    const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(c.n, c.k), c.weight);
+    LinearArgs args;
+    args.x = x;
+    args.weight = &packed;
+    if (c.bias) args.bias = bias;
+    if (c.residual) args.residual = residual;
+    args.activation = c.activation;
+    Tensor want({c.m, c.n}, c.out);
+    args.out = want.mutable_view();
+    RunImplementation(LinearTable(), "ref", args);
+    ForEachFast(LinearTable(), args, [&](std::string_view name) {
+      Tensor got({c.m, c.n}, c.out);
+      args.out = got.mutable_view();
+      args.residual = c.residual ? residual.view() : ConstView();
+      RunImplementation(LinearTable(), name, args);
+      EXPECT_LT(RmsError(got, want), Tolerance(c));
+      if (!c.residual) return;
+      Tensor in_place = Cast(residual, c.out);  // the residual may lie where the result goes
       args.out = in_place.mutable_view();
       args.residual = in_place;
-      RunNamed(LinearTable(), name, args);
-      EXPECT_LT(RelativeError(in_place, got), 1e-30) << name;
-      args.residual = residual;
-    }
-  }
+      RunImplementation(LinearTable(), name, args);
+      EXPECT_EQ(RmsError(in_place, got), 0);
+    });
+  });
 }
 
 std::vector<Case> Cases() {
@@ -124,22 +90,20 @@ std::vector<Case> Cases() {
 INSTANTIATE_TEST_SUITE_P(Shapes, LinearTest, testing::ValuesIn(Cases()));
 
 TEST(Linear, ReadsRowsWithAnyStride) {
-  const Tensor weight = Random({40, 24}, 1);
-  const PackedMatrix packed = PackMatrix(Device::kCpu, weight, DType::kF32);
-  const Tensor wide = Random({33, 72}, 2);
-  const ConstView columns = wide.view().Slice(1, 24, 48);
+  const Tensor wide = RandomTensor({33, 72}, 2);
+  const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(40, 24), DType::kF32);
   LinearArgs args;
-  args.x = columns;
+  args.x = wide.view().Slice(1, 24, 48);
   args.weight = &packed;
   Tensor want({33, 40}, DType::kF32);
   args.out = want.mutable_view();
-  RunNamed(LinearTable(), "ref", args);
-  for (const std::string_view name : FastNames(LinearTable(), args)) {
+  RunImplementation(LinearTable(), "ref", args);
+  ForEachFast(LinearTable(), args, [&](std::string_view name) {
     Tensor got({33, 40}, DType::kF32);
     args.out = got.mutable_view();
-    RunNamed(LinearTable(), name, args);
-    EXPECT_LT(RelativeError(got, want), 1e-5) << name;
-  }
+    RunImplementation(LinearTable(), name, args);
+    EXPECT_LT(RmsError(got, want), 1e-5);
+  });
 }
 
 TEST(Linear, RefIsTheFormula) {
@@ -157,7 +121,7 @@ TEST(Linear, RefIsTheFormula) {
   args.residual = ConstView(residual, {1, 2}, DType::kF32);
   args.activation = Activation::kRelu;
   args.out = View(out, {1, 2}, DType::kF32);
-  RunNamed(LinearTable(), "ref", args);
+  RunImplementation(LinearTable(), "ref", args);
   EXPECT_FLOAT_EQ(out[0], 13);  // relu(2 + 2 - 1) + 10
   EXPECT_FLOAT_EQ(out[1], 20);  // relu(-6 + 0.5 + 1) + 20
 }
@@ -166,72 +130,93 @@ class LinearGluTest : public testing::TestWithParam<Case> {};
 
 TEST_P(LinearGluTest, EqualsRef) {
   const Case c = GetParam();
-  const Tensor weight = Random({2 * c.n, c.k}, 1, 1 / std::sqrt(static_cast<float>(c.k)));
-  const PackedMatrix packed = PackMatrix(Device::kCpu, weight, c.weight);
-  const Tensor x = Random({c.m, c.k}, 2, 1, c.x);
-  LinearGluArgs args;
-  args.x = x;
-  args.weight = &packed;
-  args.activation = c.activation;
-  Tensor want({c.m, c.n}, c.out);
-  args.out = want.mutable_view();
-  RunNamed(LinearGluTable(), "ref", args);
-  for (const std::string_view name : FastNames(LinearGluTable(), args)) {
-    Tensor got({c.m, c.n}, c.out);
-    args.out = got.mutable_view();
-    RunNamed(LinearGluTable(), name, args);
-    EXPECT_LT(RelativeError(got, want), Tolerance(c)) << name;
-  }
+  const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
+  ForEachTarget([&] {
+    const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(2 * c.n, c.k), c.weight);
+    LinearGluArgs args;
+    args.x = x;
+    args.weight = &packed;
+    args.activation = c.activation;
+    Tensor want({c.m, c.n}, c.out);
+    args.out = want.mutable_view();
+    RunImplementation(LinearGluTable(), "ref", args);
+    ForEachFast(LinearGluTable(), args, [&](std::string_view name) {
+      Tensor got({c.m, c.n}, c.out);
+      args.out = got.mutable_view();
+      RunImplementation(LinearGluTable(), name, args);
+      EXPECT_LT(RmsError(got, want), Tolerance(c));
+    });
+  });
 }
 INSTANTIATE_TEST_SUITE_P(Shapes, LinearGluTest, testing::ValuesIn(Cases()));
 
+bool SameBits(const Tensor& a, const Tensor& b) {
+  return std::memcmp(a.view().data, b.view().data, a.view().bytes()) == 0;
+}
+
+// A product of 301 rows and its gated twin, both large enough to be shared out.
+struct Products {
+  Tensor plain{{301, 288}, DType::kF32};
+  Tensor gated{{301, 144}, DType::kF32};
+};
+
+Products RunProducts(const PackedMatrix& packed, const Tensor& x) {
+  Products products;
+  Context ctx;
+  LinearArgs linear;
+  linear.x = x;
+  linear.weight = &packed;
+  linear.out = products.plain.mutable_view();
+  Linear(ctx, linear);
+  LinearGluArgs glu;
+  glu.x = x;
+  glu.weight = &packed;
+  glu.out = products.gated.mutable_view();
+  LinearGlu(ctx, glu);
+  return products;
+}
+
 TEST(Linear, DoesNotDependOnThreads) {
   const int before = NumThreads();
+  const Tensor x = RandomTensor({301, 96}, 2);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const Tensor weight = Random({288, 96}, 1, 0.1f);
-    const PackedMatrix packed = PackMatrix(Device::kCpu, weight, dtype);
-    const Tensor x = Random({301, 96}, 2);
-    Tensor first({301, 288}, DType::kF32);
-    Tensor first_glu({301, 144}, DType::kF32);
-    for (const int threads : {1, 2, 3}) {
+    const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(288, 96), dtype);
+    SetNumThreads(1);
+    const Products alone = RunProducts(packed, x);
+    for (const int threads : {2, 3}) {
       SetNumThreads(threads);
-      Tensor out({301, 288}, DType::kF32);
-      Tensor out_glu({301, 144}, DType::kF32);
-      Context ctx;
-      Linear(ctx, {.x = x,
-                   .weight = &packed,
-                   .bias = {},
-                   .activation = Activation::kGeluErf,
-                   .residual = {},
-                   .out = out.mutable_view()});
-      LinearGlu(ctx, {.x = x, .weight = &packed, .out = out_glu.mutable_view()});
-      if (threads == 1) {
-        first = out;
-        first_glu = out_glu;
-        continue;
-      }
-      EXPECT_EQ(0, std::memcmp(out.view().data, first.view().data, out.view().bytes()));
-      EXPECT_EQ(0, std::memcmp(out_glu.view().data, first_glu.view().data, out_glu.view().bytes()));
+      const Products together = RunProducts(packed, x);
+      EXPECT_TRUE(SameBits(alone.plain, together.plain)) << threads;
+      EXPECT_TRUE(SameBits(alone.gated, together.gated)) << threads;
     }
   }
   SetNumThreads(before);
 }
 
-ErrorKind KindOf(const LinearArgs& args) {
-  Context ctx;
-  try {
-    Linear(ctx, args);
-  } catch (const Error& error) {
-    return error.kind();
-  }
-  ADD_FAILURE() << "no error";
-  return ErrorKind::kInternal;
+TEST(Linear, DoesNotDependOnVectorsOrBatch) {
+  const Tensor x = RandomTensor({301, 96}, 2);
+  const Tensor weight = RandomWeight(288, 96);
+  std::vector<Tensor> results;
+  ForEachTarget([&] {
+    const PackedMatrix packed = PackMatrix(Device::kCpu, weight, DType::kF32);
+    results.push_back(RunProducts(packed, x).plain);
+    Tensor rows({301, 288}, DType::kF32);
+    for (int64_t begin = 0; begin < 301; begin += 43) {
+      Context ctx;
+      LinearArgs args;
+      args.x = x.view().Slice(0, begin, begin + 43);
+      args.weight = &packed;
+      args.out = rows.mutable_view().Slice(0, begin, begin + 43);
+      Linear(ctx, args);
+    }
+    EXPECT_TRUE(SameBits(rows, results.back()));
+  });
+  for (const Tensor& result : results) EXPECT_TRUE(SameBits(result, results[0]));
 }
 
 TEST(Linear, RefusesWhatDoesNotFit) {
-  const Tensor weight = Random({8, 4}, 1);
-  const PackedMatrix packed = PackMatrix(Device::kCpu, weight, DType::kF32);
-  const Tensor x = Random({3, 4}, 2);
+  const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(8, 4), DType::kF32);
+  const Tensor x = RandomTensor({3, 4}, 2);
   Tensor out({3, 8}, DType::kF32);
   LinearArgs good;
   good.x = x;
@@ -240,30 +225,33 @@ TEST(Linear, RefusesWhatDoesNotFit) {
   Context ctx;
   EXPECT_NO_THROW(Linear(ctx, good));
 
+  const auto refuses = [&](ErrorKind kind, const char* part, const LinearArgs& args) {
+    ExpectError(kind, part, [&] { Linear(ctx, args); });
+  };
   LinearArgs args = good;
-  const Tensor narrow = Random({3, 5}, 2);
+  const Tensor narrow = RandomTensor({3, 5}, 2);
   args.x = narrow;
-  EXPECT_EQ(KindOf(args), ErrorKind::kShape);
+  refuses(ErrorKind::kShape, "x [3, 5] does not fit weights [8, 4]", args);
   args = good;
   args.bias = x;
-  EXPECT_EQ(KindOf(args), ErrorKind::kShape);
+  refuses(ErrorKind::kShape, "bias", args);
   args = good;
   args.residual = x;
-  EXPECT_EQ(KindOf(args), ErrorKind::kShape);
+  refuses(ErrorKind::kShape, "residual", args);
   args = good;
   args.out = out.mutable_view().Slice(0, 0, 2);
-  EXPECT_EQ(KindOf(args), ErrorKind::kShape);
+  refuses(ErrorKind::kShape, "out", args);
   args = good;
   const Tensor integers({3, 4}, DType::kI32);
   args.x = integers;
-  EXPECT_EQ(KindOf(args), ErrorKind::kUnsupported);
-  EXPECT_THROW(PackMatrix(Device::kCpu, x.view().Reshape({12}), DType::kF32), Error);
-  EXPECT_THROW(PackMatrix(Device::kCpu, x, DType::kI8), Error);
+  refuses(ErrorKind::kUnsupported, "x", args);
+  ExpectError(ErrorKind::kShape, "matrix",
+              [&] { PackMatrix(Device::kCpu, x.view().Reshape({12}), DType::kF32); });
+  ExpectError(ErrorKind::kUnsupported, "int8", [&] { PackMatrix(Device::kCpu, x, DType::kI8); });
 }
 
 TEST(Linear, NoRowsIsNoWork) {
-  const Tensor weight = Random({8, 4}, 1);
-  const PackedMatrix packed = PackMatrix(Device::kCpu, weight, DType::kF32);
+  const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(8, 4), DType::kF32);
   const Tensor x({0, 4}, DType::kF32);
   Tensor out({0, 8}, DType::kF32);
   Context ctx;
