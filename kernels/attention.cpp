@@ -1,6 +1,8 @@
 #include "kernels/attention.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/cpu/highway.h"
 #include "kernels/ref/attention.h"
 
 namespace gesso {
@@ -38,11 +40,9 @@ OpCost CostOfAttention(const AttentionArgs& args) {
 // Sum over one axis of the squared extents of its windows.
 double SquaredWindows(int64_t length, int64_t window, int64_t shift) {
   double sum = 0;
-  for (int64_t begin = 0; begin < length;) {
-    const int64_t next = (begin + shift) / window * window + window - shift;
-    const int64_t end = next < length ? next : length;
-    sum += static_cast<double>(end - begin) * static_cast<double>(end - begin);
-    begin = end;
+  for (int64_t i = 0; i < cpu::WindowCount(length, window, shift); ++i) {
+    const cpu::WindowRange range = cpu::WindowAt(i, length, window, shift);
+    sum += static_cast<double>((range.end - range.begin) * (range.end - range.begin));
   }
   return sum;
 }
@@ -106,10 +106,12 @@ void NeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args) 
 }
 
 const OpTable<AttentionArgs>& AttentionTable() {
-  static const OpTable<AttentionArgs> table("attention", CostOfAttention,
-                                            {
-                                                {"ref", Device::kCpu, AcceptsAll, ref::Attention},
-                                            });
+  static const OpTable<AttentionArgs> table(
+      "attention", CostOfAttention,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
+          {"ref", Device::kCpu, AcceptsAll, ref::Attention},
+      });
   return table;
 }
 
@@ -117,6 +119,7 @@ const OpTable<WindowAttentionArgs>& WindowAttentionTable() {
   static const OpTable<WindowAttentionArgs> table(
       "window_attention", CostOfWindowAttention,
       {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::WindowAttention},
           {"ref", Device::kCpu, AcceptsAll, ref::WindowAttention},
       });
   return table;
@@ -126,6 +129,7 @@ const OpTable<NeighborhoodAttentionArgs>& NeighborhoodAttentionTable() {
   static const OpTable<NeighborhoodAttentionArgs> table(
       "neighborhood_attention", CostOfNeighborhoodAttention,
       {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::NeighborhoodAttention},
           {"ref", Device::kCpu, AcceptsAll, ref::NeighborhoodAttention},
       });
   return table;

@@ -15,6 +15,15 @@
 #include "kernels/activation.h"
 #include "kernels/core/dtype.h"
 
+// Before a loop of constant length over registers.
+#ifndef GESSO_UNROLL
+#ifdef __clang__
+#define GESSO_UNROLL _Pragma("unroll")
+#else
+#define GESSO_UNROLL _Pragma("GCC unroll 16")
+#endif
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 

@@ -1,0 +1,32 @@
+#include "kernels/cpu/scratch.h"
+
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace gesso::cpu {
+
+namespace {
+
+struct Block {
+  struct Free {
+    void operator()(float* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<float, Free> memory;
+  int64_t capacity = 0;
+};
+
+}  // namespace
+
+Scratch::Scratch(int64_t total) {
+  thread_local Block block;
+  if (total > block.capacity) {
+    const auto bytes = static_cast<size_t>(Rounded(total)) * sizeof(float);
+    block.memory.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
+    if (block.memory == nullptr) throw std::bad_alloc();
+    block.capacity = total;
+  }
+  next_ = block.memory.get();
+}
+
+}  // namespace gesso::cpu
