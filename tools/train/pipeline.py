@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -23,6 +24,12 @@ def load_pipeline(folder: Path) -> tuple[Denoiser, TextEncoder, Tokenizer]:
                                strict=False)
     tokenizer = Tokenizer(folder / "tokenizer" / "spiece.model")
     return Denoiser(inner).eval(), encoder.eval(), tokenizer
+
+
+def trained_for(folder: Path) -> tuple[int, int]:
+    """Steps and samples that the weights of an exported folder have seen."""
+    with safe_open(folder / "denoiser" / "model.safetensors", "pt") as file:
+        return int(file.metadata()["steps"]), int(file.metadata()["samples"])
 
 
 def save_sheet(pictures: Tensor, path: Path, columns: int, gap: int = 2) -> None:

@@ -4,7 +4,7 @@
     torchrun --nproc-per-node 2 -m tools.train.train        one process per GPU or CPU core
 
 Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
-the last stage of the config, after --minutes, or on SIGINT or SIGTERM; each time it saves first.
+the last stage of the config (lengthen it to go on), after --minutes, or on SIGINT or SIGTERM; each time it saves first.
 Writes into the folder: checkpoint.pt, curve.csv and sheets of pictures of the averaged weights.
 """
 import argparse
@@ -25,7 +25,7 @@ from tools.train import optim
 from tools.train.grow import grow_state, keep_inner_levels
 from tools.train.hdit import Denoiser, HDiT
 from tools.train.parallel import Workers
-from tools.train.pipeline import load_pipeline, save_sheet
+from tools.train.pipeline import load_pipeline, save_sheet, trained_for
 from tools.train.sampling import generate
 from tools.train.text import TextEncoder, Tokenizer, train_tokenizer
 
@@ -104,23 +104,26 @@ class Trainer:
         torch.save(self.state(), partial)
         os.replace(partial, self.folder / "checkpoint.pt")
 
-    def restore(self, init_from: Path | None) -> None:
-        path = self.folder / "checkpoint.pt"
-        if path.exists():
-            state = torch.load(path, map_location=self.device)
-            self.build(state["levels"])
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
-            self.step, self.samples = state["step"], state["samples"]
-            self.seconds, self.grown_at = state["seconds"], state["grown_at"]
-        elif init_from:
-            self.build(len(self.config["model"]["widths"]))
-            denoiser, encoder, _ = load_pipeline(init_from)
-            for target in (self.model, self.average):
-                target.denoiser.load_state_dict(denoiser.state_dict())
-                target.encoder.load_state_dict(encoder.state_dict())
+    def restore(self) -> None:
+        """Goes on from the folder's checkpoint."""
+        state = torch.load(self.folder / "checkpoint.pt", map_location=self.device)
+        self.build(state["levels"])
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.samples = state["step"], state["samples"]
+        self.seconds, self.grown_at = state["seconds"], state["grown_at"]
+
+    def start_from(self, exported: Path) -> None:
+        """Goes on from exported weights, at their place in the config's stages."""
+        self.build(len(self.config["model"]["widths"]))
+        denoiser, encoder, _ = load_pipeline(exported)
+        for target in (self.model, self.average):
+            target.denoiser.load_state_dict(denoiser.state_dict())
+            target.encoder.load_state_dict(encoder.state_dict())
+        self.step, self.samples = trained_for(exported)
+        self.grown_at = self.step
 
     def train_step(self, pictures: Tensor, captions: list[str], side: int) -> Tensor:
         """pictures uint8 [B, side, side, 3] -> the loss, not yet waited for."""
@@ -226,7 +229,10 @@ def main() -> None:
     options = parser.parse_args()
     config = json.loads(options.config.read_text(encoding="utf-8"))
     trainer = Trainer(config, options.folder, Workers(options.device), options.drawers)
-    trainer.restore(options.init_from)
+    if (options.folder / "checkpoint.pt").exists():
+        trainer.restore()
+    elif options.init_from:
+        trainer.start_from(options.init_from)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(trainer, "stop", True))
     trainer.run(options.minutes)
