@@ -86,7 +86,7 @@ HWY_INLINE void Modulate(const In* x, int64_t width, float center, float factor,
 // Row of a modulation [D] or [B, D] that belongs to picture `b`; null where there is none.
 inline const float* ModulationRow(ConstView value, int64_t b) {
   if (value.empty()) return nullptr;
-  return value.Data<float>() + (value.shape.rank() == 2 ? b * value.shape[1] : 0);
+  return value.Data<float>() + (value.shape.rank() == 2 ? b * value.strides[0] : 0);
 }
 
 void RmsNormRows(const RmsNormArgs& args, int64_t begin, int64_t end) {

@@ -101,6 +101,21 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NormTest,
                                          Case{{2, 40, 512}, DType::kBF16, DType::kBF16, 2},
                                          Case{{3, 700, 33}, DType::kF32, DType::kF32, 2}));
 
+TEST(NormModulation, RowsMayBeStrided) {
+  const Tensor x = RandomTensor({3, 5, 40}, 1);
+  const Tensor wide = RandomTensor({3, 100}, 2);
+  const ConstView rows = wide.view().Slice(1, 30, 70);
+  const Tensor dense = Cast(rows, DType::kF32);
+  Tensor want({3, 5, 40}, DType::kF32);
+  RunImplementation(RmsNormTable(), "ref", RmsNormArgs{x, dense, 1, 1e-6f, want.mutable_view()});
+  for (const auto& implementation : RmsNormTable().implementations()) {
+    Tensor got({3, 5, 40}, DType::kF32);
+    RunImplementation(RmsNormTable(), implementation.name,
+                      RmsNormArgs{x, rows, 1, 1e-6f, got.mutable_view()});
+    EXPECT_LT(RmsError(got, want), ToleranceOf(DType::kF32)) << implementation.name;
+  }
+}
+
 TEST(NormThreads, DoNotChangeTheResult) {
   const Tensor x = RandomTensor({3, 500, 70}, 1);
   const Tensor scale = RandomTensor({3, 70}, 2);
