@@ -6,6 +6,7 @@ const std::vector<VerifySystem>& VerifySystems() {
   static const std::vector<VerifySystem> systems = {
       // prefix, has bfloat16, recomputation
       {"op.neighborhood_attention", true, VerifyNeighborhoodAttention},
+      {"hdit", true, VerifyHdit},
       {"sampler.", false, VerifySampler},
       {"schedule.cosine_interpolated", false, VerifyCosineInterpolated},
       {"schedule.", false, VerifySchedule},

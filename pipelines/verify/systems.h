@@ -7,6 +7,7 @@
 namespace gesso {
 
 void VerifyNeighborhoodAttention(Context& ctx, ParityCase& parity_case);  // ops.cpp
+void VerifyHdit(Context& ctx, ParityCase& parity_case);                   // hdit.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
