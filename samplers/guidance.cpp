@@ -26,7 +26,11 @@ bool GuidedDenoiser::IsGuidedAt(double sigma) const {
 }
 
 void GuidedDenoiser::Denoise(Context& ctx, ConstView x, double sigma, View denoised) {
-  if (!IsGuidedAt(sigma)) return conditional_.Denoise(ctx, x, sigma, denoised);
+  // A dry run counts the dearest step, wherever the interval lies.
+  const bool dry = ctx.device == Device::kMeta;
+  if (!IsGuidedAt(dry ? options_.interval_high : sigma)) {
+    return conditional_.Denoise(ctx, x, sigma, denoised);
+  }
   Arena::Scope scope(*ctx.arena);
   const int64_t pictures = x.shape[0];
   Shape twice = x.shape;

@@ -10,20 +10,23 @@ namespace gesso::ref {
 
 namespace {
 
-// Always cut into this many parts, so that the order of the sum is always the same.
-constexpr int64_t kParts = 32;
+// A sum is cut into at most kMaxParts parts by its length alone, so that its order is always the
+// same.
+constexpr int64_t kMaxParts = 32;
+constexpr int64_t kMinPartLength = 8192;
 
 // Sum of term(i) over i < count; T needs +=.
 template <class T, class TermAt>
 T Sum(int64_t count, const TermAt& term) {
-  std::array<T, kParts> parts{};
-  ParallelFor(kParts, [&](int64_t part) {
+  std::array<T, kMaxParts> sums{};
+  const int64_t parts = std::clamp<int64_t>(count / kMinPartLength, 1, kMaxParts);
+  ParallelFor(parts, [&](int64_t part) {
     T sum{};
-    for (int64_t i = count * part / kParts; i < count * (part + 1) / kParts; ++i) sum += term(i);
-    parts[static_cast<size_t>(part)] = sum;
+    for (int64_t i = count * part / parts; i < count * (part + 1) / parts; ++i) sum += term(i);
+    sums[static_cast<size_t>(part)] = sum;
   });
   T total{};
-  for (const T& part : parts) total += part;
+  for (const T& sum : sums) total += sum;
   return total;
 }
 

@@ -1,0 +1,89 @@
+#include "samplers/schedules.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "samplers/registry.h"
+#include "tests/support/ops.h"
+
+namespace gesso {
+namespace {
+
+using testing_support::ExpectError;
+
+TEST(Schedules, FollowTheirFormulas) {
+  const std::vector<double> karras = KarrasSigmas(5, 0.01, 160, 7);
+  ASSERT_EQ(karras.size(), 6U);
+  const double low = std::pow(0.01, 1.0 / 7);
+  const double high = std::pow(160.0, 1.0 / 7);
+  EXPECT_NEAR(karras[1], std::pow(0.75 * high + 0.25 * low, 7), 1e-9);
+  EXPECT_NEAR(ExponentialSigmas(3, 0.01, 100)[1], 1, 1e-12);
+  EXPECT_NEAR(PolyexponentialSigmas(3, 0.01, 100, 2)[1], std::pow(0.01, 0.75) * std::pow(100, 0.25),
+              1e-12);
+  EXPECT_NEAR(VpSigmas(2)[0], std::sqrt(std::exp(19.9 / 2 + 0.1) - 1), 1e-9);
+  EXPECT_NEAR(VpSigmas(2)[1], std::sqrt(std::exp(19.9e-6 / 2 + 0.1e-3) - 1), 1e-12);
+}
+
+TEST(Schedules, HaveExactEnds) {
+  for (const int64_t n : {2, 3, 50, 10000}) {
+    for (const auto& sigmas : {KarrasSigmas(n, 0.01, 160), ExponentialSigmas(n, 0.01, 160),
+                               PolyexponentialSigmas(n, 0.01, 160, 1.5)}) {
+      ASSERT_EQ(sigmas.size(), static_cast<size_t>(n) + 1);
+      EXPECT_EQ(sigmas.front(), 160);
+      EXPECT_EQ(sigmas[static_cast<size_t>(n) - 1], 0.01);
+      EXPECT_EQ(sigmas.back(), 0);
+      EXPECT_NO_THROW(CheckSigmas(sigmas));
+    }
+  }
+}
+
+TEST(Schedules, OfOneStepHaveTheHighestLevel) {
+  for (const ScheduleInfo& info : Schedules()) {
+    const std::vector<double> one = MakeSchedule(info.name)(1, 0.01, 160);
+    const std::vector<double> two = MakeSchedule(info.name)(2, 0.01, 160);
+    ASSERT_EQ(one.size(), 2U) << info.name;
+    EXPECT_EQ(one[0], two[0]);
+    EXPECT_EQ(one[1], 0);
+  }
+}
+
+TEST(Schedules, EveryOptionMatters) {
+  for (const ScheduleInfo& info : Schedules()) {
+    for (const OptionInfo& option : info.options) {
+      const auto plain = MakeSchedule(info.name)(10, 0.01, 160);
+      const auto changed = MakeSchedule(info.name + ":" + option.name + "=0.3")(10, 0.01, 160);
+      EXPECT_NE(plain, changed) << info.name << " " << option.name;
+    }
+  }
+}
+
+TEST(Schedules, RefuseWhatIsNoSchedule) {
+  for (const ScheduleInfo& info : Schedules()) {
+    const Schedule schedule = MakeSchedule(info.name);
+    ExpectError(ErrorKind::kUsage, "number of steps", [&] { schedule(0, 0.01, 160); });
+    ExpectError(ErrorKind::kUsage, "number of steps", [&] { schedule(-1, 0.01, 160); });
+    ExpectError(ErrorKind::kUsage, "10000", [&] { schedule(1000000000, 0.01, 160); });
+  }
+  ExpectError(ErrorKind::kUsage, "noise levels", [] { KarrasSigmas(5, 1, 1); });
+  ExpectError(ErrorKind::kUsage, "noise levels", [] { ExponentialSigmas(5, 0, 1); });
+  ExpectError(ErrorKind::kUsage, "noise levels", [] { ExponentialSigmas(5, 0.1, INFINITY); });
+  ExpectError(ErrorKind::kUsage, "noise levels", [] { KarrasSigmas(5, std::nan(""), 1); });
+  ExpectError(ErrorKind::kUsage, "vp", [] { VpSigmas(5, 19.9, 0.1, 1); });
+}
+
+TEST(CosineInterpolated, RunsFromTheLargestToTheSmallestLevel) {
+  const CosineInterpolated levels{256, 32, 256, 0.5, 1e-3, 1e3};
+  EXPECT_NEAR(levels.SigmaAt(0), 1e3, 1e-6);
+  EXPECT_NEAR(levels.SigmaAt(1), 1e-3, 1e-12);
+  for (double u = 0.01; u < 1; u += 0.01) EXPECT_LT(levels.SigmaAt(u), levels.SigmaAt(u - 0.01));
+}
+
+TEST(CosineInterpolated, IsThePlainCosineScheduleAtItsOwnSize) {
+  const CosineInterpolated levels{32, 32, 32, 0.5, 1e-9, 1e9};
+  EXPECT_NEAR(levels.SigmaAt(0.5), 0.5, 1e-6);
+  EXPECT_NEAR(levels.SigmaAt(0.25), 0.5 * std::tan(0.75 * std::acos(0.0)), 1e-6);
+}
+
+}  // namespace
+}  // namespace gesso
