@@ -76,10 +76,10 @@ def allowed(scene: Scene) -> bool:
 
 
 class SceneMaker:
-    """Draws random scenes from a Mix."""
+    """Draws random scenes from a Mix; with `everything` also held-out ones."""
 
-    def __init__(self, mix: Mix, seed: int | list[int]):
-        self.mix = mix
+    def __init__(self, mix: Mix, seed: int | list[int], everything: bool = False):
+        self.mix, self.everything = mix, everything
         self.random = np.random.default_rng(seed)
         self.kinds = list(mix.kinds)
         weights = np.array([mix.kinds[kind] for kind in self.kinds], float)
@@ -92,11 +92,11 @@ class SceneMaker:
         return options[int(self.random.integers(len(options)))]
 
     def make(self) -> Scene:
-        """A scene that training may see."""
+        """A scene that training may see, or any if the maker makes everything."""
         while True:
             index = int(np.searchsorted(self.cumulative, self.random.random()))
             scene = self.make_kind(self.kinds[min(index, len(self.kinds) - 1)])
-            if allowed(scene):
+            if self.everything or allowed(scene):
                 return scene
 
     def make_kind(self, kind: str) -> Scene:

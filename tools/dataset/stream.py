@@ -13,13 +13,14 @@ from tools.dataset.scenes import Mix, Painter, Scene, SceneMaker
 class SceneBatches(IterableDataset):
     """Yields (pictures uint8 [B, side, side, 3], captions, scenes), new ones for every seed."""
 
-    def __init__(self, mix: Mix, side: int, batch: int, seed: int):
+    def __init__(self, mix: Mix, side: int, batch: int, seed: int, everything: bool = False):
         self.mix, self.side, self.batch, self.seed = mix, side, batch, seed
+        self.everything = everything
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, list[str], list[Scene]]]:
         worker = get_worker_info()
         seed = [self.seed, worker.id if worker else 0]
-        maker, painter = SceneMaker(self.mix, [*seed, 0]), Painter(self.side)
+        maker, painter = SceneMaker(self.mix, [*seed, 0], self.everything), Painter(self.side)
         captioner = Captioner([*seed, 1])
         while True:
             scenes = [maker.make() for _ in range(self.batch)]

@@ -1,6 +1,8 @@
 """Trains the detector that measures generated pictures.
 
-    python -m tools.eval.train_detector --minutes 12
+    python -m tools.eval.train_detector --minutes 40
+
+It sees every combination of things and colours, held out or not: it is the measuring instrument.
 """
 import argparse
 import time
@@ -13,7 +15,8 @@ from torch import Tensor
 
 from tools.dataset.scenes import Mix
 from tools.dataset.stream import SceneBatches, to_model_range
-from tools.eval.detector import Detector, detector_loss, make_targets, save_detector
+from tools.eval.detector import (Detector, detector_loss, load_detector, make_targets,
+                                 save_detector)
 
 ROOT = Path(__file__).parents[2]
 MIX = Mix(kinds={"single": 2, "pair": 2, "relation": 2, "sizes": 1, "count": 2, "several": 2},
@@ -38,14 +41,14 @@ def degrade(pictures: Tensor) -> Tensor:
     return pictures + share * (soft - pictures) + noise
 
 
-def train(minutes: float, batch: int, rate: float, path: Path) -> None:
+def train(detector: Detector, minutes: float, batch: int, rate: float, path: Path) -> None:
     """Cosine schedule over the given time; saves at the end."""
-    detector = Detector().train()
+    detector.train()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=rate, weight_decay=1e-2, fused=True)
     random = np.random.default_rng(0)
     loss_function = torch.compile(detector_loss, dynamic=False)
     start, step, losses = time.monotonic(), 0, []
-    for pictures, _, scenes in SceneBatches(MIX, 64, batch, seed=12345):
+    for pictures, _, scenes in SceneBatches(MIX, 64, batch, int(start), everything=True):
         progress = (time.monotonic() - start) / (60 * minutes)
         if progress >= 1:
             break
@@ -66,13 +69,15 @@ def train(minutes: float, batch: int, rate: float, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=12)
+    parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--init-from", type=Path, help="weights to go on from")
     parser.add_argument("--out", type=Path,
                         default=ROOT / "assets" / "models" / "detector" / "model.safetensors")
     options = parser.parse_args()
-    train(options.minutes, options.batch, options.rate, options.out)
+    detector = load_detector(options.init_from) if options.init_from else Detector()
+    train(detector, options.minutes, options.batch, options.rate, options.out)
 
 
 if __name__ == "__main__":

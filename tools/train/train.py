@@ -4,8 +4,9 @@
     torchrun --nproc-per-node 2 -m tools.train.train        one process per GPU or CPU core
 
 Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
-the last stage of the config (lengthen it to go on), after --minutes, or on SIGINT or SIGTERM; each time it saves first.
-Writes into the folder: checkpoint.pt, curve.csv and sheets of pictures of the averaged weights.
+the last stage of the config (lengthen it to go on), after --minutes, or on SIGINT or SIGTERM, and
+saves each time. Writes into the folder: checkpoint.pt, curve.csv and sheets of pictures made with
+the averaged weights.
 """
 import argparse
 import copy
