@@ -7,6 +7,7 @@ const std::vector<VerifySystem>& VerifySystems() {
       // prefix, has bfloat16, recomputation
       {"op.neighborhood_attention", true, VerifyNeighborhoodAttention},
       {"hdit", true, VerifyHdit},
+      {"t5_encoder", true, VerifyT5Encoder},
       {"sampler.", false, VerifySampler},
       {"schedule.cosine_interpolated", false, VerifyCosineInterpolated},
       {"schedule.", false, VerifySchedule},

@@ -8,6 +8,7 @@ namespace gesso {
 
 void VerifyNeighborhoodAttention(Context& ctx, ParityCase& parity_case);  // ops.cpp
 void VerifyHdit(Context& ctx, ParityCase& parity_case);                   // hdit.cpp
+void VerifyT5Encoder(Context& ctx, ParityCase& parity_case);              // t5_encoder.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
