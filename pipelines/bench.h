@@ -1,0 +1,38 @@
+// How long one call of a denoising network takes, and which ops the time goes to.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "kernels/core/context.h"
+#include "models/io/json.h"
+
+namespace gesso {
+
+struct BenchOptions {
+  std::filesystem::path model;  // safetensors with the config in its metadata
+  // Tensors of one call: x [B, C, H, W] f32 already scaled by c_in, sigma [B]; as the model needs
+  // them also class_cond, mapping_cond, aug_cond, context, context_mask.
+  std::filesystem::path input;
+  std::filesystem::path output;  // F(x, sigma) goes here as tensor "out"; empty: nowhere
+  int repetitions = 10;          // timed ones, after one that is not
+  DType dtype = DType::kF32;
+  Device device = Device::kCpu;
+};
+
+struct BenchResult {
+  std::vector<double> seconds;  // of every repetition
+  double load_seconds = 0;      // opening, unpacking and packing the weights
+  size_t arena_bytes = 0;
+  Profiler profiler;  // of one further repetition
+};
+
+// Throws kUsage, kIo, kFormat, kConfig, kMemory or kOutput.
+BenchResult BenchForward(const BenchOptions& options);
+
+// {"seconds": [...], "load_seconds", "arena_bytes", "flops", "ops": {op: {calls, seconds, flops,
+// bytes}}}
+Json ToJson(const BenchResult& result);
+
+}  // namespace gesso
