@@ -109,7 +109,7 @@ bool PackKeys(const Head<T>& head, int64_t begin, int64_t count, const Buffers& 
         std::fill_n(row, to.width, 0.0f);
       }
     }
-    TransposeRows(to.rows, to.width, head.depth, to.keys + j, kKeyTile);
+    TransposeRows(to.rows, to.width, head.depth, 1, to.keys + j, kKeyTile);
   }
   for (int64_t j = 0; j < count; ++j) {
     CopyRow(head.v.At(begin + j), head.depth, 1, to.width, to.values + j * to.width);

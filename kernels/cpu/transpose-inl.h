@@ -6,6 +6,9 @@
 #define GESSO_KERNELS_CPU_TRANSPOSE_INL_H_
 #endif
 
+#include <algorithm>
+#include <type_traits>
+
 #include "kernels/cpu/math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -24,11 +27,14 @@ HWY_INLINE VecF LoadBlocks(const float* from, int64_t stride) {
 #endif
 }
 
-// to[c * to_stride + r] = from[r * stride + c] for Lanes(F32) rows r and `columns` columns c;
-// columns is rounded up to a multiple of 4 in what is read and written.
-HWY_INLINE void TransposeRows(const float* from, int64_t stride, int64_t columns, float* to,
-                              int64_t to_stride) {
+// to[c * to_stride + r] = factor * from[r * stride + c] for Lanes(F32) rows r and `columns` columns
+// c; columns is rounded up to a multiple of 4 in what is read and written.
+HWY_INLINE void TransposeRows(const float* from, int64_t stride, int64_t columns, float factor,
+                              float* to, int64_t to_stride) {
   const F32 d;
+  const auto times = hn::Set(d, factor);
+  const auto put = [&](VecF row, int64_t c)
+                       HWY_ATTR { Store(hn::Mul(times, row), to + c * to_stride); };
   for (int64_t c = 0; c < columns; c += 4) {
     const auto r0 = LoadBlocks(from + c, stride);
     const auto r1 = LoadBlocks(from + stride + c, stride);
@@ -38,11 +44,18 @@ HWY_INLINE void TransposeRows(const float* from, int64_t stride, int64_t columns
     const auto even_high = hn::InterleaveUpper(d, r0, r2);
     const auto odd_low = hn::InterleaveLower(d, r1, r3);
     const auto odd_high = hn::InterleaveUpper(d, r1, r3);
-    Store(hn::InterleaveLower(d, even_low, odd_low), to + c * to_stride);
-    Store(hn::InterleaveUpper(d, even_low, odd_low), to + (c + 1) * to_stride);
-    Store(hn::InterleaveLower(d, even_high, odd_high), to + (c + 2) * to_stride);
-    Store(hn::InterleaveUpper(d, even_high, odd_high), to + (c + 3) * to_stride);
+    put(hn::InterleaveLower(d, even_low, odd_low), c);
+    put(hn::InterleaveUpper(d, even_low, odd_low), c + 1);
+    put(hn::InterleaveLower(d, even_high, odd_high), c + 2);
+    put(hn::InterleaveUpper(d, even_high, odd_high), c + 3);
   }
+}
+
+// Asks for the elements of a row to be brought to the L2 cache.
+template <class T>
+HWY_INLINE void PrefetchRow(const T* from, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(T);
+  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(from + i, 0, 2);
 }
 
 // `count` elements times `factor` as f32, zeros up to `padded`.
@@ -54,6 +67,30 @@ HWY_INLINE void CopyRow(const T* from, int64_t count, float factor, int64_t padd
   for (; i + lanes <= count; i += lanes) Store(hn::Mul(times, Load(from + i)), to + i);
   for (; i < count; ++i) to[i] = static_cast<float>(from[i]) * factor;
   for (; i < padded; ++i) to[i] = 0;
+}
+
+// Transposes Lanes(F32) rows, of which those from `count` on are zeros; `buffer` holds Lanes(F32)
+// rows of `columns` rounded up to whole vectors.
+template <class T>
+HWY_INLINE void TransposeTokens(const T* from, int64_t stride, int64_t count, int64_t columns,
+                                float factor, float* buffer, float* to, int64_t to_stride) {
+  const int64_t lanes = LanesF();
+  if constexpr (std::is_same_v<T, float>) {
+    if (count >= lanes && columns % 4 == 0) {
+      TransposeRows(from, stride, columns, factor, to, to_stride);
+      return;
+    }
+  }
+  const int64_t width = (columns + lanes - 1) / lanes * lanes;
+  for (int64_t i = 0; i < lanes; ++i) {
+    float* row = buffer + i * width;
+    if (i < count) {
+      CopyRow(from + i * stride, columns, 1, width, row);
+    } else {
+      std::fill_n(row, width, 0.0f);
+    }
+  }
+  TransposeRows(buffer, width, columns, factor, to, to_stride);
 }
 
 }  // namespace gesso::HWY_NAMESPACE
