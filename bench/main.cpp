@@ -43,6 +43,8 @@ int main(int argc, char** argv) {
                gesso::NumThreads(), peaks.fma_flops / 1e9, peaks.gemm_flops / 1e9,
                peaks.gemm_bf16_flops / 1e9, peaks.copy_bytes / 1e9);
   gesso::bench::RegisterProducts();
+  gesso::bench::RegisterAttentions();
+  gesso::bench::RegisterPointwise();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

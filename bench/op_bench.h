@@ -50,5 +50,7 @@ void RegisterOp(const OpTable<Args>& table, const std::string& shape,
 Tensor Values(const Shape& shape, DType dtype = DType::kF32);
 
 void RegisterProducts();
+void RegisterAttentions();
+void RegisterPointwise();
 
 }  // namespace gesso::bench
