@@ -124,8 +124,8 @@ bool PackKeys(const Head<T>& head, int64_t begin, int64_t count, const Buffers& 
 }
 
 // scores[i, j] = sum_d queries[i, d] * keys[d, j] for kRows queries and kColumns vectors of keys.
-HWY_INLINE void ScoreBlock(const float* queries, int64_t width, const float* keys, int64_t depth,
-                           float* scores) {
+void ScoreBlock(const float* queries, int64_t width, const float* keys, int64_t depth,
+                float* scores) {
   VecF sum[kRows][kColumns];
   GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
     GESSO_UNROLL for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::Zero(F32());
@@ -150,8 +150,8 @@ HWY_INLINE void ScoreBlock(const float* queries, int64_t width, const float* key
 // sums[i, :] = sums[i, :] * factors[i] + sum_j weights[i, j] * values[j, :] for kRows queries and
 // kVectors vectors of channels.
 template <int kVectors>
-HWY_INLINE void WeighBlock(const float* weights, const float* values, int64_t width, int64_t keys,
-                           const float* factors, float* sums) {
+void WeighBlock(const float* weights, const float* values, int64_t width, int64_t keys,
+                const float* factors, float* sums) {
   VecF sum[kRows][kVectors];
   GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
     const VecF factor = hn::Set(F32(), factors[i]);
