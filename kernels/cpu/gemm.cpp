@@ -17,10 +17,11 @@
 // 0 to K: every output is one chain of fused multiply-adds in the order of k, so its bits depend
 // neither on the tile it falls into (the batch size) nor on threads nor on the CPU's vectors.
 //
-// Measured against oneDNN 2.6.3's float32 products on the shapes of HDiT (one Sapphire Rapids core
-// without AMX, share of the FMA peak; bench/gemm_bench.cpp repeats it): AVX2 86-96% here, 82-93%
-// for its matmul and inner product (jit sgemm), 84-92% for its 1x1 convolution; AVX-512 87-96%
-// here, 79-95% for its brgemm. oneDNN would also need the gated product stored and read again.
+// Why not oneDNN: on the shapes of HDiT at 256 pixels (gesso_bench_ops, one Sapphire Rapids core,
+// medians) its 2.6.3 gives 83-90 GFLOP/s under AVX2 (matmul, inner product and packed sgemm are the
+// same jit kernel; its 1x1 convolution is within 3% of them) and 163-171 under AVX-512 (brgemm);
+// here it is 79-89 and 160-168 with epilogue, residual and gating included, which oneDNN's gated
+// product would have to store and read again. Its own 2048 x 2048 product: 84 and 157.
 
 #ifdef __clang__
 #define GESSO_UNROLL _Pragma("unroll")
@@ -58,7 +59,7 @@ void Tile(const float* HWY_RESTRICT x, int64_t stride, const float* HWY_RESTRICT
       const float* from =
           panel + (j / kVectors) * depth * kWidth + k * kWidth + (j % kVectors) * kLanes;
       weight[j] = hn::Load(d, from);
-      hwy::Prefetch(from + kPrefetch);
+      if (j % kVectors * kLanes % 16 == 0) hwy::Prefetch(from + kPrefetch);  // once a line
     }
     GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
       const VecF value = hn::Set(d, x[i * stride + k]);
@@ -98,32 +99,48 @@ void Multiply(int64_t rows, const float* x, int64_t stride, const float* panel, 
   }
 }
 
-// out = activation(sums) + residual
+// out[i, j] = activation(sums[i, j]) + residual[i, j], j < count; rows of out and residual lie
+// `stride` apart.
 template <Activation kActivation, class Out>
-void FinishRow(const float* sums, int64_t count, const Out* residual, Out* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    VecF value = Activate<kActivation>(Load(sums + i));
-    if (residual != nullptr) value = hn::Add(value, Load(residual + i));
-    Store(value, out + i);
-  }
-  if (const int64_t rest = count - i; rest > 0) {
-    VecF value = Activate<kActivation>(LoadPart(sums + i, rest));
-    if (residual != nullptr) value = hn::Add(value, LoadPart(residual + i, rest));
-    StorePart(value, out + i, rest);
+void Finish(const float* HWY_RESTRICT sums, int64_t rows, int64_t count, const Out* residual,
+            int64_t stride, Out* out) {
+  const auto finished = [&](VecF sum, VecF add)
+                            HWY_ATTR { return hn::Add(Activate<kActivation>(sum), add); };
+  for (int64_t i = 0; i < rows; ++i, sums += kSumStride, out += stride) {
+    int64_t j = 0;
+    if (residual == nullptr) {
+      for (; j + kLanes <= count; j += kLanes)
+        Store(Activate<kActivation>(Load(sums + j)), out + j);
+      if (j < count) StorePart(Activate<kActivation>(Load(sums + j)), out + j, count - j);
+      continue;
+    }
+    for (; j + kLanes <= count; j += kLanes) {
+      Store(finished(Load(sums + j), Load(residual + j)), out + j);
+    }
+    if (j < count) {
+      const int64_t rest = count - j;
+      StorePart(finished(Load(sums + j), LoadPart(residual + j, rest)), out + j, rest);
+    }
+    residual += stride;
   }
 }
 
-// out = value * activation(gate)
+// out[i, j] = values[i, j] * activation(gates[i, j])
 template <Activation kActivation, class Out>
-void FinishGatedRow(const float* value, const float* gate, int64_t count, Out* out) {
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    Store(hn::Mul(Load(value + i), Activate<kActivation>(Load(gate + i))), out + i);
-  }
-  if (const int64_t rest = count - i; rest > 0) {
-    const VecF gated = Activate<kActivation>(LoadPart(gate + i, rest));
-    StorePart(hn::Mul(LoadPart(value + i, rest), gated), out + i, rest);
+void FinishGated(const float* HWY_RESTRICT values, const float* HWY_RESTRICT gates, int64_t rows,
+                 int64_t count, int64_t stride, Out* out) {
+  for (int64_t i = 0; i < rows; ++i) {
+    int64_t j = 0;
+    for (; j + kLanes <= count; j += kLanes) {
+      Store(hn::Mul(Load(values + j), Activate<kActivation>(Load(gates + j))), out + j);
+    }
+    if (j < count) {  // the buffers go on, so whole vectors may be read
+      const VecF gated = Activate<kActivation>(Load(gates + j));
+      StorePart(hn::Mul(Load(values + j), gated), out + j, count - j);
+    }
+    values += kSumStride;
+    gates += kSumStride;
+    out += stride;
   }
 }
 
@@ -187,25 +204,25 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
     const float* gate_panel = job.panels + gate / kWidth * panel_size;
     const int64_t gate_panels = (gate_offset + count + kWidth - 1) / kWidth;
     if (job.bias != nullptr) std::copy_n(job.bias + column, count, init);
+    int64_t row = first_row;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-      const int64_t row = job.RowOf(tile);
-      const int64_t rows = job.RowOf(tile + 1) - row;
+      const int64_t end = job.RowOf(tile + 1);
+      const int64_t rows = end - row;
       const float* from = x + (row - first_row) * stride;
       Multiply(rows, from, stride, panel, panels, job.depth, init, sums);
       if (job.gated) {
         Multiply(rows, from, stride, gate_panel, gate_panels, job.depth, init, gates);
       }
-      for (int64_t i = 0; i < rows; ++i) {
-        const int64_t at = (row + i) * job.columns + column;
-        const float* values = sums + i * kSumStride;
-        Out* out = static_cast<Out*>(job.out) + at;
-        if (job.gated) {
-          FinishGatedRow<kActivation>(values, gates + i * kSumStride + gate_offset, count, out);
-        } else {
-          const auto* residual = static_cast<const Out*>(job.residual);
-          FinishRow<kActivation>(values, count, residual == nullptr ? nullptr : residual + at, out);
-        }
+      const int64_t at = row * job.columns + column;
+      Out* out = static_cast<Out*>(job.out) + at;
+      if (job.gated) {
+        FinishGated<kActivation>(sums, gates + gate_offset, rows, count, job.columns, out);
+      } else {
+        const auto* residual = static_cast<const Out*>(job.residual);
+        Finish<kActivation>(sums, rows, count, residual == nullptr ? nullptr : residual + at,
+                            job.columns, out);
       }
+      row = end;
     }
   }
 }
