@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
+#include <vector>
+
+#include "models/io/printable.h"
 
 namespace gesso {
 
@@ -23,15 +27,28 @@ std::string ReadFile(const std::filesystem::path& path, size_t limit) {
 }
 
 Json ParseJson(std::string_view text, const std::string& name) {
+  // The JSON library takes a zero byte for the end of its input.
+  Require(text.find('\0') == std::string_view::npos, ErrorKind::kFormat,
+          "{}: not valid JSON: it holds a zero byte", name);
   constexpr int kMaxDepth = 64;
+  std::vector<std::set<std::string>> keys;  // seen in each object that is open
+  const auto check = [&](int depth, Json::parse_event_t event, const Json& value) {
+    Require(depth <= kMaxDepth, ErrorKind::kFormat, "{}: JSON nests deeper than {} levels", name,
+            kMaxDepth);
+    if (event == Json::parse_event_t::object_start) {
+      keys.emplace_back();
+    } else if (event == Json::parse_event_t::object_end) {
+      keys.pop_back();
+    } else if (event == Json::parse_event_t::key) {
+      Require(keys.back().insert(value.get<std::string>()).second, ErrorKind::kFormat,
+              "{}: duplicate key '{}'", name, Printable(value.get<std::string>()));
+    }
+    return true;
+  };
   try {
-    return Json::parse(text, [&](int depth, Json::parse_event_t, Json&) {
-      Require(depth <= kMaxDepth, ErrorKind::kFormat, "{}: JSON nests deeper than {} levels", name,
-              kMaxDepth);
-      return true;
-    });
+    return Json::parse(text, check);
   } catch (const nlohmann::json::exception& e) {
-    Fail(ErrorKind::kFormat, "{}: not valid JSON: {}", name, e.what());
+    Fail(ErrorKind::kFormat, "{}: not valid JSON: {}", name, Printable(e.what(), 300));
   }
 }
 
@@ -44,9 +61,7 @@ namespace {
 
 // A value for an error message, cut short.
 std::string Excerpt(const Json& value) {
-  constexpr size_t kMost = 40;
-  const std::string text = value.dump(-1, ' ', true, Json::error_handler_t::replace);
-  return text.size() <= kMost ? text : text.substr(0, kMost) + "...";
+  return Printable(value.dump(-1, ' ', false, Json::error_handler_t::replace), 40);
 }
 
 // config[key], or nullptr where the fallback applies.
@@ -83,5 +98,13 @@ double GetNumber(const Json& config, const std::string& key, double low, double 
           Excerpt(*value));
   return value->get<double>();
 }
+
+namespace internal {
+
+void WrongType(const std::string& key, const Json& value, std::string_view expected) {
+  Fail(ErrorKind::kConfig, "field '{}' must be {}, got {}", key, expected, Excerpt(value));
+}
+
+}  // namespace internal
 
 }  // namespace gesso
