@@ -42,15 +42,8 @@ FileBytes MapFile(const std::filesystem::path& path) {
   return {path, std::move(owner), {static_cast<const std::byte*>(memory), size}};
 }
 
-Tensor TensorInFile(const FileBytes& file, std::span<const std::byte> bytes, const Shape& shape,
-                    DType dtype) {
-  CHECK(bytes.size() == static_cast<size_t>(shape.numel()) * SizeOf(dtype));
-  if (reinterpret_cast<uintptr_t>(bytes.data()) % SizeOf(dtype) == 0) {  // NOLINT: alignment
-    return Tensor(file.owner, bytes.data(), shape, dtype);
-  }
-  Tensor copy(shape, dtype);
-  if (!bytes.empty()) std::memcpy(copy.mutable_view().data, bytes.data(), bytes.size());
-  return copy;
+bool IsAligned(const std::byte* data, DType dtype) {
+  return reinterpret_cast<uintptr_t>(data) % SizeOf(dtype) == 0;  // NOLINT: an address
 }
 
 bool CheckedTensorBytes(std::span<const int64_t> extents, DType dtype, int64_t* bytes) {

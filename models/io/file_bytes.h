@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "kernels/core/tensor.h"
 
@@ -20,6 +21,11 @@ struct FileBytes {
 // The file must not be cut short by others while it is mapped (the system would send SIGBUS).
 FileBytes MapFile(const std::filesystem::path& path);
 
+// The same bytes as text.
+inline std::string_view AsText(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};  // NOLINT: char may alias
+}
+
 // Little-endian unsigned integer at `offset`; the caller has checked that it lies inside.
 template <class T>
 T ReadLittleEndian(std::span<const std::byte> bytes, size_t offset) {
@@ -30,10 +36,8 @@ T ReadLittleEndian(std::span<const std::byte> bytes, size_t offset) {
   return value;
 }
 
-// The elements at `bytes`, whose size fits shape and dtype: a view into the file, or a copy where
-// the file does not align them.
-Tensor TensorInFile(const FileBytes& file, std::span<const std::byte> bytes, const Shape& shape,
-                    DType dtype);
+// True if elements of `dtype` may be read at `data` as they lie.
+bool IsAligned(const std::byte* data, DType dtype);
 
 // Bytes of a tensor with these extents; false if an extent is negative, or if the size or a
 // stride does not fit into int64.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <set>
@@ -204,8 +205,7 @@ std::string_view HeaderText(std::span<const std::byte> bytes) {
           size, kMaxHeaderSize);
   Require(size <= bytes.size() - kPrefixSize, ErrorKind::kFormat,
           "header of {} bytes, but the file has only {} (truncated download?)", size, bytes.size());
-  const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + kPrefixSize,
-                              size);  // NOLINT: bytes as text
+  const std::string_view text = AsText(bytes.subspan(kPrefixSize, size));
   Require(text.starts_with('{'), ErrorKind::kFormat, "header does not start with '{{'");
   // The JSON library takes a zero byte for the end of its input.
   Require(text.find('\0') == std::string_view::npos, ErrorKind::kFormat,
@@ -234,6 +234,15 @@ void CheckCoverage(std::vector<Entry>& entries, int64_t data_size) {
   }
   Require(end == data_size, ErrorKind::kFormat, "{} bytes at the end belong to no tensor",
           data_size - end);
+}
+
+// A view into the file, or a copy where the file does not align the elements.
+Tensor MakeTensor(const FileBytes& file, std::span<const std::byte> bytes, const Shape& shape,
+                  DType dtype) {
+  if (IsAligned(bytes.data(), dtype)) return Tensor(file.owner, bytes.data(), shape, dtype);
+  Tensor copy(shape, dtype);
+  if (!bytes.empty()) std::memcpy(copy.mutable_view().data, bytes.data(), bytes.size());
+  return copy;
 }
 
 }  // namespace
@@ -265,7 +274,7 @@ Weights ParseSafetensors(const FileBytes& file) {
               shape.ToString(), expected, size);
       const auto bytes =
           data.subspan(static_cast<size_t>(entry.offsets[0]), static_cast<size_t>(size));
-      weights.tensors.emplace(entry.name, TensorInFile(file, bytes, shape, dtype));
+      weights.tensors.emplace(entry.name, MakeTensor(file, bytes, shape, dtype));
     }
     return weights;
   });
@@ -289,7 +298,13 @@ void WriteSafetensors(const std::filesystem::path& path,
                     {"data_offsets", {offset, offset + view.bytes()}}};
     offset += view.bytes();
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception&) {
+    Fail(ErrorKind::kOutput, "{}: a tensor's name or the metadata are not valid UTF-8",
+         path.string());
+  }
   text.resize((text.size() + kPrefixSize - 1) / kPrefixSize * kPrefixSize, ' ');
 
   OutputFile file(path);
