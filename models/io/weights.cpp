@@ -1,10 +1,61 @@
 #include "models/io/weights.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
 #include "models/io/file_bytes.h"
 #include "models/io/printable.h"
 #include "models/io/safetensors.h"
+#include "models/io/sharded.h"
+#include "models/io/sniff.h"
+#include "models/io/torch_zip.h"
+#include "models/io/zip_archive.h"
 
 namespace gesso {
+
+namespace {
+
+Weights ParseSingle(const FileBytes& file) {
+  if (IsSafetensors(file.bytes)) return ParseSafetensors(file);
+  if (IsZip(file.bytes)) return ParseTorchZip(file);
+  Fail(ErrorKind::kFormat, "{}: is {}", file.path.string(), DescribeForeign(file.bytes));
+}
+
+// Names of the files in `folder` that end in one of `suffixes`, sorted.
+std::vector<std::string> FilesEnding(const std::filesystem::path& folder,
+                                     std::span<const std::string_view> suffixes) {
+  std::error_code error;
+  const std::filesystem::directory_iterator files(folder, error);
+  Require(!error, ErrorKind::kIo, "{}: cannot be listed ({})", folder.string(), error.message());
+  std::vector<std::string> names;
+  for (const auto& entry : files) {
+    const std::string name = entry.path().filename().string();
+    const auto fits = [&](std::string_view suffix) { return name.ends_with(suffix); };
+    if (entry.is_regular_file(error) && std::ranges::any_of(suffixes, fits)) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+// The folder's one checkpoint; an index stands for the shards beside it.
+std::filesystem::path OnlyCheckpoint(const std::filesystem::path& folder) {
+  constexpr std::array<std::string_view, 2> kIndex = {".safetensors.index.json", ".bin.index.json"};
+  constexpr std::array<std::string_view, 5> kSingle = {".safetensors", ".pth", ".pt", ".ckpt",
+                                                       ".bin"};
+  std::vector<std::string> names = FilesEnding(folder, kIndex);
+  if (names.empty()) names = FilesEnding(folder, kSingle);
+  Require(!names.empty(), ErrorKind::kFormat, "{}: the folder holds no checkpoint (*{})",
+          folder.string(), fmt::join(kSingle, ", *"));
+  Require(names.size() == 1, ErrorKind::kFormat,
+          "{}: the folder holds several checkpoints ({}); name one of them", folder.string(),
+          Printable(fmt::format("{}", fmt::join(names, ", ")), 300));
+  return folder / names.front();
+}
+
+}  // namespace
 
 const Tensor& Weights::At(const std::string& name) const {
   const auto found = tensors.find(name);
@@ -14,10 +65,12 @@ const Tensor& Weights::At(const std::string& name) const {
 }
 
 Weights OpenWeights(const std::filesystem::path& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error)) return OpenWeights(OnlyCheckpoint(path));
   const FileBytes file = MapFile(path);
-  Require(IsSafetensors(file.bytes), ErrorKind::kFormat, "{}: is not a safetensors file",
-          path.string());
-  return ParseSafetensors(file);
+  // A safetensors file of unlucky header size begins with '{' too, so it is asked for first.
+  if (IsSafetensors(file.bytes) || !IsJson(file.bytes)) return ParseSingle(file);
+  return OpenSharded(file, [](const auto& shard) { return ParseSingle(MapFile(shard)); });
 }
 
 }  // namespace gesso

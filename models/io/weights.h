@@ -12,16 +12,19 @@ namespace gesso {
 
 struct Weights {
   std::filesystem::path path;
-  std::map<std::string, Tensor> tensors;        // views into the mapped file; const
-  std::map<std::string, std::string> metadata;  // safetensors "__metadata__"; empty for others
+  std::map<std::string, Tensor> tensors;  // views into the mapped file; const
+  // safetensors: "__metadata__". Torch files: what their dictionary holds beside tensors, as JSON
+  // text (models/io/torch_zip.h). k-diffusion keeps the model's config in "config" in both.
+  std::map<std::string, std::string> metadata;
 
   // Throws kFormat naming the file if `name` is absent.
   const Tensor& At(const std::string& name) const;
 };
 
 // Opens by content, not by suffix: safetensors, *.safetensors.index.json, torch zip, or a folder
-// that holds exactly one of them. Throws kIo / kFormat / kUnsupported; a Git-LFS pointer, an HTML
-// page and a truncated download are named for what they are.
+// that holds exactly one of them; an index stands for its shards. Throws kIo / kFormat /
+// kUnsupported; a Git-LFS pointer, an HTML page and a truncated download are named for what they
+// are.
 Weights OpenWeights(const std::filesystem::path& path);
 
 }  // namespace gesso
