@@ -27,8 +27,9 @@ Image DecodeImage(std::string_view bytes, int channels, const std::string& name)
   int width = 0;
   int height = 0;
   int stored_channels = 0;
-  Require(stbi_info_from_memory(data, size, &width, &height, &stored_channels) == 1,
-          ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name, stbi_failure_reason());
+  const int is_picture = stbi_info_from_memory(data, size, &width, &height, &stored_channels);
+  Require(is_picture == 1, ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name,
+          stbi_failure_reason());
   Require(width > 0 && height > 0 && int64_t{width} * height <= kMaxPixels, ErrorKind::kFormat,
           "{}: {} x {} pixels are more than {}", name, width, height, kMaxPixels);
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
