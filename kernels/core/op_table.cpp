@@ -17,11 +17,11 @@ std::map<std::string, std::string, std::less<>>& Forced() {
 }
 
 constexpr std::array<std::string_view, 17> kOps = {
-    "linear",      "linear_glu",       "conv2d",
-    "rms_norm",    "layer_norm",       "glu",
-    "attention",   "window_attention", "rope",
-    "elementwise", "space_depth",      "neighborhood_attention",
-    "gather_rows", "fourier_features", "deviation",
+    "linear",       "linear_glu",       "conv2d",
+    "rms_norm",     "layer_norm",       "glu",
+    "attention",    "window_attention", "rope",
+    "elementwise",  "space_depth",      "neighborhood_attention",
+    "gather_rows",  "fourier_features", "deviation",
     "scaled_error", "masked_mean"};
 
 }  // namespace
