@@ -32,7 +32,7 @@ BOUND = {"float32": 1e-4, "bfloat16": 3e-2}  # relative RMS of gesso's output to
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gesso", type=Path, default=ROOT / "build" / "cli" / "gesso")
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "bench-venv",
                         help="virtual environment with torch; made if it is not there")
     parser.add_argument("--official", type=Path,
@@ -66,17 +66,18 @@ def enter_environment(options: argparse.Namespace) -> None:
 
 
 class Gesso:
-    """Runs `gesso bench` on files in `folder`."""
+    """Runs gesso_bench_forward on files in `folder`."""
 
     def __init__(self, options: argparse.Namespace, folder: Path):
         self.options, self.folder = options, folder
 
     def run(self, name: str, dtype: str, repetitions: int) -> dict[str, Any]:
-        command = [self.options.gesso, "bench", self.folder / f"{name}.model.safetensors",
+        command = [self.options.build / "bench" / "gesso_bench_forward",
+                   self.folder / f"{name}.model.safetensors",
                    "--input", self.folder / f"{name}.input.safetensors",
                    "--output", self.folder / f"{name}.output.safetensors",
                    "--repetitions", str(repetitions), "--dtype", dtype, "--isa", self.options.isa,
-                   "--threads", str(self.options.threads), "--json"]
+                   "--threads", str(self.options.threads)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout)
 

@@ -8,9 +8,9 @@
 #include "kernels/core/context.h"
 #include "models/io/json.h"
 
-namespace gesso {
+namespace gesso::bench {
 
-struct BenchOptions {
+struct ForwardOptions {
   std::filesystem::path model;  // safetensors with the config in its metadata
   // Tensors of one call: x [B, C, H, W] f32 already scaled by c_in, sigma [B]; as the model needs
   // them also class_cond, mapping_cond, aug_cond, context, context_mask.
@@ -21,7 +21,7 @@ struct BenchOptions {
   Device device = Device::kCpu;
 };
 
-struct BenchResult {
+struct ForwardResult {
   std::vector<double> seconds;  // of every repetition
   double load_seconds = 0;      // opening, unpacking and packing the weights
   size_t arena_bytes = 0;
@@ -29,10 +29,10 @@ struct BenchResult {
 };
 
 // Throws kUsage, kIo, kFormat, kConfig, kMemory or kOutput.
-BenchResult BenchForward(const BenchOptions& options);
+ForwardResult MeasureForward(const ForwardOptions& options);
 
 // {"seconds": [...], "load_seconds", "arena_bytes", "flops", "ops": {op: {calls, seconds, flops,
 // bytes}}}
-Json ToJson(const BenchResult& result);
+Json ToJson(const ForwardResult& result);
 
-}  // namespace gesso
+}  // namespace gesso::bench

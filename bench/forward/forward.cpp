@@ -1,4 +1,4 @@
-#include "pipelines/bench.h"
+#include "bench/forward/forward.h"
 
 #include <chrono>
 #include <utility>
@@ -7,7 +7,7 @@
 #include "models/io/safetensors.h"
 #include "models/io/weights.h"
 
-namespace gesso {
+namespace gesso::bench {
 
 namespace {
 
@@ -17,7 +17,7 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-std::shared_ptr<const hdit::Model> LoadModel(const BenchOptions& options) {
+std::shared_ptr<const hdit::Model> LoadModel(const ForwardOptions& options) {
   const Weights weights = OpenWeights(options.model);
   return WithContext(options.model.string(), [&] {
     const auto config = weights.metadata.find("config");
@@ -35,10 +35,10 @@ Tensor Find(const Weights& input, const std::string& name, DType dtype) {
 
 }  // namespace
 
-BenchResult BenchForward(const BenchOptions& options) {
+ForwardResult MeasureForward(const ForwardOptions& options) {
   Require(options.repetitions >= 1, ErrorKind::kUsage, "{} repetitions measure nothing",
           options.repetitions);
-  BenchResult result;
+  ForwardResult result;
   const auto load_start = Clock::now();
   const auto model = LoadModel(options);
   result.load_seconds = SecondsSince(load_start);
@@ -79,7 +79,7 @@ BenchResult BenchForward(const BenchOptions& options) {
   return result;
 }
 
-Json ToJson(const BenchResult& result) {
+Json ToJson(const ForwardResult& result) {
   Json ops = Json::object();
   double flops = 0;
   for (const auto& [name, entry] : result.profiler.entries()) {
@@ -96,4 +96,4 @@ Json ToJson(const BenchResult& result) {
           {"ops", std::move(ops)}};
 }
 
-}  // namespace gesso
+}  // namespace gesso::bench
