@@ -146,6 +146,7 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
                  for variant in sorted((v for v in made if v.dtype == dtype and v.name in trial),
                                        key=lambda v: trial[v.name])[:options.finalists]]
     times: dict[str, list[float]] = {}
+    print(f"final rounds: {', '.join(v.name for v in finalists)}", file=sys.stderr, flush=True)
     for _ in range(options.rounds):
         for dtype in options.dtype:
             runs = gesso.run(name, dtype, options.repetitions)["seconds"]
@@ -153,6 +154,7 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
         for variant in finalists:
             runs = [timed(variant.run) for _ in range(options.repetitions)]
             times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
+    print("done with the final rounds", file=sys.stderr, flush=True)
     medians = {who: statistics.median(runs) for who, runs in times.items()}
     rows = []
     for dtype in options.dtype:

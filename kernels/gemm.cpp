@@ -1,7 +1,7 @@
 #include "kernels/gemm.h"
 
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/highway.h"
+#include "kernels/cpu/gemm_bf16.h"
 #include "kernels/ref/gemm.h"
 
 namespace gesso {
@@ -26,6 +26,12 @@ int64_t CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weigh
           rows, out_cols);
   Require(out.IsContiguous(), ErrorKind::kShape, "{}: out must be contiguous", op);
   return rows;
+}
+
+// An implementation takes what it has packed itself, and not what another has.
+template <class Args, std::optional<std::string> (*kWhyNot)(const PackedMatrix&)>
+std::optional<std::string> TakesWeights(const Args& args) {
+  return kWhyNot(*args.weight);
 }
 
 OpCost CostOfLinear(const LinearArgs& args) {
@@ -107,7 +113,8 @@ const OpTable<LinearArgs>& LinearTable() {
   static const OpTable<LinearArgs> table(
       "linear", CostOfLinear,
       {
-          {"highway", Device::kCpu, cpu::HasVectors, cpu::Linear},
+          {"highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotPanels>, cpu::Linear},
+          {"onednn", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotBF16>, cpu::LinearBF16},
           {"ref", Device::kCpu, AcceptsAll, ref::Linear},
       });
   return table;
@@ -117,7 +124,9 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
   static const OpTable<LinearGluArgs> table(
       "linear_glu", CostOfLinearGlu,
       {
-          {"highway", Device::kCpu, cpu::HasVectors, cpu::LinearGlu},
+          {"highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotPanels>, cpu::LinearGlu},
+          {"onednn", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotBF16>,
+           cpu::LinearGluBF16},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
   return table;

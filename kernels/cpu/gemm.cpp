@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/core/parallel.h"
+#include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/highway.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -331,9 +332,15 @@ void Panels::Unpack(float* weight) const {
   }
 }
 
-DType ActivationDType(DType) { return DType::kF32; }
+DType ActivationDType(DType dtype) {
+  return dtype == DType::kBF16 && GainsFromBF16() ? DType::kBF16 : DType::kF32;
+}
 
 PackedMatrix PackMatrix(ConstView weight, DType dtype) {
+  return ActivationDType(dtype) == DType::kBF16 ? PackBF16(weight) : PackPanels(weight, dtype);
+}
+
+PackedMatrix PackPanels(ConstView weight, DType dtype) {
   const int64_t rows = weight.shape[0];
   const int64_t depth = weight.shape[1];
   const int64_t width = WhyNoVectors() ? 1 : HWY_DYNAMIC_DISPATCH(PanelWidth)();
@@ -353,6 +360,11 @@ PackedMatrix PackMatrix(ConstView weight, DType dtype) {
     }
   });
   return PackedMatrix(storage, rows, depth, DType::kF32);
+}
+
+std::optional<std::string> WhyNotPanels(const PackedMatrix& weight) {
+  if (weight.dtype() != DType::kF32) return "the weights are packed in bfloat16";
+  return WhyNoVectors();
 }
 
 void Linear(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(RunLinear)(args); }

@@ -2,6 +2,9 @@
 // from multiplying it natively by kernels/cpu/gemm_bf16.cpp (oneDNN).
 #pragma once
 
+#include <optional>
+#include <string>
+
 #include "kernels/gemm.h"
 
 namespace gesso::cpu {
@@ -16,7 +19,11 @@ struct Panels final : PackedMatrix::Storage {
 
 DType ActivationDType(DType dtype);
 PackedMatrix PackMatrix(ConstView weight, DType dtype);
+// Always as Panels; kBF16 rounds the weights to bf16 first.
+PackedMatrix PackPanels(ConstView weight, DType dtype);
 
+// The reason to refuse weights that are not Panels, or a CPU without the vectors they need.
+std::optional<std::string> WhyNotPanels(const PackedMatrix& weight);
 void Linear(Context& ctx, const LinearArgs& args);
 void LinearGlu(Context& ctx, const LinearGluArgs& args);
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
+#include "kernels/cpu/gemm_bf16.h"
 #include "tests/support/ops.h"
 #include "tests/support/targets.h"
 
@@ -148,6 +149,55 @@ TEST_P(LinearGluTest, EqualsRef) {
     });
   });
 }
+
+// Weights packed for native bfloat16, whether or not this CPU gains from it.
+TEST_P(LinearTest, NativeBF16EqualsRef) {
+  if (!cpu::MultipliesBF16()) GTEST_SKIP() << "this CPU does not multiply bfloat16";
+  const Case c = GetParam();
+  const PackedMatrix packed = cpu::PackBF16(RandomWeight(c.n, c.k));
+  const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
+  const Tensor bias = RandomTensor({c.n}, 3);
+  const Tensor residual = RandomTensor({c.m, c.n}, 4, c.out);
+  LinearArgs args;
+  args.x = x;
+  args.weight = &packed;
+  if (c.bias) args.bias = bias;
+  if (c.residual) args.residual = residual;
+  args.activation = c.activation;
+  Tensor want({c.m, c.n}, c.out);
+  args.out = want.mutable_view();
+  RunImplementation(LinearTable(), "ref", args);
+  Tensor got({c.m, c.n}, c.out);
+  args.out = got.mutable_view();
+  Context ctx;
+  Linear(ctx, args);
+  EXPECT_LT(RmsError(got, want), 1e-2);
+  if (!c.residual) return;
+  Tensor in_place = Cast(residual, c.out);
+  args.out = in_place.mutable_view();
+  args.residual = in_place;
+  Linear(ctx, args);
+  EXPECT_LT(RmsError(in_place, want), 1e-2);
+}
+
+TEST_P(LinearGluTest, NativeBF16EqualsRef) {
+  if (!cpu::MultipliesBF16()) GTEST_SKIP() << "this CPU does not multiply bfloat16";
+  const Case c = GetParam();
+  const PackedMatrix packed = cpu::PackBF16(RandomWeight(2 * c.n, c.k));
+  const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
+  LinearGluArgs args;
+  args.x = x;
+  args.weight = &packed;
+  args.activation = c.activation;
+  Tensor want({c.m, c.n}, c.out);
+  args.out = want.mutable_view();
+  RunImplementation(LinearGluTable(), "ref", args);
+  Tensor got({c.m, c.n}, c.out);
+  args.out = got.mutable_view();
+  Context ctx;
+  LinearGlu(ctx, args);
+  EXPECT_LT(RmsError(got, want), 1e-2);
+}
 INSTANTIATE_TEST_SUITE_P(Shapes, LinearGluTest, testing::ValuesIn(Cases()));
 
 bool SameBits(const Tensor& a, const Tensor& b) {
@@ -179,8 +229,10 @@ Products RunProducts(const PackedMatrix& packed, const Tensor& x) {
 TEST(Linear, DoesNotDependOnThreads) {
   const int before = NumThreads();
   const Tensor x = RandomTensor({301, 96}, 2);
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const PackedMatrix packed = PackMatrix(Device::kCpu, RandomWeight(288, 96), dtype);
+  std::vector<PackedMatrix> matrices = {
+      PackMatrix(Device::kCpu, RandomWeight(288, 96), DType::kF32)};
+  if (cpu::MultipliesBF16()) matrices.push_back(cpu::PackBF16(RandomWeight(288, 96)));
+  for (const PackedMatrix& packed : matrices) {
     SetNumThreads(1);
     const Products alone = RunProducts(packed, x);
     for (const int threads : {2, 3}) {
