@@ -281,14 +281,14 @@ void WindowTask(const WindowAttentionArgs& args, int64_t b, int64_t h, int64_t l
     using T = decltype(type);
     const Shape& s = args.q.shape;
     const Buffers buffers(s[4]);
-    const auto [y0, y1] = cpu::WindowAt(line, s[1], args.window, args.shift);
+    const cpu::WindowRange y = cpu::WindowAt(line, s[1], args.window, args.shift);
     for (int64_t i = 0; i < cpu::WindowCount(s[2], args.window, args.shift); ++i) {
-      const auto [x0, x1] = cpu::WindowAt(i, s[2], args.window, args.shift);
-      const int64_t count = (y1 - y0) * (x1 - x0);
+      const cpu::WindowRange x = cpu::WindowAt(i, s[2], args.window, args.shift);
+      const int64_t count = (y.end - y.begin) * (x.end - x.begin);
       const auto tokens = [&](auto view) {
-        auto* first = view.template Data<T>() + b * view.strides[0] + y0 * view.strides[1] +
-                      x0 * view.strides[2] + h * view.strides[3];
-        return Tokens<std::remove_pointer_t<decltype(first)>>{first, count, x1 - x0,
+        auto* first = view.template Data<T>() + b * view.strides[0] + y.begin * view.strides[1] +
+                      x.begin * view.strides[2] + h * view.strides[3];
+        return Tokens<std::remove_pointer_t<decltype(first)>>{first, count, x.end - x.begin,
                                                               view.strides[1], view.strides[2]};
       };
       const Head<T> head{tokens(args.q), tokens(args.k), tokens(args.v), tokens(args.out),

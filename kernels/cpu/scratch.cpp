@@ -8,10 +8,11 @@ namespace gesso::cpu {
 
 namespace {
 
+struct Free {
+  void operator()(float* floats) const { std::free(floats); }
+};
+
 struct Block {
-  struct Free {
-    void operator()(float* memory) const { std::free(memory); }
-  };
   std::unique_ptr<float, Free> memory;
   int64_t capacity = 0;
 };
