@@ -2,6 +2,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/ref/scalar.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/activation.cpp"
@@ -61,6 +62,18 @@ HWY_AFTER_NAMESPACE();
 namespace gesso::cpu {
 
 HWY_EXPORT(AnyGatedRow);
+
+void GluRow(Activation activation, const float* value, const float* gate, int64_t count, void* out,
+            DType out_dtype) {
+  if (!WhyNoVectors()) {
+    HWY_DYNAMIC_DISPATCH(AnyGatedRow)
+    (activation, value, gate, DType::kF32, count, out, out_dtype);
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    ref::Store(out, out_dtype, i, value[i] * ref::Activate(activation, gate[i]));
+  }
+}
 
 void Glu(Context&, const GluArgs& args) {
   const int64_t count = args.out.shape[1];

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cpu/activation.h"
 #include "tests/support/ops.h"
 #include "tests/support/targets.h"
 
@@ -53,29 +54,23 @@ INSTANTIATE_TEST_SUITE_P(Shapes, GluTest,
                                          Case{5, 37, DType::kF32, DType::kBF16},
                                          Case{9, 96, DType::kBF16, DType::kBF16}));
 
-// activation(gate) for each gate, through the front door.
-std::vector<float> Activated(Activation activation, const std::vector<float>& gates) {
-  const Shape shape{1, static_cast<int64_t>(gates.size())};
-  Tensor gate(shape, DType::kF32);
-  std::copy(gates.begin(), gates.end(), gate.MutableData<float>());
-  Tensor value(shape, DType::kF32);
-  std::fill_n(value.MutableData<float>(), gates.size(), 1.0f);
-  Context ctx;
-  Glu(ctx, {value, gate, activation, value.mutable_view()});  // in place
-  return {value.Data<float>(), value.Data<float>() + gates.size()};
-}
-
-TEST(GluValues, KnownOnes) {
+TEST(GluRowTest, KnownValuesAndTails) {
   const std::vector<float> gate = {-100, -6, -3, -1, -0.0f, 0, 0.5f, 1, 3, 6, 100, 1e30f};
+  const std::vector<float> value(gate.size(), 1);
+  std::vector<float> out(gate.size());
+  const auto run = [&](Activation activation) {
+    cpu::GluRow(activation, value.data(), gate.data(), static_cast<int64_t>(gate.size()),
+                out.data(), DType::kF32);
+  };
   ForEachTarget([&] {
-    std::vector<float> out = Activated(Activation::kGeluErf, gate);
+    run(Activation::kGeluErf);
     const std::vector<double> gelu = {0,          -5.919e-9,  -0.00404969, -0.15865525, 0,   0,
                                       0.34573123, 0.84134475, 2.99595031,  6,           100, 1e30};
     for (size_t i = 0; i < gate.size(); ++i) {
       EXPECT_NEAR(out[i], gelu[i], 2e-7 * std::abs(gate[i])) << gate[i];
     }
     EXPECT_EQ(out[0], 0);
-    out = Activated(Activation::kSilu, gate);
+    run(Activation::kSilu);
     const std::vector<double> silu = {0,          -0.01483574, -0.14227762, -0.26894142, 0,   0,
                                       0.31122967, 0.73105858,  2.85772238,  5.98516426,  100, 1e30};
     for (size_t i = 0; i < gate.size(); ++i) {
@@ -84,10 +79,25 @@ TEST(GluValues, KnownOnes) {
   });
 }
 
-TEST(GluValues, KeepNan) {
+TEST(GluRowTest, MayWriteOverItsInput) {
   for (const Activation activation : kActivations) {
-    const std::vector<float> out = Activated(activation, {NAN, 1, NAN});
-    EXPECT_TRUE(std::isnan(out[0]) && std::isfinite(out[1]) && std::isnan(out[2]));
+    Tensor value = RandomTensor({1, 100}, 1);
+    const Tensor gate = RandomTensor({1, 100}, 2);
+    Tensor want({1, 100}, DType::kF32);
+    RunImplementation(GluTable(), "ref", GluArgs{value, gate, activation, want.mutable_view()});
+    cpu::GluRow(activation, value.Data<float>(), gate.Data<float>(), 100,
+                value.MutableData<float>(), DType::kF32);
+    EXPECT_LT(RmsError(value, want), 1e-6);
+  }
+}
+
+TEST(GluRowTest, KeepsNan) {
+  const float gate[3] = {NAN, 1, NAN};
+  const float value[3] = {1, NAN, 1};
+  for (const Activation activation : kActivations) {
+    float out[3] = {};
+    cpu::GluRow(activation, value, gate, 3, out, DType::kF32);
+    EXPECT_TRUE(std::isnan(out[0]) && std::isnan(out[1]) && std::isnan(out[2]));
   }
 }
 
