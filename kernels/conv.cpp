@@ -30,8 +30,7 @@ OpCost CostOfConv2d(const Conv2dArgs& args) {
 PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShape conv) {
   CheckRank("conv2d", "weight", weight, 4);
   CheckContiguous("conv2d", "weight", weight);
-  Require(weight.numel() > 0, ErrorKind::kShape, "conv2d: empty kernel {}",
-          weight.shape.ToString());
+  Require(weight.numel() > 0, ErrorKind::kShape, "conv2d: empty kernel {}", weight.shape);
   Require(dtype == DType::kF32 || dtype == DType::kBF16, ErrorKind::kUnsupported,
           "conv2d: convolutions in {} are not supported", NameOf(dtype));
   Require(conv.stride >= 1 && conv.padding >= 0 && conv.dilation >= 1 && conv.groups >= 1,
@@ -59,8 +58,7 @@ void Conv2d(Context& ctx, const Conv2dArgs& args) {
   CheckContiguous("conv2d", "x", args.x);
   CheckContiguous("conv2d", "out", args.out);
   Require(args.x.shape[3] == kernel[1] * conv.groups, ErrorKind::kShape,
-          "conv2d: x {} does not fit kernel {} of {} groups", args.x.shape.ToString(),
-          kernel.ToString(), conv.groups);
+          "conv2d: x {} does not fit kernel {} of {} groups", args.x.shape, kernel, conv.groups);
   const Shape out = {args.x.shape[0], OutputExtent(args.x.shape[1], kernel[2], conv),
                      OutputExtent(args.x.shape[2], kernel[3], conv), kernel[0]};
   CheckShape("conv2d", "out", args.out, out);

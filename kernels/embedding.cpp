@@ -19,8 +19,8 @@ void FourierFeatures(Context& ctx, const FourierFeaturesArgs& args) {
   const Shape& weight = args.weight.shape;
   Require(u.rank() == 2 && weight.rank() == 2 && u[1] == weight[1] &&
               args.out.shape == Shape({u[0], 2 * weight[0]}),
-          ErrorKind::kShape, "fourier_features: u {}, weight {} and out {} do not fit",
-          u.ToString(), weight.ToString(), args.out.shape.ToString());
+          ErrorKind::kShape, "fourier_features: u {}, weight {} and out {} do not fit", u, weight,
+          args.out.shape);
   for (const ConstView& view : {args.u, args.weight, ConstView(args.out)}) {
     Require(view.dtype == DType::kF32 && view.IsContiguous(), ErrorKind::kShape,
             "fourier_features: every tensor must be contiguous float32");

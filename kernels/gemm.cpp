@@ -18,12 +18,11 @@ int64_t CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weigh
           "{}: x and out must be float32 or bfloat16, got {} and {}", op, NameOf(x.dtype),
           NameOf(out.dtype));
   Require(x.shape.rank() >= 1 && x.shape[-1] == weight->cols(), ErrorKind::kShape,
-          "{}: x {} does not fit weights [{}, {}]", op, x.shape.ToString(), weight->rows(),
-          weight->cols());
+          "{}: x {} does not fit weights [{}, {}]", op, x.shape, weight->rows(), weight->cols());
   const int64_t rows = x.numel() / weight->cols();
   Require(out.shape.rank() >= 1 && out.shape[-1] == out_cols && out.numel() == rows * out_cols,
-          ErrorKind::kShape, "{}: out {} does not fit {} rows of {}", op, out.shape.ToString(),
-          rows, out_cols);
+          ErrorKind::kShape, "{}: out {} does not fit {} rows of {}", op, out.shape, rows,
+          out_cols);
   Require(out.IsContiguous(), ErrorKind::kShape, "{}: out must be contiguous", op);
   return rows;
 }
@@ -62,7 +61,7 @@ DType ActivationDType(Device device, DType dtype) {
 
 PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype) {
   Require(weight.shape.rank() == 2 && weight.numel() > 0, ErrorKind::kShape,
-          "weights of a product must be a matrix, got {}", weight.shape.ToString());
+          "weights of a product must be a matrix, got {}", weight.shape);
   Require(weight.IsContiguous(), ErrorKind::kShape, "weights of a product must be contiguous");
   Require(IsActivationType(dtype), ErrorKind::kUnsupported, "products in {} are not supported",
           NameOf(dtype));
@@ -86,14 +85,13 @@ void Linear(Context& ctx, const LinearArgs& args) {
     Require(args.bias.dtype == DType::kF32 && args.bias.numel() == args.weight->rows() &&
                 args.bias.IsContiguous(),
             ErrorKind::kShape, "linear: bias must be {} contiguous float32 values, got {} {}",
-            args.weight->rows(), args.bias.shape.ToString(), NameOf(args.bias.dtype));
+            args.weight->rows(), args.bias.shape, NameOf(args.bias.dtype));
   }
   if (!args.residual.empty()) {
     Require(args.residual.dtype == args.out.dtype && args.residual.numel() == args.out.numel() &&
                 args.residual.IsContiguous(),
-            ErrorKind::kShape, "linear: residual {} {} must be like out {} {}",
-            args.residual.shape.ToString(), NameOf(args.residual.dtype), args.out.shape.ToString(),
-            NameOf(args.out.dtype));
+            ErrorKind::kShape, "linear: residual {} {} must be like out {} {}", args.residual.shape,
+            NameOf(args.residual.dtype), args.out.shape, NameOf(args.out.dtype));
   }
   if (rows == 0) return;
   LinearTable().Run(ctx, args);

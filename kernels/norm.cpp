@@ -27,8 +27,7 @@ void CheckModulation(std::string_view op, std::string_view name, ConstView value
   const Shape shared{x.shape[2]};
   const Shape each{x.shape[0], x.shape[2]};
   Require(value.shape == shared || value.shape == each, ErrorKind::kShape,
-          "{}: {} must be {} or {}, got {}", op, name, shared.ToString(), each.ToString(),
-          value.shape.ToString());
+          "{}: {} must be {} or {}, got {}", op, name, shared, each, value.shape);
 }
 
 double BytesOf(ConstView view) { return view.empty() ? 0 : static_cast<double>(view.bytes()); }

@@ -17,7 +17,7 @@ OpCost CostOfScaledError(const ScaledErrorArgs& args) {
 void CheckTensor(std::string_view op, ConstView x) {
   Require(x.dtype == DType::kF32 && x.IsContiguous() && x.shape.rank() >= 1 && x.numel() > 0,
           ErrorKind::kShape, "{}: needs contiguous float32 tensors, got {} {}", op, NameOf(x.dtype),
-          x.shape.ToString());
+          x.shape);
 }
 
 }  // namespace
@@ -25,7 +25,7 @@ void CheckTensor(std::string_view op, ConstView x) {
 void Deviation(Context& ctx, const DeviationArgs& args) {
   CheckTensor("deviation", args.x);
   Require(args.x.shape[0] == static_cast<int64_t>(args.deviations.size()), ErrorKind::kShape,
-          "deviation: {} results for x {}", args.deviations.size(), args.x.shape.ToString());
+          "deviation: {} results for x {}", args.deviations.size(), args.x.shape);
   DeviationTable().Run(ctx, args);
 }
 
@@ -34,8 +34,8 @@ void ScaledError(Context& ctx, const ScaledErrorArgs& args) {
   CheckTensor("scaled_error", args.b);
   CheckTensor("scaled_error", args.reference);
   Require(args.a.shape == args.b.shape && args.a.shape == args.reference.shape, ErrorKind::kShape,
-          "scaled_error: a {}, b {} and reference {} differ in shape", args.a.shape.ToString(),
-          args.b.shape.ToString(), args.reference.shape.ToString());
+          "scaled_error: a {}, b {} and reference {} differ in shape", args.a.shape, args.b.shape,
+          args.reference.shape);
   CHECK(args.absolute > 0 && args.relative >= 0 && args.rms != nullptr);
   ScaledErrorTable().Run(ctx, args);
 }

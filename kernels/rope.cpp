@@ -32,8 +32,8 @@ void CheckAngles(const RopeArgs& args) {
   CheckContiguous("rope", "cos", args.cos);
   CheckContiguous("rope", "sin", args.sin);
   Require(2 * half <= args.x.shape[3], ErrorKind::kShape,
-          "rope: cos {} rotates {} channels but x {} has {}", args.cos.shape.ToString(), 2 * half,
-          args.x.shape.ToString(), args.x.shape[3]);
+          "rope: cos {} rotates {} channels but x {} has {}", args.cos.shape, 2 * half,
+          args.x.shape, args.x.shape[3]);
 }
 
 }  // namespace

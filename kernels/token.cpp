@@ -31,8 +31,8 @@ void SpaceDepth(Context& ctx, const SpaceDepthArgs& args) {
   const ConstView wide = args.inverse ? ConstView(args.out) : args.x;
   const Shape& w = wide.shape;
   Require(w[1] % args.block_h == 0 && w[2] % args.block_w == 0, ErrorKind::kShape,
-          "{}: {} {} does not divide into blocks of {} x {}", kOp, args.inverse ? "out" : "x",
-          w.ToString(), args.block_h, args.block_w);
+          "{}: {} {} does not divide into blocks of {} x {}", kOp, args.inverse ? "out" : "x", w,
+          args.block_h, args.block_w);
   CheckShape(kOp, args.inverse ? "x" : "out", deep,
              {w[0], w[1] / args.block_h, w[2] / args.block_w, args.block_h * args.block_w * w[3]});
   if (args.out.numel() == 0) return;
@@ -50,8 +50,7 @@ void GatherRows(Context& ctx, const GatherRowsArgs& args) {
   CheckContiguous(kOp, "out", args.out);
   Shape wanted = args.out.shape;
   Require(wanted.rank() == args.ids.shape.rank() + 1, ErrorKind::kShape,
-          "{}: out {} must have one dimension more than ids {}", kOp, wanted.ToString(),
-          args.ids.shape.ToString());
+          "{}: out {} must have one dimension more than ids {}", kOp, wanted, args.ids.shape);
   for (int axis = 0; axis < args.ids.shape.rank(); ++axis) wanted.Set(axis, args.ids.shape[axis]);
   wanted.Set(-1, args.table.shape[1]);
   CheckShape(kOp, "out", args.out, wanted);

@@ -13,13 +13,13 @@ void CheckDType(std::string_view op, std::string_view name, ConstView x, DType d
 }
 
 void CheckShape(std::string_view op, std::string_view name, ConstView x, const Shape& shape) {
-  Require(x.shape == shape, ErrorKind::kShape, "{}: {} must be {}, got {}", op, name,
-          shape.ToString(), x.shape.ToString());
+  Require(x.shape == shape, ErrorKind::kShape, "{}: {} must be {}, got {}", op, name, shape,
+          x.shape);
 }
 
 void CheckRank(std::string_view op, std::string_view name, ConstView x, int rank) {
   Require(x.shape.rank() == rank, ErrorKind::kShape, "{}: {} must have {} dimensions, got {}", op,
-          name, rank, x.shape.ToString());
+          name, rank, x.shape);
 }
 
 void CheckContiguous(std::string_view op, std::string_view name, ConstView x) {

@@ -1,6 +1,8 @@
 // A tensor's extents: at most six dimensions, stored in place.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -37,3 +39,12 @@ class Shape {
 };
 
 }  // namespace gesso
+
+// Shapes are arguments of error messages as they are: text is made only when there is an error.
+template <>
+struct fmt::formatter<gesso::Shape> : fmt::formatter<std::string_view> {
+  template <class Context>
+  auto format(const gesso::Shape& shape, Context& ctx) const {
+    return fmt::formatter<std::string_view>::format(shape.ToString(), ctx);
+  }
+};

@@ -29,8 +29,8 @@ bool BasicView<kConst>::IsContiguous() const {
 template <bool kConst>
 BasicView<kConst> BasicView<kConst>::Reshape(const Shape& to) const {
   CHECK(IsContiguous());
-  Require(to.numel() == numel(), ErrorKind::kShape, "cannot see {} as {}", shape.ToString(),
-          to.ToString());
+  Require(to.numel() == numel(), ErrorKind::kShape, "cannot see {} as {}", shape,
+          to);
   return BasicView(data, to, dtype, device);
 }
 
@@ -67,7 +67,7 @@ Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), 
   const size_t padded = (bytes + kAlign - 1) / kAlign * kAlign + kAlign;
   void* memory = std::aligned_alloc(kAlign, padded);
   Require(memory != nullptr, ErrorKind::kMemory, "cannot allocate {} bytes for a {} tensor", bytes,
-          shape.ToString());
+          shape);
   std::memset(memory, 0, padded);
   owner_ = std::shared_ptr<void>(memory, std::free);
   data_ = memory;

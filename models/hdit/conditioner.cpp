@@ -17,8 +17,8 @@ void CheckInput(std::string_view name, ConstView input, const Shape& expected, D
           wanted ? "needs" : "has no use for", name);
   if (input.empty()) return;
   Require(input.shape == expected && input.dtype == dtype && input.IsContiguous(),
-          ErrorKind::kShape, "{}: expected {} {}, got {} {}", name, NameOf(dtype),
-          expected.ToString(), NameOf(input.dtype), input.shape.ToString());
+          ErrorKind::kShape, "{}: expected {} {}, got {} {}", name, NameOf(dtype), expected,
+          NameOf(input.dtype), input.shape);
 }
 
 }  // namespace

@@ -48,7 +48,7 @@ void CheckAttention(const Config& config, const Shape& pictures, size_t level) {
 void CheckPictures(const Config& config, const Shape& pictures) {
   Require(pictures.rank() == 4 && pictures[0] > 0 && pictures[1] == config.input_channels,
           ErrorKind::kShape, "pictures must be [B, {}, H, W], got {}", config.input_channels,
-          pictures.ToString());
+          pictures);
   const int64_t height = pictures[2];
   const int64_t width = pictures[3];
   Require(height > 0 && width > 0 && height % config.height_multiple() == 0 &&
@@ -143,7 +143,7 @@ void Session::Condition(Context& ctx, const Conditioning& conditioning) {
     Require(context.shape.rank() == 3 && context.shape[0] == pictures_[0] && context.shape[1] > 0 &&
                 context.shape[2] == dim && context.dtype == DType::kF32,
             ErrorKind::kShape, "context: expected float32 [{}, L, {}], got {} {}", pictures_[0],
-            dim, NameOf(context.dtype), context.shape.ToString());
+            dim, NameOf(context.dtype), context.shape);
     ComputeTextKeys(ctx, context);
   }
   context_mask_ = Tensor();
@@ -151,7 +151,7 @@ void Session::Condition(Context& ctx, const Conditioning& conditioning) {
     Require(!context.empty() && mask.shape == Shape({context.shape[0], context.shape[1]}) &&
                 mask.dtype == DType::kI32,
             ErrorKind::kShape, "context_mask: expected int32 like the tokens of context {}, got {}",
-            context.shape.ToString(), mask.shape.ToString());
+            context.shape, mask.shape);
     context_mask_ = Cast(mask, DType::kI32);
   }
   conditioned_ = true;
@@ -173,8 +173,8 @@ void Session::Forward(Context& ctx, ConstView x, std::span<const double> sigma, 
   Require(conditioned_, ErrorKind::kUsage, "Forward before Condition");
   Require(x.shape == pictures_ && out.shape == pictures_ &&
               static_cast<int64_t>(sigma.size()) == pictures_[0],
-          ErrorKind::kShape, "expected pictures {}, got x {}, {} noise levels, out {}",
-          pictures_.ToString(), x.shape.ToString(), sigma.size(), out.shape.ToString());
+          ErrorKind::kShape, "expected pictures {}, got x {}, {} noise levels, out {}", pictures_,
+          x.shape, sigma.size(), out.shape);
   for (size_t b = 0; b < sigma.size(); ++b) {
     Require(sigma[b] > 0, ErrorKind::kUsage, "noise level {} is not positive", sigma[b]);
     log_sigma_.MutableData<float>()[b] = static_cast<float>(std::log(sigma[b]) / 4);

@@ -163,8 +163,8 @@ Tensor T5Encoder::PositionBias(int64_t length) const {
 void T5Encoder::Forward(Context& ctx, ConstView ids, ConstView mask, View out) const {
   Require(ids.shape.rank() == 2 && mask.shape == ids.shape &&
               out.shape == Shape({ids.shape[0], ids.shape[1], config_.d_model}),
-          ErrorKind::kShape, "t5 encoder: ids {}, mask {} and states {} do not fit",
-          ids.shape.ToString(), mask.shape.ToString(), out.shape.ToString());
+          ErrorKind::kShape, "t5 encoder: ids {}, mask {} and states {} do not fit", ids.shape,
+          mask.shape, out.shape);
   const Tensor bias = PositionBias(ids.shape[1]);
   ConstView first_row = bias.view();  // of every head
   first_row.shape = {config_.num_heads, ids.shape[1]};
