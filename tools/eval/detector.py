@@ -107,7 +107,7 @@ def detector_loss(detector: Detector, pictures: Tensor, heat: Tensor, colours: T
 
 
 @torch.no_grad()
-def detect(detector: Detector, pictures: Tensor, threshold: float = 0.35) -> list[list[Found]]:
+def detect(detector: Detector, pictures: Tensor, threshold: float = 0.3) -> list[list[Found]]:
     """Things found in pictures [B, 3, 64, 64]; of several within 10 pixels the surest is kept."""
     detector.eval()
     heat, colours = detector(pictures)

@@ -89,6 +89,8 @@ def train(minutes: float, batch: int, rate: float) -> CLIPModel:
         with torch.no_grad():
             clip.logit_scale.clamp_(max=np.log(100))
         step += 1
+        if step == 1:
+            start = time.monotonic()  # the first step compiles
         losses.append(loss.item())
         if step % 50 == 0:
             print(f"samples {step * batch} loss {np.mean(losses[-50:]):.4f}", flush=True)

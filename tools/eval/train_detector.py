@@ -61,6 +61,8 @@ def train(detector: Detector, minutes: float, batch: int, rate: float, path: Pat
         optimizer.step()
         optimizer.zero_grad()
         step += 1
+        if step == 1:
+            start = time.monotonic()  # the first step compiles
         losses.append(loss.item())
         if step % 100 == 0:
             print(f"samples {step * batch} loss {np.mean(losses[-100:]):.4f}", flush=True)

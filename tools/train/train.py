@@ -149,8 +149,12 @@ class Trainer:
                              self.training["ema_power"])
         return loss.detach()
 
-    def train_stage(self, stage: dict[str, Any], first: int, deadline: float) -> None:
-        """Trains to the end of a stage whose first sample is number `first`."""
+    def train_stage(self, stage: dict[str, Any], first: int, begin: float,
+                    deadline: float) -> None:
+        """Trains to the end of a stage whose first sample is number `first`.
+
+        The last stage's learning rate also falls with time, to reach its end by the deadline.
+        """
         if stage["levels"] > self.levels:
             self.grow()
         torch.manual_seed(self.samples + self.workers.rank)
@@ -162,6 +166,8 @@ class Trainer:
         while self.samples < last and not self.ended:
             pictures, captions, _ = next(loader)
             progress = (self.samples - first) / stage["samples"]
+            if stage is self.training["stages"][-1]:
+                progress = max(progress, (time.monotonic() - begin) / (deadline - begin))
             rate = self.training["lr"] * blend(stage["lr"], progress)
             optim.set_learning_rate(self.optimizers, rate)
             losses.append(self.train_step(pictures, captions, stage["side"]))
@@ -200,10 +206,10 @@ class Trainer:
         save_sheet(pictures, self.folder / f"sheet-{self.samples:08}.png", columns=8)
 
     def run(self, minutes: float) -> None:
-        deadline, first = time.monotonic() + 60 * minutes, 0
+        begin, first = time.monotonic(), 0
         for stage in self.training["stages"]:
             if self.samples < first + stage["samples"] and not self.ended:
-                self.train_stage(stage, first, deadline)
+                self.train_stage(stage, first, begin, begin + 60 * minutes)
             first += stage["samples"]
         self.save()
 
