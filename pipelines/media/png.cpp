@@ -14,6 +14,7 @@ namespace {
 constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n";
 constexpr size_t kMaxUnfolded = size_t{4} << 20;
 constexpr size_t kMaxTextChunks = 1000;
+constexpr size_t kMaxText = size_t{16} << 20;  // of all chunks together
 
 std::array<uint32_t, 256> CrcTable() {
   std::array<uint32_t, 256> table{};
@@ -137,6 +138,7 @@ std::vector<PngText> ReadChunks(std::string_view png) {
   Require(png.starts_with(kSignature), ErrorKind::kFormat, "is not a PNG file");
   std::string_view rest = png.substr(kSignature.size());
   std::vector<PngText> texts;
+  size_t total = 0;
   bool first = true;
   while (true) {
     const Chunk chunk = TakeChunk(rest);
@@ -148,6 +150,8 @@ std::vector<PngText> ReadChunks(std::string_view png) {
       Require(texts.size() < kMaxTextChunks, ErrorKind::kFormat, "has more than {} text chunks",
               kMaxTextChunks);
       texts.push_back(ReadText(chunk));
+      total += texts.back().text.size();
+      Require(total <= kMaxText, ErrorKind::kFormat, "has more than {} bytes of text", kMaxText);
     }
   }
 }

@@ -102,6 +102,19 @@ TEST(Png, RefusesTextThatUnfoldsTooFar) {
   }
 }
 
+TEST(Png, BoundsTheTextOfAllChunksTogether) {
+  const std::string picture = EncodePng(Gradient(3, 3, 3), {});
+  const PngText megabyte{"gesso", std::string(size_t{1} << 20, 'x')};
+  EXPECT_EQ(ReadPngText(AddPngText(picture, std::vector(16, megabyte)), "x").size(), 16u);
+  try {
+    ReadPngText(AddPngText(picture, std::vector(17, megabyte)), "x.png");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kFormat);
+    EXPECT_THAT(error.what(), HasSubstr("x.png: has more than 16777216 bytes of text"));
+  }
+}
+
 TEST(Png, RefusesAPictureThatIsNone) {
   EXPECT_THROW(DecodeImage("", 3, "empty.png"), Error);
   EXPECT_THROW(DecodeImage("GIF89a", 3, "a.gif"), Error);
