@@ -111,13 +111,18 @@ def relative_error(got, want) -> float:
 
 
 def try_variants(all_variants: list, reference) -> dict[str, float]:
-    """Compiles and checks every variant once; its seconds by name, without those that fail."""
+    """Compiles and checks every variant once; its seconds by name, without those that fail or
+    give another result."""
     seconds = {}
     for variant in all_variants:
         try:
             error = relative_error(variant.run(), reference)
         except Exception as failure:  # a variant that PyTorch cannot run cannot be its best
             print(f"  {variant.name}: fails: {str(failure).splitlines()[0]}", file=sys.stderr)
+            continue
+        if not error < BOUND[variant.dtype]:
+            print(f"  {variant.name}: is wrong, differs from eager float32 by {error:.1e}",
+                  file=sys.stderr)
             continue
         seconds[variant.name] = min(timed(variant.run) for _ in range(3))
         print(f"  {variant.name}: {1e3 * seconds[variant.name]:.0f} ms, differs from eager "
@@ -161,6 +166,7 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
         best = min((f"PyTorch {v.name}" for v in finalists if v.dtype == dtype), key=medians.get)
         rows.append({"batch": batch, "dtype": dtype, "torch": best,
                      "torch_seconds": medians[best], "seconds": medians[f"gesso {dtype}"]})
+        print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/core/parallel.h"
@@ -43,16 +44,33 @@ constexpr int kMaxRows = kLanes == 16 ? 14 : 6;
 constexpr int64_t kChunk = 4;
 constexpr int64_t kSumStride = (kChunk + 1) * kWidth;
 
-// sums[i, j] = init[j] + sum_k x[i, k] * panels[j, k] for kPanels panels from `panel` on.
+// A matrix of floats whose rows lie `stride` apart; with stride 0 all rows are the same.
+template <class T>
+struct Rows {
+  T* data;
+  int64_t stride;
+
+  Rows At(int64_t row, int64_t column) const { return {data + row * stride + column, stride}; }
+};
+
+// sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k] for kPanels panels from `panel` on. `init`
+// may be `sums`.
 template <int kRows, int kPanels>
-void Tile(const float* HWY_RESTRICT x, int64_t stride, const float* HWY_RESTRICT panel,
-          int64_t depth, const float* HWY_RESTRICT init, float* HWY_RESTRICT sums) {
+void Tile(Rows<const float> x, const float* HWY_RESTRICT panel, int64_t depth,
+          Rows<const float> init, Rows<float> sums) {
   constexpr int kColumns = kPanels * kVectors;
+  constexpr int64_t kLine = 16;              // floats in a line of the cache
   constexpr int64_t kPrefetch = 8 * kWidth;  // hides the L2's latency while a panel comes from it
   const F32 d;
   VecF sum[kRows][kColumns];
   GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
-    GESSO_UNROLL for (int j = 0; j < kColumns; ++j) sum[i][j] = hn::Load(d, init + j * kLanes);
+    GESSO_UNROLL for (int j = 0; j < kColumns; ++j) {
+      sum[i][j] = hn::LoadU(d, init.data + i * init.stride + j * kLanes);
+    }
+    // Here by the time that the sums are done.
+    GESSO_UNROLL for (int64_t j = 0; j < kPanels * kWidth; j += kLine) {
+      hwy::Prefetch(sums.data + i * sums.stride + j);
+    }
   }
   for (int64_t k = 0; k < depth; ++k) {
     VecF weight[kColumns];
@@ -60,10 +78,10 @@ void Tile(const float* HWY_RESTRICT x, int64_t stride, const float* HWY_RESTRICT
       const float* from =
           panel + (j / kVectors) * depth * kWidth + k * kWidth + (j % kVectors) * kLanes;
       weight[j] = hn::Load(d, from);
-      if (j % kVectors * kLanes % 16 == 0) hwy::Prefetch(from + kPrefetch);  // once a line
+      if (j % kVectors * kLanes % kLine == 0) hwy::Prefetch(from + kPrefetch);
     }
     GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
-      const VecF value = hn::Set(d, x[i * stride + k]);
+      const VecF value = hn::Set(d, x.data[i * x.stride + k]);
       GESSO_UNROLL for (int j = 0; j < kColumns; ++j) {
         sum[i][j] = hn::MulAdd(value, weight[j], sum[i][j]);
       }
@@ -71,12 +89,13 @@ void Tile(const float* HWY_RESTRICT x, int64_t stride, const float* HWY_RESTRICT
   }
   GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
     GESSO_UNROLL for (int j = 0; j < kColumns; ++j) {
-      hn::Store(sum[i][j], d, sums + i * kSumStride + j * kLanes);
+      hn::StoreU(sum[i][j], d, sums.data + i * sums.stride + j * kLanes);
     }
   }
 }
 
-using TileFunction = void (*)(const float*, int64_t, const float*, int64_t, const float*, float*);
+using TileFunction = void (*)(Rows<const float>, const float*, int64_t, Rows<const float>,
+                              Rows<float>);
 
 template <size_t... kIndex>
 constexpr std::array<TileFunction, sizeof...(kIndex)> TilesOfOnePanel(
@@ -86,8 +105,8 @@ constexpr std::array<TileFunction, sizeof...(kIndex)> TilesOfOnePanel(
 
 // The same for `rows` <= kMaxRows rows and `panels` <= kChunk + 1 panels. One or two rows take
 // several panels at once: a single panel's sums would wait for each other.
-void Multiply(int64_t rows, const float* x, int64_t stride, const float* panel, int64_t panels,
-              int64_t depth, const float* init, float* sums) {
+void Multiply(int64_t rows, Rows<const float> x, const float* panel, int64_t panels, int64_t depth,
+              Rows<const float> init, Rows<float> sums) {
   static constexpr auto kTiles =
       TilesOfOnePanel(std::make_index_sequence<static_cast<size_t>(kMaxRows)>());
   const TileFunction wide = rows == 1 ? Tile<1, 4> : Tile<2, 2>;
@@ -95,7 +114,7 @@ void Multiply(int64_t rows, const float* x, int64_t stride, const float* panel, 
   for (int64_t p = 0; p < panels;) {
     const bool use_wide = p + wide_panels <= panels;
     const TileFunction tile = use_wide ? wide : kTiles[static_cast<size_t>(rows - 1)];
-    tile(x, stride, panel + p * depth * kWidth, depth, init + p * kWidth, sums + p * kWidth);
+    tile(x, panel + p * depth * kWidth, depth, init.At(0, p * kWidth), sums.At(0, p * kWidth));
     p += use_wide ? wide_panels : 1;
   }
 }
@@ -166,14 +185,12 @@ struct Job {
 };
 
 // Rows begin..end-1 of x as f32: where they lie, or widened into this thread's buffer.
-const float* RowsOf(const Job& job, int64_t begin, int64_t end, int64_t* stride) {
+Rows<const float> RowsOf(const Job& job, int64_t begin, int64_t end) {
   if (job.x.dtype == DType::kF32) {
-    *stride = job.stride;
-    return static_cast<const float*>(job.x.data) + begin * job.stride;
+    return {static_cast<const float*>(job.x.data) + begin * job.stride, job.stride};
   }
   thread_local std::vector<float> buffer;
   buffer.resize(std::max(buffer.size(), static_cast<size_t>((end - begin) * job.depth)));
-  *stride = job.depth;
   for (int64_t row = begin; row < end; ++row) {
     const auto* from = static_cast<const BFloat16*>(job.x.data) + row * job.stride;
     float* to = buffer.data() + (row - begin) * job.depth;
@@ -181,19 +198,28 @@ const float* RowsOf(const Job& job, int64_t begin, int64_t end, int64_t* stride)
     for (; k + kLanes <= job.depth; k += kLanes) Store(Load(from + k), to + k);
     if (k < job.depth) StorePart(LoadPart(from + k, job.depth - k), to + k, job.depth - k);
   }
-  return buffer.data();
+  return {buffer.data(), job.depth};
+}
+
+// Whether the sums of a chunk of `count` columns are the result, so that they can go straight to
+// out: then they start from the residual or from the bias.
+template <Activation kActivation, class Out>
+bool IsDirect(const Job& job, int64_t count) {
+  return kActivation == Activation::kNone && std::is_same_v<Out, float> && !job.gated &&
+         count % kWidth == 0 && (job.bias == nullptr || job.residual == nullptr);
 }
 
 // Tiles tile_begin..tile_end-1 of the columns of chunks chunk_begin..chunk_end-1.
 template <Activation kActivation, class Out>
 void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chunk_begin,
               int64_t chunk_end) {
-  alignas(64) float sums[kMaxRows * kSumStride];
-  alignas(64) float gates[kMaxRows * kSumStride];
-  alignas(64) float init[kSumStride] = {};
+  alignas(64) float sum_buffer[kMaxRows * kSumStride];
+  alignas(64) float gate_buffer[kMaxRows * kSumStride];
+  alignas(64) float bias[kSumStride] = {};
+  const Rows<float> sums = {sum_buffer, kSumStride};
+  const Rows<float> gates = {gate_buffer, kSumStride};
   const int64_t first_row = job.RowOf(tile_begin);
-  int64_t stride = 0;
-  const float* x = RowsOf(job, first_row, job.RowOf(tile_end), &stride);
+  const Rows<const float> x = RowsOf(job, first_row, job.RowOf(tile_end));
   const int64_t panel_size = job.depth * kWidth;
   for (int64_t chunk = chunk_begin; chunk < chunk_end; ++chunk) {
     const int64_t column = chunk * job.chunk;
@@ -204,24 +230,34 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
     const int64_t gate_offset = gate % kWidth;
     const float* gate_panel = job.panels + gate / kWidth * panel_size;
     const int64_t gate_panels = (gate_offset + count + kWidth - 1) / kWidth;
-    if (job.bias != nullptr) std::copy_n(job.bias + column, count, init);
+    if (job.bias != nullptr) std::copy_n(job.bias + column, count, bias);
+    const bool direct = IsDirect<kActivation, Out>(job, count);
     int64_t row = first_row;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
       const int64_t end = job.RowOf(tile + 1);
       const int64_t rows = end - row;
-      const float* from = x + (row - first_row) * stride;
-      Multiply(rows, from, stride, panel, panels, job.depth, init, sums);
-      if (job.gated) {
-        Multiply(rows, from, stride, gate_panel, gate_panels, job.depth, init, gates);
-      }
+      const Rows<const float> from = x.At(row - first_row, 0);
       const int64_t at = row * job.columns + column;
       Out* out = static_cast<Out*>(job.out) + at;
+      const Out* residual =
+          job.residual == nullptr ? nullptr : static_cast<const Out*>(job.residual) + at;
+      if constexpr (std::is_same_v<Out, float>) {
+        if (direct) {
+          const Rows<const float> init = residual == nullptr
+                                             ? Rows<const float>{bias, 0}
+                                             : Rows<const float>{residual, job.columns};
+          Multiply(rows, from, panel, panels, job.depth, init, {out, job.columns});
+          row = end;
+          continue;
+        }
+      }
+      Multiply(rows, from, panel, panels, job.depth, {bias, 0}, sums);
       if (job.gated) {
-        FinishGated<kActivation>(sums, gates + gate_offset, rows, count, job.columns, out);
+        Multiply(rows, from, gate_panel, gate_panels, job.depth, {bias, 0}, gates);
+        FinishGated<kActivation>(sums.data, gates.data + gate_offset, rows, count, job.columns,
+                                 out);
       } else {
-        const auto* residual = static_cast<const Out*>(job.residual);
-        Finish<kActivation>(sums, rows, count, residual == nullptr ? nullptr : residual + at,
-                            job.columns, out);
+        Finish<kActivation>(sums.data, rows, count, residual, job.columns, out);
       }
       row = end;
     }
