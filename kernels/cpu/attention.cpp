@@ -232,7 +232,7 @@ void AttendRows(const Buffers& b, int64_t row, int64_t rows, int64_t depth, int6
 template <class T>
 void AttendBlock(const Head<T>& head, int64_t begin, int64_t count, const Buffers& b) {
   PackQueries(head, begin, count, b);
-  std::fill_n(b.sums, kQueryBlock * b.width, 0.0f);
+  std::fill_n(b.sums, (count + kRows - 1) / kRows * kRows * b.width, 0.0f);
   for (int64_t first = 0; first < head.k.count; first += kKeyTile) {
     const int64_t keys = std::min(kKeyTile, head.k.count - first);
     const bool masked = PackKeys(head, first, keys, b);
