@@ -311,10 +311,10 @@ HWY_INLINE void WeighSegment(const Buffers& b, const Segment& segment, int64_t a
   if (segment.first == kFirst && segment.last == kLast) {
     WeighKeyRows<kFirst, kLast>(b, b.ValueRow(segment.begin) + at, segment.end - segment.begin,
                                 kernel, weights, sums);
-  } else if constexpr (kFirst + 1 < kLast) {
-    WeighSegment<kFirst + 1, kLast>(b, segment, at, kernel, weights, sums);
   } else if constexpr (kLast > 1) {
-    WeighSegment<0, kLast - 1>(b, segment, at, kernel, weights, sums);
+    constexpr bool kFewer = kFirst + 1 < kLast;
+    WeighSegment<kFewer ? kFirst + 1 : 0, kFewer ? kLast : kLast - 1>(b, segment, at, kernel,
+                                                                      weights, sums);
   }
 }
 
