@@ -44,7 +44,7 @@ struct Request {
 
 struct FieldInfo {
   std::string_view name;   // the JSON key
-  std::string_view flags;  // the spelling on the command line
+  std::string_view flags;  // the spelling on the command line; none for what is no flag
   std::string_view help;
   double low = 0;  // range of a number, both ends included
   double high = 0;
@@ -54,7 +54,7 @@ struct FieldInfo {
 template <class R, class Visitor>
 void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"model", "-m,--model", "Installed model or path of one"}, request.model);
-  visit(FieldInfo{"prompt", "--prompt", "What the picture shows"}, request.prompt);
+  visit(FieldInfo{"prompt", "", "What the picture shows"}, request.prompt);
   visit(FieldInfo{"negative_prompt", "-n,--negative-prompt", "What guidance leads away from"},
         request.negative_prompt);
   visit(FieldInfo{"class_label", "--class-label", "Class of a class-conditional model", 0, 1e9},
