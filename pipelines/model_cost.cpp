@@ -1,0 +1,88 @@
+#include "pipelines/model_cost.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+
+#include "pipelines/guided_model.h"
+#include "samplers/noise.h"
+
+namespace gesso {
+
+namespace {
+
+// One call of a model, bound to a batch of pictures.
+class Pass {
+ public:
+  Pass(const DiffusionModel& model, const Request& request, int64_t pictures)
+      : prompt_(model, request), guided_(model, Unguided(request), prompt_, pictures) {
+    shape_ = {pictures, model.denoiser->config.input_channels, *request.height, *request.width};
+  }
+
+  void Condition(Context& ctx) { guided_.Condition(ctx); }
+
+  void Run(Context& ctx) {
+    constexpr double kSigma = 1;
+    const Arena::Scope scope(*ctx.arena);
+    const View x = ctx.arena->Alloc(shape_, DType::kF32);
+    const View denoised = ctx.arena->Alloc(shape_, DType::kF32);
+    if (ctx.device != Device::kMeta) {
+      const std::vector<uint64_t> seeds(static_cast<size_t>(shape_[0]), 0);
+      Context silent = ctx;
+      silent.profiler = nullptr;
+      DrawStart(silent, seeds, x);
+    }
+    const auto start = std::chrono::steady_clock::now();
+    guided_.denoiser().Denoise(ctx, x, kSigma, denoised);
+    seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+
+  double seconds() const { return seconds_; }  // of the last Run
+
+ private:
+  static Request Unguided(Request request) {
+    request.cfg_scale = 1;
+    return request;
+  }
+
+  EncodedPrompt prompt_;
+  GuidedModel guided_;
+  Shape shape_;
+  double seconds_ = 0;
+};
+
+}  // namespace
+
+PassCost CountPass(const DiffusionModel& model, const Request& request, int64_t pictures) {
+  Arena arena(Device::kMeta, 0);
+  Profiler profiler;
+  Context ctx{.device = Device::kMeta, .arena = &arena};
+  Pass pass(model, request, pictures);
+  pass.Condition(ctx);
+  ctx.profiler = &profiler;
+  pass.Run(ctx);
+  PassCost cost{.arena_bytes = static_cast<int64_t>(arena.peak_bytes())};
+  for (const auto& [op, entry] : profiler.entries()) {
+    cost.flops += entry.cost.flops;
+    cost.bytes += entry.cost.bytes;
+  }
+  return cost;
+}
+
+double TimePass(const DiffusionModel& model, const Request& request, int64_t pictures,
+                Device device, int64_t repeats, Profiler& profiler) {
+  Arena arena(device, static_cast<size_t>(CountPass(model, request, pictures).arena_bytes));
+  Context ctx{.device = device, .arena = &arena};
+  Pass pass(model, request, pictures);
+  pass.Condition(ctx);
+  pass.Run(ctx);  // pages of the arena are touched for the first time
+  ctx.profiler = &profiler;
+  double fastest = std::numeric_limits<double>::infinity();
+  for (int64_t i = 0; i < repeats; ++i) {
+    pass.Run(ctx);
+    fastest = std::min(fastest, pass.seconds());
+  }
+  return fastest;
+}
+
+}  // namespace gesso
