@@ -12,5 +12,8 @@ using Command = std::function<int()>;  // does the work and returns the exit cod
 void AddGenerate(CLI::App& app, Command& chosen);
 void AddVerify(CLI::App& app, Command& chosen);
 void AddMetadata(CLI::App& app, Command& chosen);
+void AddModels(CLI::App& app, Command& chosen);
+void AddInfo(CLI::App& app, Command& chosen);
+void AddBench(CLI::App& app, Command& chosen);
 
 }  // namespace gesso

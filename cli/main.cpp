@@ -32,8 +32,12 @@ int ParseAndRun(int argc, char** argv) {
       "Options may also come from GESSO_<OPTION> variables (GESSO_STEPS=30) and from\n"
       "$XDG_CONFIG_HOME/gesso/config.json ({\"steps\": 30}); flags win over both.");
   Command command;
+  AddGenerate(app, command);
   AddVerify(app, command);
   AddMetadata(app, command);
+  AddModels(app, command);
+  AddInfo(app, command);
+  AddBench(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

@@ -1,0 +1,148 @@
+// gesso bench: times a model on this machine, with a table of its ops.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/settings.h"
+#include "kernels/core/parallel.h"
+#include "models/io/output_file.h"
+#include "pipelines/generator.h"
+#include "pipelines/installed_models.h"
+#include "pipelines/model_cost.h"
+
+namespace gesso {
+
+namespace {
+
+struct Options {
+  std::string model{kDefaultModel};
+  std::vector<int64_t> sizes;  // sides of square pictures
+  int64_t batch = 1;
+  int64_t repeats = 10;
+  std::string dtype = "float32";
+  bool json = false;
+  EngineOptions engine;
+};
+
+template <class Work>
+double SecondsOf(const Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+Json OpsJson(const Profiler& profiler, int64_t passes) {
+  Json ops = Json::array();
+  for (const auto& [name, entry] : profiler.entries()) {
+    ops.push_back({{"op", name},
+                   {"calls", entry.calls / passes},
+                   {"ms", entry.seconds * 1e3 / static_cast<double>(passes)},
+                   {"gflop_per_s", entry.cost.flops / entry.seconds * 1e-9},
+                   {"gb_per_s", entry.cost.bytes / entry.seconds * 1e-9}});
+  }
+  std::sort(ops.begin(), ops.end(), [](const Json& a, const Json& b) { return a["ms"] > b["ms"]; });
+  return ops;
+}
+
+Json MeasureSize(const DiffusionModel& model, const Request& request, const Options& options) {
+  Profiler profiler;
+  const double seconds =
+      TimePass(model, request, options.batch, options.engine.Device(), options.repeats, profiler);
+  const PassCost cost = CountPass(model, request, options.batch);
+  return {{"width", *request.width},
+          {"height", *request.height},
+          {"batch", options.batch},
+          {"ms", seconds * 1e3},
+          {"steps_per_s", 1 / seconds},
+          {"gflop_per_s", cost.flops / seconds * 1e-9},
+          {"ops", OpsJson(profiler, options.repeats)}};
+}
+
+std::string AsText(const Json& size) {
+  std::string text = fmt::format(
+      "\n{} x {}, batch {}: one forward pass {:.2f} ms, {:.1f} steps/s, {:.1f} GFLOP/s\n",
+      size["width"].dump(), size["height"].dump(), size["batch"].dump(), size["ms"].get<double>(),
+      size["steps_per_s"].get<double>(), size["gflop_per_s"].get<double>());
+  text += fmt::format("  {:<34}{:>6}{:>10}{:>9}{:>9}\n", "op/implementation", "calls", "ms",
+                      "GFLOP/s", "GB/s");
+  for (const Json& op : size["ops"]) {
+    text += fmt::format("  {:<34}{:>6}{:>10.3f}{:>9.1f}{:>9.1f}\n", op["op"].get<std::string>(),
+                        op["calls"].dump(), op["ms"].get<double>(), op["gflop_per_s"].get<double>(),
+                        op["gb_per_s"].get<double>());
+  }
+  return text;
+}
+
+int Run(const Options& options) {
+  options.engine.Apply();
+  const Device device = options.engine.Device();
+  Request request;
+  request.model = options.model;
+  request.dtype = options.dtype;
+  request.prompt = "a red apple and a cat";
+  DiffusionModel model;
+  const double load = SecondsOf([&] {
+    model = LoadDiffusionModel(FindModel(options.model), device, ParseDType(options.dtype));
+  });
+  if (model.text == nullptr) request.prompt = "";
+  Generator generator(device);
+  request = generator.Resolve(request);
+  const double condition = SecondsOf([&] { EncodedPrompt(model, request); });
+  Json report = {{"model", options.model},           {"dtype", options.dtype},
+                 {"threads", NumThreads()},          {"load_ms", load * 1e3},
+                 {"conditions_ms", condition * 1e3}, {"sizes", Json::array()}};
+  if (!options.json) {
+    WriteStdout(fmt::format("{}, {}, {} threads: load {:.1f} ms, conditions {:.1f} ms\n",
+                            options.model, options.dtype, NumThreads(), load * 1e3,
+                            condition * 1e3));
+  }
+  std::vector<int64_t> sizes = options.sizes;
+  if (sizes.empty()) sizes = {0};  // the model's own
+  for (const int64_t side : sizes) {
+    if (side > 0) {
+      request.width = request.height = side;
+      request = generator.Resolve(request);
+    }
+    const Json size = MeasureSize(model, request, options);
+    if (!options.json) WriteStdout(AsText(size));
+    report["sizes"].push_back(size);
+  }
+  if (options.json) WriteStdout(report.dump() + "\n");
+  return 0;
+}
+
+}  // namespace
+
+void AddBench(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("bench", "Time a model on this machine");
+  const auto positive = CLI::Range(int64_t{1}, int64_t{100000});
+  command->add_option("-m,--model", options->model, "Installed model or path of one")
+      ->capture_default_str();
+  command->add_option("--size", options->sizes, "Side of square pictures, may be given again")
+      ->allow_extra_args(false)
+      ->check(positive);
+  command->add_option("-b,--batch-count", options->batch, "Pictures in one forward pass")
+      ->check(positive)
+      ->capture_default_str();
+  command->add_option("--repeats", options->repeats, "Forward passes to time; the fastest counts")
+      ->check(positive)
+      ->capture_default_str();
+  command->add_option("--dtype", options->dtype, "float32 or bfloat16")->capture_default_str();
+  command->add_flag("--json", options->json, "Print one JSON object");
+  options->engine.AddTo(*command);
+  command->footer(
+      "Examples:\n"
+      "  gesso bench\n"
+      "  gesso bench --size 64 --size 128 --size 256 --dtype bfloat16 --threads 2");
+  UseSettings(*command);
+  command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
+}
+
+}  // namespace gesso

@@ -1,0 +1,165 @@
+// gesso info: what a model or a weights file is.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/settings.h"
+#include "models/io/output_file.h"
+#include "models/io/printable.h"
+#include "models/io/weights.h"
+#include "pipelines/generator.h"
+#include "pipelines/installed_models.h"
+#include "pipelines/model_cost.h"
+
+namespace gesso {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string what;
+  Request request;  // width and height
+  bool tensors = false;
+  bool json = false;
+};
+
+Json ShapeJson(const Shape& shape) {
+  const auto dims = shape.dims();
+  return std::vector<int64_t>(dims.begin(), dims.end());
+}
+
+// One weights file: what it holds, and its tensors if asked for.
+Json DescribeFile(const fs::path& path, bool with_tensors) {
+  const Weights weights = OpenWeights(path);
+  int64_t values = 0;
+  int64_t bytes = 0;
+  std::map<std::string, int64_t> dtypes;  // number of tensors
+  Json tensors = Json::array();
+  for (const auto& [name, tensor] : weights.tensors) {
+    values += tensor.view().numel();
+    bytes += static_cast<int64_t>(tensor.view().bytes());
+    ++dtypes[std::string(NameOf(tensor.dtype()))];
+    if (with_tensors) {
+      tensors.push_back({{"name", name},
+                         {"dtype", NameOf(tensor.dtype())},
+                         {"shape", ShapeJson(tensor.shape())}});
+    }
+  }
+  Json description = {{"file", path.string()}, {"tensors", weights.tensors.size()},
+                      {"values", values},      {"bytes", bytes},
+                      {"dtypes", dtypes},      {"metadata", weights.metadata}};
+  if (with_tensors) description["list"] = std::move(tensors);
+  return description;
+}
+
+Json DescribeConditions(const DiffusionModel& model) {
+  Json conditions = Json::array();
+  if (model.text != nullptr) conditions.push_back("text");
+  const int64_t classes = model.denoiser->config.num_classes;
+  if (classes > 0) conditions.push_back(fmt::format("{} classes", classes));
+  return conditions;
+}
+
+// A model that can make pictures: its nature, and the cost of one forward pass.
+Json DescribeModel(const fs::path& path, const Options& options) {
+  Request request = options.request;
+  request.model = path.string();
+  request.prompt = "";
+  Generator generator(Device::kCpu);
+  request = generator.Resolve(request);
+  const DiffusionModel model = LoadDiffusionModel(path, Device::kCpu, DType::kF32);
+  const hdit::Config& config = model.denoiser->config;
+  const PassCost cost = CountPass(model, request, 1);
+  Json levels = Json::array();
+  for (const hdit::LevelConfig& level : config.levels) {
+    levels.push_back({{"width", level.width}, {"depth", level.depth}});
+  }
+  return {{"model", path.string()},
+          {"kind", "Hourglass Diffusion Transformer"},
+          {"conditions", DescribeConditions(model)},
+          {"levels", std::move(levels)},
+          {"sizes_are_multiples_of", {config.width_multiple(), config.height_multiple()}},
+          {"noise_levels", {config.sigma_min, config.sigma_max}},
+          {"defaults", ToJson(model.defaults)},
+          {"forward_pass",
+           {{"width", *request.width},
+            {"height", *request.height},
+            {"flops", cost.flops},
+            {"bytes", cost.bytes},
+            {"activation_bytes", cost.arena_bytes}}}};
+}
+
+std::string AsText(const Json& description) {
+  std::string text;
+  for (const auto& [key, value] : description.items()) {
+    if (key == "list") continue;
+    const std::string written = value.is_string() ? value.get<std::string>() : value.dump();
+    text += fmt::format("{:<24}{}\n", key, Printable(written, 2000));
+  }
+  if (const auto list = description.find("list"); list != description.end()) {
+    for (const Json& tensor : *list) {
+      text += fmt::format("  {:<10} {:<20} {}\n", tensor["dtype"].get<std::string>(),
+                          tensor["shape"].dump(), Printable(tensor["name"].get<std::string>()));
+    }
+  }
+  return text;
+}
+
+// The weights files of a model folder, or the file itself.
+std::vector<fs::path> WeightsFiles(const fs::path& path) {
+  if (!fs::is_directory(path)) return {path};
+  std::vector<fs::path> files;
+  for (const char* part : {"denoiser", "text_encoder"}) {
+    if (fs::exists(path / part / "model.safetensors")) {
+      files.push_back(path / part / "model.safetensors");
+    }
+  }
+  return files;
+}
+
+int Run(const Options& options) {
+  const fs::path path = FindModel(options.what);
+  Json descriptions = Json::array();
+  for (const fs::path& file : WeightsFiles(path)) {
+    descriptions.push_back(DescribeFile(file, options.tensors));
+  }
+  // Weights without a model's config are still worth looking at.
+  const bool is_model = fs::is_directory(path) || descriptions[0]["metadata"].contains("config");
+  const bool is_case = !fs::is_directory(path) && descriptions[0]["metadata"].contains("system");
+  if (is_model && !is_case) {
+    descriptions.insert(descriptions.begin(), DescribeModel(path, options));
+  }
+  for (const Json& description : descriptions) {
+    WriteStdout((options.json ? description.dump(-1, ' ', false, Json::error_handler_t::replace)
+                              : AsText(description)) +
+                "\n");
+  }
+  return 0;
+}
+
+}  // namespace
+
+void AddInfo(CLI::App& app, Command& chosen) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("info", "Show what a model or a weights file is");
+  command->add_option("file", options->what, "Installed model, model folder or weights file")
+      ->required();
+  command->add_option("-W,--width", options->request.width, "Width of the counted forward pass");
+  command->add_option("-H,--height", options->request.height, "Its height");
+  command->add_flag("--tensors", options->tensors, "List every tensor");
+  command->add_flag("--json", options->json, "One JSON object a line");
+  command->footer(
+      "Examples:\n"
+      "  gesso info demo-hdit\n"
+      "  gesso info --tensors model.safetensors");
+  UseSettings(*command);
+  command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
+}
+
+}  // namespace gesso

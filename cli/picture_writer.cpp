@@ -1,0 +1,132 @@
+#include "cli/picture_writer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "cli/interrupt.h"
+#include "models/io/output_file.h"
+#include "pipelines/media/image_file.h"
+#include "pipelines/media/metadata.h"
+
+namespace gesso {
+
+namespace {
+
+int64_t CountPictures(const std::vector<Request>& jobs) {
+  int64_t count = 0;
+  for (const Request& job : jobs) count += *job.batch_count;
+  return count;
+}
+
+void StopIfInterrupted() {
+  if (Interrupted()) Fail(ErrorKind::kCancelled, "interrupted");
+}
+
+// Adds one picture's settings to those of a sheet: pictures that only count the seed up are one
+// request.
+void AddSettings(std::vector<Request>& sheet, const Request& picture) {
+  if (!sheet.empty()) {
+    Request next = sheet.back();
+    next.seed = *next.seed + static_cast<uint64_t>(*next.batch_count);
+    next.batch_count = 1;
+    if (next == picture) {
+      sheet.back().batch_count = *sheet.back().batch_count + 1;
+      return;
+    }
+  }
+  sheet.push_back(picture);
+}
+
+}  // namespace
+
+PictureWriter::PictureWriter(const WriterOptions& options, const std::vector<Request>& jobs)
+    : options_(options),
+      total_(CountPictures(jobs)),
+      names_(options.output, options.grid ? 1 : total_, options.overwrite),
+      last_time_(std::chrono::steady_clock::now()) {
+  Require(!(names_.is_stdout() && options.json), ErrorKind::kUsage,
+          "--json and -o - both want standard output");
+  if (!options_.preview.empty()) CheckOutput(options_.preview, true);
+  int64_t index = 0;
+  for (const Request& job : jobs) {
+    Require(!options.grid || (job.width == jobs[0].width && job.height == jobs[0].height),
+            ErrorKind::kUsage, "--grid: all pictures of a sheet must have one size");
+    if (options.grid && index > 0) continue;
+    const int64_t files = options.grid ? 1 : *job.batch_count;
+    for (int64_t i = 0; i < files; ++i) {
+      names_.At(index++, *job.seed + static_cast<uint64_t>(i));
+    }
+  }
+}
+
+void PictureWriter::OnStep(const StepReport& step) {
+  StopIfInterrupted();
+  ShowProgress(step);
+  ++steps_;
+  if (!options_.preview.empty() && steps_ % options_.preview_every == 0) WritePreview(step);
+}
+
+void PictureWriter::ShowProgress(const StepReport& step) {
+  const double pictures =
+      static_cast<double>(done_) + step.progress * static_cast<double>(step.count);
+  std::string label = fmt::format("step {}", steps_ + 1);
+  if (total_ > 1) {
+    label += step.count == 1
+                 ? fmt::format("  picture {} of {}", done_ + 1, total_)
+                 : fmt::format("  pictures {}-{} of {}", done_ + 1, done_ + step.count, total_);
+  }
+  progress_.Show(pictures / static_cast<double>(total_), label);
+}
+
+void PictureWriter::WritePreview(const StepReport& step) {
+  const std::vector<Image> images = ToImages(step.denoised);
+  const Image& image = images.size() == 1 ? images.front() : MakeSheet(images);
+  WriteFile(options_.preview, EncodePng(image, {}), true);
+}
+
+void PictureWriter::OnPicture(const Picture& picture) {
+  ++done_;
+  steps_ = 0;
+  if (options_.grid) {
+    sheet_.push_back(picture.image);
+    AddSettings(sheet_settings_, picture.request);
+  } else {
+    Write(picture.image, {picture.request});
+  }
+}
+
+void PictureWriter::Finish() {
+  if (!sheet_.empty()) Write(MakeSheet(sheet_), sheet_settings_);
+  StopIfInterrupted();
+}
+
+void PictureWriter::Write(const Image& image, const std::vector<Request>& settings) {
+  const std::string png = EncodePng(image, MetadataOf(settings));
+  progress_.Clear();
+  const std::filesystem::path path = names_.At(written_++, *settings.front().seed);
+  if (names_.is_stdout()) {
+    WriteStdout(png);
+  } else {
+    WriteFile(path, png, options_.overwrite);
+  }
+  Report(path.string(), settings);
+}
+
+void PictureWriter::Report(const std::string& path, const std::vector<Request>& settings) {
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - last_time_).count();
+  last_time_ = now;
+  const Request& first = settings.front();
+  fmt::print(stderr, "{}: {} x {}, seed {}, {} steps of {}, {:.2f} s\n", path, *first.width,
+             *first.height, *first.seed, *first.steps, *first.sampling_method, seconds);
+  if (options_.json) {
+    Json requests = Json::array();
+    for (const Request& request : settings) requests.push_back(ToJson(request));
+    WriteStdout(Json{{"path", path}, {"requests", requests}, {"seconds", seconds}}.dump() + "\n");
+  } else if (!names_.is_stdout()) {
+    WriteStdout(path + "\n");
+  }
+}
+
+}  // namespace gesso

@@ -1,0 +1,55 @@
+// What `gesso generate` does with the work's news: progress and previews while a picture is being
+// made, then the file itself.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "cli/output_names.h"
+#include "cli/terminal.h"
+#include "pipelines/generator.h"
+
+namespace gesso {
+
+struct WriterOptions {
+  std::string output;
+  bool overwrite = false;
+  bool grid = false;  // all pictures on one sheet
+  bool json = false;
+  std::string preview;  // a file, or nothing
+  int64_t preview_every = 5;
+};
+
+class PictureWriter : public GenerateObserver {
+ public:
+  // For the pictures of `jobs`, which are resolved. Throws kUsage and kOutput for what cannot be
+  // written later on.
+  PictureWriter(const WriterOptions& options, const std::vector<Request>& jobs);
+
+  // Throw kCancelled after an interruption.
+  void OnStep(const StepReport& step) override;
+  void OnPicture(const Picture& picture) override;
+
+  // Writes the sheet with the pictures there are, if there is to be one.
+  void Finish();
+
+ private:
+  void ShowProgress(const StepReport& step);
+  void WritePreview(const StepReport& step);
+  void Write(const Image& image, const std::vector<Request>& settings);
+  void Report(const std::string& path, const std::vector<Request>& settings);
+
+  WriterOptions options_;
+  int64_t total_;
+  OutputNames names_;
+  ProgressBar progress_;
+  std::chrono::steady_clock::time_point last_time_;
+  int64_t done_ = 0;     // pictures
+  int64_t written_ = 0;  // files
+  int64_t steps_ = 0;    // of the pictures being made
+  std::vector<Image> sheet_;
+  std::vector<Request> sheet_settings_;
+};
+
+}  // namespace gesso
