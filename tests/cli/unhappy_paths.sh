@@ -1,0 +1,201 @@
+#!/usr/bin/env bash
+# Runs the real program through everything that can go wrong and checks the documented exit code,
+# that the message names the culprit, and that no partial file is left behind.
+#
+#   tests/cli/unhappy_paths.sh PROGRAM SOURCE_DIR [SANITIZERS]
+set -muo pipefail  # -m: background jobs listen to SIGINT
+
+program=$1
+data=$2/tests/data
+sanitizers=${3-}
+here=$(mktemp -d)
+export GESSO_MODELS=$data/models XDG_CONFIG_HOME=$here/config XDG_DATA_HOME=$here/data
+export GESSO_MODEL=tiny-hdit GESSO_THREADS=1
+mounted=()
+trap 'for m in "${mounted[@]}"; do umount "$m"; done; rm -rf "$here"' EXIT
+mkdir "$here/work"
+cd "$here/work" || exit 1
+failures=0
+
+Fail() {
+  printf 'FAILED: %s\n' "$*"
+  failures=$((failures + 1))
+}
+
+# No file is left in the working folder but those named.
+LeavesOnly() {
+  local left
+  left=$(find . -type f | sed 's|^\./||' | sort | tr '\n' ' ')
+  [[ $left == "$(printf '%s\n' "$@" | sort | tr '\n' ' ' | sed 's/^ $//')" ]] ||
+    Fail "expected the files '$*', found '$left'"
+}
+
+# Expect CODE PATTERN ARGUMENTS...: exit code, regular expression in stderr, nothing left behind.
+Expect() {
+  local code=$1 pattern=$2
+  shift 2
+  "$program" "$@" >"$here/stdout" 2>"$here/stderr"
+  local status=$?
+  local shown said
+  shown=$(printf '%.80s ' "$@")
+  said=$(tail -c 400 "$here/stderr")
+  ((status == code)) || Fail "exit code $status, not $code: gesso $shown: $said"
+  [[ -z $pattern ]] || tr '\n' ' ' <"$here/stderr" | grep -qE -- "$pattern" ||
+    Fail "no '$pattern' in the message of: gesso $shown: $said"
+}
+
+ExpectNothing() {
+  Expect "$@"
+  LeavesOnly
+}
+
+# Copy of the tiny model, to be broken.
+Broken() {
+  rm -rf "$here/broken"
+  cp -r "$data/models/tiny-hdit" "$here/broken"
+  chmod -R u+w "$here/broken"
+}
+
+# --- models ---------------------------------------------------------------------------------------
+ExpectNothing 3 "there is no model 'nix'.*tiny-hdit" generate x -m nix -o a.png
+ExpectNothing 3 'nix/model.safetensors: no such' generate x -m nix/model.safetensors -o a.png
+ExpectNothing 3 'no model_index.json' generate x -m "$here/work" -o a.png
+weights=$here/broken/denoiser/model.safetensors
+Broken; truncate -s -1000 "$weights"
+ExpectNothing 3 'denoiser/model.safetensors.*(truncated|ends|beyond|short|size)' \
+  generate x -m "$here/broken" -o a.png
+Broken; truncate -s 5 "$weights"
+ExpectNothing 3 'denoiser/model.safetensors' generate x -m "$here/broken" -o a.png
+Broken; rm "$weights"
+ExpectNothing 3 'denoiser/model.safetensors' generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"mapping_width": 32/"mapping_width": 64/' "$here/broken/denoiser/config.json"
+ExpectNothing 3 'denoiser/model.safetensors.*expected \[' generate x -m "$here/broken" -o a.png
+# bfloat16 NaN over the last weights of the file.
+Broken; printf '\xc0\x7f\xc0\x7f\xc0\x7f\xc0\x7f' |
+  dd of="$weights" bs=1 seek=$(($(stat -c %s "$weights") - 8)) conv=notrunc status=none
+ExpectNothing 3 'denoiser/model.safetensors.*(NaN|nan|finite)' generate x -m "$here/broken" -o a.png
+Broken; printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n' >"$weights"
+ExpectNothing 3 'denoiser/model.safetensors' generate x -m "$here/broken" -o a.png
+Broken; printf '{"_class_name": "FluxPipeline"}' >"$here/broken/model_index.json"
+ExpectNothing 3 'model_index.json.*FluxPipeline' generate x -m "$here/broken" -o a.png
+Broken; printf '{"model": ' >"$here/broken/denoiser/config.json"
+ExpectNothing 3 'denoiser/config.json' generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"steps"/"stepz"/' "$here/broken/model_index.json"
+ExpectNothing 2 "defaults.*'stepz'" generate x -m "$here/broken" -o a.png
+
+# --- settings -------------------------------------------------------------------------------------
+ExpectNothing 2 'SUBCOMMAND|subcommand'
+ExpectNothing 2 'prompt' generate -o a.png
+ExpectNothing 2 'width 36: .*multiples of 8 .*32 or 40' generate x -W 36 -o a.png
+ExpectNothing 2 'height 1: .*multiples of 8 .* 8' generate x -H 1 -o a.png
+ExpectNothing 2 'steps.* 0 is outside 1 to 10000' generate x --steps 0 -o a.png
+ExpectNothing 2 'steps.* 1000000000 is outside' generate x --steps 1000000000 -o a.png
+ExpectNothing 2 'steps.*whole number' generate x --steps many -o a.png
+ExpectNothing 2 "no sampler|unknown sampler|'nix'" generate x --sampling-method nix -o a.png
+ExpectNothing 2 'zoom' generate x --sampling-method euler:zoom=2 -o a.png
+ExpectNothing 2 'no flag|--zoom' generate x --zoom 2 -o a.png
+ExpectNothing 2 'classes' generate x --class-label 1 -o a.png
+ExpectNothing 2 '3 is none of the 3' generate -m tiny-classes --class-label 3 -o a.png
+ExpectNothing 2 'takes no text' generate x -m tiny-classes -o a.png
+ExpectNothing 2 'strength.*init' generate x --strength 0.5 -o a.png
+ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
+ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
+ExpectNothing 2 'threads' generate x --threads 0 -o a.png
+ExpectNothing 2 'no op' generate x --kernel nix=ref -o a.png
+ExpectNothing 2 '\.png' generate x -o a.jpg
+GESSO_STEPS=0 ExpectNothing 2 'GESSO_STEPS' generate x -o a.png
+mkdir -p "$here/config/gesso"
+printf '{"steps": 3, "stepz": 4}' >"$here/config/gesso/config.json"
+ExpectNothing 2 "config.json.*'stepz'" generate x -o a.png
+rm "$here/config/gesso/config.json"
+printf 'a cat\n{"stepz": 3}\n' >"$here/jobs"
+ExpectNothing 2 "jobs, line 2.*'stepz'" generate --prompt-file "$here/jobs" -o a.png
+ExpectNothing 3 'nix' generate --prompt-file nix -o a.png
+ExpectNothing 3 'nix.png' generate --from nix.png -o a.png
+ExpectNothing 3 'nix.png' generate x -i nix.png -o a.png
+printf 'no picture' >"$here/in.png"
+ExpectNothing 3 'in.png.*not a PNG' generate x -i "$here/in.png" -o a.png
+ExpectNothing 3 'in.png.*PNG' generate --from "$here/in.png" -o a.png
+ExpectNothing 3 'in.png.*PNG' metadata "$here/in.png"
+ExpectNothing 3 '' verify nix
+ExpectNothing 3 'nix' info nix
+
+# --- prompts that work ----------------------------------------------------------------------------
+Expect 0 'seed' generate '' -o empty.png
+head -c 1000000 /dev/zero | tr '\0' 'a' >"$here/megabyte"
+Expect 0 'reads|truncated' generate --prompt-file "$here/megabyte" -o long.png
+Expect 0 '' metadata long.png
+(($(stat -c %s "$here/stdout") > 1000000)) || Fail 'the metadata lost some of the 1 MB prompt'
+LeavesOnly empty.png long.png
+rm ./*.png
+
+# --- memory ---------------------------------------------------------------------------------------
+if [[ -z $sanitizers ]]; then
+  (ulimit -v 1000000; failures=0; ExpectNothing 4 'needs [0-9]+ bytes' generate x -W 4096 -H 4096 \
+    -o a.png; exit "$failures") || failures=$((failures + 1))
+else
+  printf 'note: sanitizers need all the address space, too little memory is not tested\n'
+fi
+
+# --- output ---------------------------------------------------------------------------------------
+ExpectNothing 6 'nix' generate x -o nix/a.png
+ExpectNothing 6 '/dev/full' generate x -o /dev/full
+"$program" generate x -o - >/dev/full 2>"$here/stderr"
+(($? == 6)) || Fail '-o - into /dev/full'
+"$program" models >/dev/full 2>"$here/stderr"
+(($? == 6)) || Fail 'models into /dev/full'
+"$program" generate x -o - 2>"$here/stderr" | true
+((PIPESTATUS[0] == 6 || PIPESTATUS[0] == 0)) || Fail '-o - into a closed pipe'
+printf 'mine' >a.png
+Expect 6 'a.png.*exists.*--overwrite' generate x -o a.png
+[[ $(<a.png) == mine ]] || Fail 'a file was overwritten'
+Expect 6 'a.png/b.png' generate x -o a.png/b.png
+Expect 6 'preview' generate x -o b.png --preview nix/preview.png
+LeavesOnly a.png
+rm a.png
+mkdir tmpfs
+if mount -t tmpfs -o size=16k none tmpfs 2>/dev/null; then
+  mounted+=("$PWD/tmpfs")
+  Expect 6 'tmpfs/a.png.*space' generate x -W 128 -H 128 --steps 1 -o tmpfs/a.png
+  LeavesOnly
+  mount -o remount,ro tmpfs
+  ExpectNothing 6 'tmpfs.*(ead-only|ermission)' generate x -o tmpfs/a.png
+else
+  printf 'note: cannot mount a tmpfs here, the full disk and the read-only folder are not tested\n'
+fi
+if ((EUID != 0)); then
+  mkdir locked && chmod a-w locked
+  Expect 6 'locked' generate x -o locked/a.png
+fi
+
+# --- Ctrl-C ---------------------------------------------------------------------------------------
+# An interrupt keeps what is finished and leaves nothing half done. 130 whenever it comes; before
+# the program listens for it, the signal itself ends it.
+for delay in 0.01 0.05 0.1 0.2 0.4; do
+  rm -f ./*.png
+  "$program" generate x -b 9999 --steps 20 -o 'i%d.png' >"$here/stdout" 2>"$here/stderr" &
+  sleep $delay
+  kill -INT $!
+  wait $!
+  status=$?
+  ((status == 130)) || Fail "exit code $status after an interrupt at $delay s"
+  written=$(sort "$here/stdout" | tr '\n' ' ')
+  LeavesOnly $written
+  for picture in $written; do
+    "$program" metadata "$picture" >"$here/stdout" || Fail "$picture has no metadata"
+  done
+done
+# Two interrupts end it within a step, however long that takes.
+rm -f ./*.png
+"$program" generate x -W 128 -H 128 --steps 9999 -o i.png >"$here/stdout" 2>"$here/stderr" &
+sleep 1
+kill -INT $!; sleep 0.1; kill -INT $!
+wait $!
+(($? == 130)) || Fail 'exit code after two interrupts'
+LeavesOnly
+
+if ((failures > 0)); then
+  printf '%d checks failed\n' "$failures"
+  exit 1
+fi
+printf 'all checks passed\n'
