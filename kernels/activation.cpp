@@ -32,12 +32,12 @@ void Glu(Context& ctx, const GluArgs& args) {
 }
 
 const OpTable<GluArgs>& GluTable() {
-  static const OpTable<GluArgs> table("glu", CostOfGlu,
-                                      {
-                                          {"highway", Device::kCpu, cpu::HasVectors, cpu::Glu},
-                                          {"ref", Device::kCpu, AcceptsAll, ref::Glu},
-                                      });
-  return table;
+  static const OpTable<GluArgs> kTable("glu", CostOfGlu,
+                                       {
+                                           {"highway", Device::kCpu, cpu::HasVectors, cpu::Glu},
+                                           {"ref", Device::kCpu, AcceptsAll, ref::Glu},
+                                       });
+  return kTable;
 }
 
 }  // namespace gesso

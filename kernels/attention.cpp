@@ -106,33 +106,33 @@ void NeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args) 
 }
 
 const OpTable<AttentionArgs>& AttentionTable() {
-  static const OpTable<AttentionArgs> table(
+  static const OpTable<AttentionArgs> kTable(
       "attention", CostOfAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
           {"ref", Device::kCpu, AcceptsAll, ref::Attention},
       });
-  return table;
+  return kTable;
 }
 
 const OpTable<WindowAttentionArgs>& WindowAttentionTable() {
-  static const OpTable<WindowAttentionArgs> table(
+  static const OpTable<WindowAttentionArgs> kTable(
       "window_attention", CostOfWindowAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::WindowAttention},
           {"ref", Device::kCpu, AcceptsAll, ref::WindowAttention},
       });
-  return table;
+  return kTable;
 }
 
 const OpTable<NeighborhoodAttentionArgs>& NeighborhoodAttentionTable() {
-  static const OpTable<NeighborhoodAttentionArgs> table(
+  static const OpTable<NeighborhoodAttentionArgs> kTable(
       "neighborhood_attention", CostOfNeighborhoodAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::NeighborhoodAttention},
           {"ref", Device::kCpu, AcceptsAll, ref::NeighborhoodAttention},
       });
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso

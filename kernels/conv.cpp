@@ -77,12 +77,12 @@ void Conv2d(Context& ctx, const Conv2dArgs& args) {
 }
 
 const OpTable<Conv2dArgs>& Conv2dTable() {
-  static const OpTable<Conv2dArgs> table("conv2d", CostOfConv2d,
-                                         {
-                                             {"onednn", Device::kCpu, AcceptsAll, cpu::Conv2d},
-                                             {"ref", Device::kCpu, AcceptsAll, ref::Conv2d},
-                                         });
-  return table;
+  static const OpTable<Conv2dArgs> kTable("conv2d", CostOfConv2d,
+                                          {
+                                              {"onednn", Device::kCpu, AcceptsAll, cpu::Conv2d},
+                                              {"ref", Device::kCpu, AcceptsAll, ref::Conv2d},
+                                          });
+  return kTable;
 }
 
 }  // namespace gesso

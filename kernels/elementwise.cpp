@@ -36,13 +36,13 @@ void LinearCombination(Context& ctx, const LinearCombinationArgs& args) {
 }
 
 const OpTable<LinearCombinationArgs>& LinearCombinationTable() {
-  static const OpTable<LinearCombinationArgs> table(
+  static const OpTable<LinearCombinationArgs> kTable(
       "elementwise", CostOfLinearCombination,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::LinearCombination},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearCombination},
       });
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso

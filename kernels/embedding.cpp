@@ -30,9 +30,9 @@ void FourierFeatures(Context& ctx, const FourierFeaturesArgs& args) {
 
 const OpTable<FourierFeaturesArgs>& FourierFeaturesTable() {
   // A few hundred cosines a step: the reference is all that a CPU needs.
-  static const OpTable<FourierFeaturesArgs> table(
+  static const OpTable<FourierFeaturesArgs> kTable(
       "fourier_features", CostOf, {{"ref", Device::kCpu, AcceptsAll, ref::FourierFeatures}});
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso

@@ -108,18 +108,18 @@ void LinearGlu(Context& ctx, const LinearGluArgs& args) {
 }
 
 const OpTable<LinearArgs>& LinearTable() {
-  static const OpTable<LinearArgs> table(
+  static const OpTable<LinearArgs> kTable(
       "linear", CostOfLinear,
       {
           {"highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotPanels>, cpu::Linear},
           {"onednn", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotBF16>, cpu::LinearBF16},
           {"ref", Device::kCpu, AcceptsAll, ref::Linear},
       });
-  return table;
+  return kTable;
 }
 
 const OpTable<LinearGluArgs>& LinearGluTable() {
-  static const OpTable<LinearGluArgs> table(
+  static const OpTable<LinearGluArgs> kTable(
       "linear_glu", CostOfLinearGlu,
       {
           {"highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotPanels>, cpu::LinearGlu},
@@ -127,7 +127,7 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
            cpu::LinearGluBF16},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso

@@ -60,23 +60,23 @@ void LayerNorm(Context& ctx, const LayerNormArgs& args) {
 }
 
 const OpTable<RmsNormArgs>& RmsNormTable() {
-  static const OpTable<RmsNormArgs> table(
+  static const OpTable<RmsNormArgs> kTable(
       "rms_norm", CostOfRmsNorm,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::RmsNorm},
           {"ref", Device::kCpu, AcceptsAll, ref::RmsNorm},
       });
-  return table;
+  return kTable;
 }
 
 const OpTable<LayerNormArgs>& LayerNormTable() {
-  static const OpTable<LayerNormArgs> table(
+  static const OpTable<LayerNormArgs> kTable(
       "layer_norm", CostOfLayerNorm,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::LayerNorm},
           {"ref", Device::kCpu, AcceptsAll, ref::LayerNorm},
       });
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso

@@ -31,9 +31,9 @@ void MaskedMean(Context& ctx, const MaskedMeanArgs& args) {
 
 const OpTable<MaskedMeanArgs>& MaskedMeanTable() {
   // Once a prompt, over a few dozen tokens: the reference is all that a CPU needs.
-  static const OpTable<MaskedMeanArgs> table("masked_mean", CostOf,
-                                             {{"ref", Device::kCpu, AcceptsAll, ref::MaskedMean}});
-  return table;
+  static const OpTable<MaskedMeanArgs> kTable("masked_mean", CostOf,
+                                              {{"ref", Device::kCpu, AcceptsAll, ref::MaskedMean}});
+  return kTable;
 }
 
 }  // namespace gesso

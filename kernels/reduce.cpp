@@ -41,17 +41,17 @@ void ScaledError(Context& ctx, const ScaledErrorArgs& args) {
 }
 
 const OpTable<DeviationArgs>& DeviationTable() {
-  static const OpTable<DeviationArgs> table(
+  static const OpTable<DeviationArgs> kTable(
       "deviation", CostOfDeviation,
       {{"ref", Device::kCpu, AcceptsAll<DeviationArgs>, ref::Deviation}});
-  return table;
+  return kTable;
 }
 
 const OpTable<ScaledErrorArgs>& ScaledErrorTable() {
-  static const OpTable<ScaledErrorArgs> table(
+  static const OpTable<ScaledErrorArgs> kTable(
       "scaled_error", CostOfScaledError,
       {{"ref", Device::kCpu, AcceptsAll<ScaledErrorArgs>, ref::ScaledError}});
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso

@@ -53,12 +53,12 @@ void Rope(Context& ctx, const RopeArgs& args) {
 }
 
 const OpTable<RopeArgs>& RopeTable() {
-  static const OpTable<RopeArgs> table("rope", CostOfRope,
-                                       {
-                                           {"highway", Device::kCpu, cpu::HasVectors, cpu::Rope},
-                                           {"ref", Device::kCpu, AcceptsAll, ref::Rope},
-                                       });
-  return table;
+  static const OpTable<RopeArgs> kTable("rope", CostOfRope,
+                                        {
+                                            {"highway", Device::kCpu, cpu::HasVectors, cpu::Rope},
+                                            {"ref", Device::kCpu, AcceptsAll, ref::Rope},
+                                        });
+  return kTable;
 }
 
 }  // namespace gesso

@@ -67,23 +67,23 @@ void GatherRows(Context& ctx, const GatherRowsArgs& args) {
 }
 
 const OpTable<SpaceDepthArgs>& SpaceDepthTable() {
-  static const OpTable<SpaceDepthArgs> table(
+  static const OpTable<SpaceDepthArgs> kTable(
       "space_depth", CostOfSpaceDepth,
       {
           {"runs", Device::kCpu, AcceptsAll, cpu::SpaceDepth},
           {"ref", Device::kCpu, AcceptsAll, ref::SpaceDepth},
       });
-  return table;
+  return kTable;
 }
 
 const OpTable<GatherRowsArgs>& GatherRowsTable() {
-  static const OpTable<GatherRowsArgs> table(
+  static const OpTable<GatherRowsArgs> kTable(
       "gather_rows", CostOfGatherRows,
       {
           {"runs", Device::kCpu, AcceptsAll, cpu::GatherRows},
           {"ref", Device::kCpu, AcceptsAll, ref::GatherRows},
       });
-  return table;
+  return kTable;
 }
 
 }  // namespace gesso
