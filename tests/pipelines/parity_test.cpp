@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
+#include "kernels/isa.h"
 #include "pipelines/verify/case.h"
 
 namespace gesso {
@@ -45,6 +47,17 @@ void RunCase(const fs::path& path, DType dtype) {
     FAIL() << error.what();
   }
 }
+
+// GESSO_TEST_ISA=avx2 recomputes as a CPU does that has no more: bfloat16 weights are then widened
+// and computed in float32. For a program of its own, before anything else runs.
+class LimitedIsa : public testing::Environment {
+ public:
+  void SetUp() override {
+    if (const char* name = std::getenv("GESSO_TEST_ISA")) LimitIsa(name);
+  }
+};
+
+const auto* const kLimitedIsa = testing::AddGlobalTestEnvironment(new LimitedIsa);
 
 class Parity : public testing::TestWithParam<VerifySystem> {
  protected:
