@@ -73,7 +73,8 @@ void T5Block::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
                                               {attention + "k.weight", inner_dim_},
                                               {attention + "v.weight", inner_dim_}}};
   attention_norm_.Visit(visitor, prefix + "layer.0.layer_norm.weight");
-  visitor.Matrix(qkv, d_model_, nn::Precision::kModel, qkv_);
+  // Scores are not scaled down and reach far: rounded, they cost more than all else together.
+  visitor.Matrix(qkv, d_model_, nn::Precision::kFull, qkv_);
   o_.Visit(visitor, attention + "o.");
   const std::string dense = prefix + "layer.1.DenseReluDense.";
   ff_norm_.Visit(visitor, prefix + "layer.1.layer_norm.weight");
@@ -82,17 +83,16 @@ void T5Block::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   wo_.Visit(visitor, dense + "wo.");
 }
 
-void T5Block::Attend(Context& ctx, DType activation, ConstView position_bias, ConstView mask,
-                     View x) const {
+void T5Block::Attend(Context& ctx, ConstView position_bias, ConstView mask, View x) const {
   const Arena::Scope scope(*ctx.arena);
-  const View qkv = AllocTokens(ctx, x, 3 * inner_dim_, activation);
-  const View normed = AllocTokens(ctx, x, d_model_, activation);
+  const View qkv = AllocTokens(ctx, x, 3 * inner_dim_, DType::kF32);
+  const View normed = AllocTokens(ctx, x, d_model_, DType::kF32);
   attention_norm_.Forward(ctx, x, normed);
   Linear(ctx, {.x = normed, .weight = &qkv_, .bias = {}, .residual = {}, .out = qkv});
   const auto part = [&](int64_t i) {
     return nn::SplitHeads(qkv.Slice(2, i * inner_dim_, (i + 1) * inner_dim_), heads_);
   };
-  const View attended = AllocTokens(ctx, x, inner_dim_, activation);
+  const View attended = AllocTokens(ctx, x, inner_dim_, DType::kF32);
   Attention(ctx, {.q = part(0),
                   .k = part(1),
                   .v = part(2),
@@ -172,7 +172,7 @@ void T5Encoder::Forward(Context& ctx, ConstView ids, ConstView mask, View out) c
   ctx.Show("block0.position_bias", first_row);
   GatherRows(ctx, {.table = shared_, .ids = ids, .out = out});
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    blocks_[i].Attend(ctx, activation_, bias, mask, out);
+    blocks_[i].Attend(ctx, bias, mask, out);
     if (i == 0) ctx.Show("block0.attn_out", out);
     blocks_[i].FeedForward(ctx, activation_, out);
     if (i == 0) ctx.Show("block0", out);

@@ -23,8 +23,7 @@ class T5Block {
 
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
   // position_bias [heads, L, L] f32, mask [B, L] i32; both as Attention takes them.
-  void Attend(Context& ctx, DType activation, ConstView position_bias, ConstView mask,
-              View x) const;
+  void Attend(Context& ctx, ConstView position_bias, ConstView mask, View x) const;
   void FeedForward(Context& ctx, DType activation, View x) const;
 
  private:
