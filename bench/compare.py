@@ -38,6 +38,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--official", type=Path,
                         help="checkout of crowsonkb/k-diffusion: its network takes part too "
                              "(neighborhood attention there needs the package natten)")
+    parser.add_argument("--neighborhood", nargs="+", default=["masked", "gather", "flex"],
+                        choices=["masked", "gather", "flex"],
+                        help="PyTorch's ways to do neighborhood attention that take part")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -137,7 +140,8 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
     name = f"flowers256_batch{batch}"
     gesso = Gesso(options, folder)
     config, weights, x, sigma = write_inputs(folder, name, 256, batch)
-    made = variants(config, weights, x, sigma, options.official, options.dtype)
+    made = variants(config, weights, x, sigma, options.official, options.neighborhood,
+                    options.dtype)
     reference = made[0].run()
     for dtype in options.dtype:
         gesso.run(name, dtype, 1)

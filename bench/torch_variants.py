@@ -87,12 +87,12 @@ def _call(model: nn.Module, x: Tensor, sigma: Tensor, autocast: bool) -> Callabl
 
 
 def variants(config: Config, weights: dict[str, Tensor], x: Tensor, sigma: Tensor,
-             official: Path | None, dtypes: list[str]) -> list[Variant]:
+             official: Path | None, neighborhood: list[str], dtypes: list[str]) -> list[Variant]:
     """Every combination of neighborhood attention, eager or compiled, and arithmetic. Eager
     FlexAttention is left out: it computes all scores, like the mask, and then more."""
     inductor.freezing = True  # packs the weights for oneDNN: faster than without
     made = []
-    sources = [(impl, None) for impl in ("masked", "gather", "flex")]
+    sources = [(impl, None) for impl in neighborhood]
     sources += [("official", official)] if official else []
     arithmetic = [("float32", False, torch.float32)]
     if "bfloat16" in dtypes:
