@@ -29,8 +29,7 @@ bool BasicView<kConst>::IsContiguous() const {
 template <bool kConst>
 BasicView<kConst> BasicView<kConst>::Reshape(const Shape& to) const {
   CHECK(IsContiguous());
-  Require(to.numel() == numel(), ErrorKind::kShape, "cannot see {} as {}", shape,
-          to);
+  Require(to.numel() == numel(), ErrorKind::kShape, "cannot see {} as {}", shape, to);
   return BasicView(data, to, dtype, device);
 }
 
