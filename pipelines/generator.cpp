@@ -74,6 +74,10 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
           "strength: needs a picture to start from (init_image)");
 }
 
+std::string NameOf(const Request& request) {
+  return fmt::format("a picture of {} x {}", *request.width, *request.height);
+}
+
 // What all parts of a batch share.
 struct Job {
   const DiffusionModel& model;
@@ -174,6 +178,20 @@ class Batch {
   GuidedModel guided_;
 };
 
+// Refuses what is far too large before its tables of positions are built: activations grow with
+// the number of pixels, so a picture of the model's own size tells.
+void RequireRoomForPixels(const Job& job) {
+  Request own = job.request;
+  own.width = std::min(*own.width, *job.model.defaults.width);
+  own.height = std::min(*own.height, *job.model.defaults.height);
+  const Job small{job.model, own, job.prompt, job.sampler, job.sample, job.sigmas, {}};
+  const int64_t times = (*job.request.width * *job.request.height) / (*own.width * *own.height);
+  if (times == 1) return;
+  const int64_t bytes = Batch(small, 1).ArenaBytes() * times;
+  // What does not grow was counted too often: only twice as much as there is is surely too much.
+  if (bytes / 2 > AvailableMemory()) RequireMemory(bytes, NameOf(job.request));
+}
+
 // Settings of one of the pictures of a request.
 Request SettingsOf(const Request& request, int64_t index) {
   Request settings = request;
@@ -212,6 +230,7 @@ Request Generator::Resolve(const Request& request) {
 
 void Generator::Run(const Request& resolved, GenerateObserver& observer) {
   const Job job = Prepare(ModelOf(resolved), resolved);
+  RequireRoomForPixels(job);
   const int64_t total = *resolved.batch_count;
   int64_t size = job.sampler.couples_batch ? 1 : std::min(total, kMaxBatch);
   auto batch = std::make_unique<Batch>(job, size);
@@ -220,7 +239,7 @@ void Generator::Run(const Request& resolved, GenerateObserver& observer) {
     size /= 2;
     batch = std::make_unique<Batch>(job, size);
   }
-  RequireMemory(bytes, fmt::format("a picture of {} x {}", *resolved.width, *resolved.height));
+  RequireMemory(bytes, NameOf(resolved));
   Arena arena(device_, static_cast<size_t>(bytes));
   Context ctx{.device = device_, .arena = &arena};
   for (int64_t first = 0; first < total; first += size) {

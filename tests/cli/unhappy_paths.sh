@@ -189,7 +189,7 @@ done
 rm -f ./*.png
 "$program" generate x -W 128 -H 128 --steps 9999 -o i.png >"$here/stdout" 2>"$here/stderr" &
 sleep 1
-kill -INT $!; sleep 0.1; kill -INT $!
+kill -INT $!; sleep 0.1; kill -INT $! 2>/dev/null  # it may have ended already
 wait $!
 (($? == 130)) || Fail 'exit code after two interrupts'
 LeavesOnly
