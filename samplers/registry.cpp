@@ -98,7 +98,7 @@ std::string NamesOf(const std::vector<Info>& table) {
 const std::vector<SamplerInfo>& Samplers() {
   constexpr NoiseKind kIndependent = NoiseKind::kIndependent;
   constexpr NoiseKind kBrownian = NoiseKind::kBrownian;
-  static const std::vector<SamplerInfo> table = {
+  static const std::vector<SamplerInfo> kTable = {
       // name, help, paper, aliases, noise, function
       Entry({"euler", "first order; fast, smooth, the plainest choice", kKarras, {}, kIndependent},
             SampleEuler),
@@ -168,11 +168,11 @@ const std::vector<SamplerInfo>& Samplers() {
              kBrownian},
             SampleDpmpp3mSde),
   };
-  return table;
+  return kTable;
 }
 
 const std::vector<ScheduleInfo>& Schedules() {
-  static const std::vector<ScheduleInfo> table = {
+  static const std::vector<ScheduleInfo> kTable = {
       Entry({"karras", "equal steps in sigma^(1/rho): most of them at low noise", kKarras}, Karras),
       Entry({"exponential", "equal steps in log sigma", kKarras}, Exponential),
       Entry({"polyexponential", "a polynomial in log sigma", kKarras}, Polyexponential),
@@ -182,7 +182,7 @@ const std::vector<ScheduleInfo>& Schedules() {
            "equations"},
           Vp),
   };
-  return table;
+  return kTable;
 }
 
 const SamplerInfo& FindSampler(std::string_view method) {
