@@ -5,6 +5,8 @@
 
 #include <csignal>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "cli/commands.h"
 #include "cli/terminal.h"
@@ -43,8 +45,11 @@ int ParseAndRun(int argc, char** argv) {
   } catch (const CLI::Success& help) {
     return app.exit(help);
   } catch (const CLI::ParseError& error) {
+    const std::vector<CLI::App*> reached = app.get_subcommands();
+    Require(!reached.empty() || argc < 2, ErrorKind::kUsage,
+            "'{}' is neither a command nor an option (see gesso --help)", argc < 2 ? "" : argv[1]);
     Fail(ErrorKind::kUsage, "{} (see gesso {}--help)", error.what(),
-         argc > 1 && app.got_subcommand(argv[1]) ? argv[1] + std::string(" ") : std::string());
+         reached.empty() ? "" : reached.front()->get_name() + " ");
   }
   return command();
 }

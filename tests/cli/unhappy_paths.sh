@@ -85,6 +85,8 @@ ExpectNothing 2 "defaults.*'stepz'" generate x -m "$here/broken" -o a.png
 
 # --- settings -------------------------------------------------------------------------------------
 ExpectNothing 2 'SUBCOMMAND|subcommand'
+ExpectNothing 2 "'foo' is neither a command" foo
+ExpectNothing 2 'bogus.*gesso generate --help' generate --bogus
 ExpectNothing 2 'prompt' generate -o a.png
 ExpectNothing 2 'width 36: .*multiples of 8 .*32 or 40' generate x -W 36 -o a.png
 ExpectNothing 2 'height 1: .*multiples of 8 .* 8' generate x -H 1 -o a.png
