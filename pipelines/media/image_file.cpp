@@ -19,9 +19,15 @@ constexpr size_t kMaxFileBytes = size_t{256} << 20;
 constexpr int kGap = 2;         // pixels between the pictures of a sheet
 constexpr uint8_t kGrey = 128;  // and their colour
 
+// stb also knows older formats, whose decoders are no place for files from the internet.
+bool IsPngOrJpeg(std::string_view bytes) {
+  return bytes.starts_with("\x89PNG\r\n\x1a\n") || bytes.starts_with("\xff\xd8\xff");
+}
+
 }  // namespace
 
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
+  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG or JPEG picture", name);
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
   const int size = static_cast<int>(std::min(bytes.size(), kMaxFileBytes));
   int width = 0;
@@ -47,6 +53,7 @@ Image ReadImage(const std::filesystem::path& path, int channels) {
 }
 
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
+  CHECK(image.channels == 1 || image.channels == 3 || image.channels == 4);
   std::string png;
   const auto append = [](void* target, void* data, int size) {
     static_cast<std::string*>(target)->append(static_cast<const char*>(data),
