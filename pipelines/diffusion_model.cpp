@@ -65,6 +65,24 @@ Request DefaultsOf(const hdit::Config& config) {
   return defaults;
 }
 
+// What a model folder may preset: how pictures are made, never what they show or which files and
+// models take part.
+Request ReadDefaults(const Json& json, const std::string& source) {
+  static constexpr std::array<std::string_view, 8> kAllowed = {
+      "width",           "height",   "steps", "cfg_scale", "cfg_rescale", "guidance_interval",
+      "sampling_method", "scheduler"};
+  Require(json.is_object(), ErrorKind::kConfig, "{}: expected an object", source);
+  for (const auto& [name, value] : json.items()) {
+    Require(std::ranges::find(kAllowed, name) != kAllowed.end(), ErrorKind::kConfig,
+            "{}: a model cannot preset '{}'", source, name);
+  }
+  try {
+    return RequestFromJson(json, source);
+  } catch (const Error& error) {  // a fault of the file, not of the user
+    throw Error(ErrorKind::kConfig, error.what());
+  }
+}
+
 // [count * rows taken in turn, ...]: rows[0] count times, then rows[1] count times.
 Tensor Repeat(ConstView source, std::span<const int64_t> rows, int64_t count) {
   if (source.empty()) return {};
@@ -100,7 +118,7 @@ DiffusionModel LoadFolder(const fs::path& path, Device device, DType dtype) {
   model.defaults = DefaultsOf(model.denoiser->config);
   if (const auto found = index.find("defaults"); found != index.end()) {
     const std::string source = index_path.string() + ", defaults";
-    model.defaults = Merge(model.defaults, RequestFromJson(*found, source));
+    model.defaults = Merge(model.defaults, ReadDefaults(*found, source));
   }
   return model;
 }

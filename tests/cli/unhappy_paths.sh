@@ -81,7 +81,11 @@ ExpectNothing 3 'model_index.json.*FluxPipeline' generate x -m "$here/broken" -o
 Broken; printf '{"model": ' >"$here/broken/denoiser/config.json"
 ExpectNothing 3 'denoiser/config.json' generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps"/"stepz"/' "$here/broken/model_index.json"
-ExpectNothing 2 "defaults.*'stepz'" generate x -m "$here/broken" -o a.png
+ExpectNothing 3 "defaults.*'stepz'" generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"steps": *[0-9]*/"steps": 0/' "$here/broken/model_index.json"
+ExpectNothing 3 'defaults.*steps' generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"steps": *[0-9]*/"init_image": "secret.png"/' "$here/broken/model_index.json"
+ExpectNothing 3 "defaults.*cannot preset 'init_image'" generate x -m "$here/broken" -o a.png
 
 # --- settings -------------------------------------------------------------------------------------
 ExpectNothing 2 'SUBCOMMAND|subcommand'
