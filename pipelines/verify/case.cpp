@@ -106,4 +106,15 @@ void ParityTap::Record(std::string_view name, ConstView value) {
   if (case_.Has(reference)) case_.Compare(reference, value);
 }
 
+std::vector<std::string> ParityCase::OutputsNotCompared() const {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file_.tensors) {
+    const auto is_this = [&](const Comparison& done) { return done.name == name; };
+    if (name.starts_with("out/") && std::ranges::none_of(comparisons_, is_this)) {
+      names.push_back(name);
+    }
+  }
+  return names;
+}
+
 }  // namespace gesso

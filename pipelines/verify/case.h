@@ -44,6 +44,7 @@ class ParityCase {
   // (kShape); floating references take floating values of any width, integers integers.
   void Compare(const std::string& name, ConstView ours);
   const std::vector<Comparison>& comparisons() const { return comparisons_; }
+  std::vector<std::string> OutputsNotCompared() const;  // names "out/..."
 
  private:
   Weights file_;

@@ -40,6 +40,10 @@ std::vector<Comparison> Verify(const std::filesystem::path& path, const VerifyOp
   WithContext(path.string(), [&] { system->run(ctx, parity_case); });
   Require(!parity_case.comparisons().empty(), ErrorKind::kFormat,
           "{}: has no output that could be compared", path.string());
+  for (const std::string& name : parity_case.OutputsNotCompared()) {
+    Fail(ErrorKind::kUnsupported, "{}: '{}' is an output that gesso does not compute",
+         path.string(), name);
+  }
   return parity_case.comparisons();
 }
 

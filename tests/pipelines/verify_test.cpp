@@ -1,6 +1,7 @@
 // The frame of `gesso verify`: what counts as equal, and what a case must be.
 #include "pipelines/verify/case.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -90,6 +91,13 @@ TEST(ParityCase, TapComparesWhatTheCaseRecorded) {
   tap.Record("something_else", Floats({1}));
   ASSERT_EQ(parity_case.comparisons().size(), 1u);
   EXPECT_EQ(parity_case.comparisons()[0].name, "mid/cond");
+}
+
+TEST(ParityCase, NamesOutputsThatNobodyCompared) {
+  Weights file = CaseFile();
+  file.tensors["out/never"] = Floats({1});
+  const auto left = ParityCase(std::move(file), {}).OutputsNotCompared();
+  EXPECT_THAT(left, ::testing::Contains("out/never"));
 }
 
 TEST(ParityCase, RefusesWhatIsNoCase) {
