@@ -1,10 +1,13 @@
 #include "pipelines/model_cost.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <limits>
 
 #include "pipelines/guided_model.h"
+#include "pipelines/memory.h"
 #include "samplers/noise.h"
 
 namespace gesso {
@@ -71,7 +74,9 @@ PassCost CountPass(const DiffusionModel& model, const Request& request, int64_t 
 
 double TimePass(const DiffusionModel& model, const Request& request, int64_t pictures,
                 Device device, int64_t repeats, Profiler& profiler) {
-  Arena arena(device, static_cast<size_t>(CountPass(model, request, pictures).arena_bytes));
+  const int64_t bytes = CountPass(model, request, pictures).arena_bytes;
+  RequireMemory(bytes, fmt::format("a forward pass of {} pictures", pictures));
+  Arena arena(device, static_cast<size_t>(bytes));
   Context ctx{.device = device, .arena = &arena};
   Pass pass(model, request, pictures);
   pass.Condition(ctx);
