@@ -55,6 +55,10 @@ void CheckSize(const hdit::Config& config, const Request& request) {
 }
 
 void CheckInputs(const DiffusionModel& model, const Request& request) {
+  const int64_t channels = model.denoiser->config.input_channels;
+  Require(channels == 1 || channels == 3 || channels == 4, ErrorKind::kUnsupported,
+          "model '{}' makes pictures of {} channels; PNG files hold 1, 3 or 4", *request.model,
+          channels);
   const int64_t classes = model.denoiser->config.num_classes;
   Require(!request.class_label || classes > 0, ErrorKind::kUsage,
           "class_label: model '{}' knows no classes", *request.model);
@@ -70,6 +74,10 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
           classes > 0 ? "; choose a class with --class-label" : "");
   Require(*request.cfg_scale == 1 || model.is_guidable(), ErrorKind::kUsage,
           "cfg_scale: model '{}' is unconditional, there is nothing to guide", *request.model);
+  Require(*request.cfg_scale != 1 || (request.negative_prompt.value_or("").empty() &&
+                                      request.cfg_rescale.value_or(0) == 0),
+          ErrorKind::kUsage,
+          "negative_prompt, cfg_rescale: have no effect without guidance (cfg_scale 1)");
   Require(!request.strength || request.init_image, ErrorKind::kUsage,
           "strength: needs a picture to start from (init_image)");
 }

@@ -129,8 +129,8 @@ TEST(Generator, HeedsPromptNegativePromptAndGuidance) {
   other.cfg_scale = 1;
   const std::vector<uint8_t> unguided = PixelsOf(other);
   EXPECT_NE(unguided, cat);
-  other.negative_prompt = "a dog";  // nothing to lead away from
-  EXPECT_EQ(PixelsOf(other), unguided);
+  other.negative_prompt = "a dog";  // nothing to lead away from: refused, not ignored
+  EXPECT_THROW(PixelsOf(other), Error);
   other = Cat();
   other.guidance_interval = Interval{1000, 2000};  // never reached
   EXPECT_EQ(PixelsOf(other), unguided);
