@@ -94,6 +94,7 @@ void PictureWriter::OnPicture(const Picture& picture) {
   } else {
     Write(picture.image, {picture.request});
   }
+  StopIfInterrupted();
 }
 
 void PictureWriter::Finish() {
