@@ -169,10 +169,12 @@ class Reader {
                 "pickle protocol {} (2 to 5 are supported)", protocol);
         return true;
       }
-      case kFrame:
-        Require(Take<uint64_t>() <= bytes_.size() - position_, ErrorKind::kFormat,
+      case kFrame: {
+        const auto length = Take<uint64_t>();  // before position_ is looked at
+        Require(length <= bytes_.size() - position_, ErrorKind::kFormat,
                 "pickle frame is longer than the pickle");
         return true;
+      }
       case kNone:
         return Push(Kind::kNone), true;
       case kNewTrue:
