@@ -22,7 +22,7 @@ std::filesystem::path ConfigPath() {
 
 // Help and version flags have no value to set.
 bool IsSetting(const CLI::Option* option) {
-  return !option->get_lnames().empty() && option != nullptr && option->get_lnames()[0] != "help";
+  return !option->get_lnames().empty() && option->get_lnames()[0] != "help";
 }
 
 bool IsOptionOfAnyCommand(const CLI::App& program, const std::string& name) {
