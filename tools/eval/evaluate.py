@@ -2,8 +2,8 @@
 
     python -m tools.eval.evaluate                                  samples with PyTorch
     python -m tools.eval.evaluate --write-prompts prompts.txt      one prompt a line, then
-    gesso generate --prompt-file prompts.txt -o pictures/ ... and
-    python -m tools.eval.evaluate --pictures pictures/             scores its files, in name order
+    gesso generate --prompt-file prompts.txt -o 'pictures/%03d.png'   and
+    python -m tools.eval.evaluate --pictures pictures/             scores 000.png, 001.png, ...
 
 Prints JSON: the share of prompts fulfilled in each category, the same for real drawings of the
 prompts (the ceiling that the detector's own errors set), and the Frechet distance of the detector's
@@ -69,8 +69,11 @@ def sample(folder: Path, prompts: list[str], steps: int, cfg_scale: float, seed:
 
 
 def read_pictures(folder: Path) -> Tensor:
-    """All PNG files of a folder in name order, uint8 [N, 64, 64, 3]."""
-    pictures = [Image.open(path).convert("RGB") for path in sorted(folder.glob("*.png"))]
+    """Pictures 000.png, 001.png, ... of a folder, one a prompt, uint8 [N, 64, 64, 3]."""
+    paths = sorted(folder.glob("*.png"))
+    if [path.stem for path in paths] != [f"{i:03}" for i in range(len(paths))]:
+        sys.exit(f"{folder}: expected 000.png, 001.png, ... and no other PNG file")
+    pictures = [Image.open(path).convert("RGB") for path in paths]
     scaled = [p if p.size == (SIDE, SIDE) else p.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
               for p in pictures]
     return torch.from_numpy(np.stack([np.asarray(picture) for picture in scaled]))
