@@ -64,6 +64,7 @@ def draw(tasks: list[Task]) -> Tensor:
 
 def sample(folder: Path, prompts: list[str], steps: int, cfg_scale: float, seed: int) -> Tensor:
     pipeline = load_pipeline(folder)
+    pipeline[0].inner.compile(dynamic=False)
     return torch.cat([generate(*pipeline, prompts[i:i + 50], SIDE, steps, cfg_scale, seed + i)
                       for i in range(0, len(prompts), 50)])
 
