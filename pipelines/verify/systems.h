@@ -12,6 +12,11 @@ void VerifyT5Encoder(Context& ctx, ParityCase& parity_case);              // t5_
 void VerifyVqvae(Context& ctx, ParityCase& parity_case);                  // vqvae.cpp
 void VerifyMultiscaleVq(Context& ctx, ParityCase& parity_case);           // vqvae.cpp
 void VerifyBsqVae(Context& ctx, ParityCase& parity_case);                 // bsq_vae.cpp
+void VerifySelectiveScan(Context& ctx, ParityCase& parity_case);          // state_space.cpp
+void VerifyCausalConv1d(Context& ctx, ParityCase& parity_case);           // state_space.cpp
+void VerifySsd(Context& ctx, ParityCase& parity_case);                    // state_space.cpp
+void VerifyMambaBlock(Context& ctx, ParityCase& parity_case);             // state_space.cpp
+void VerifyMamba2Block(Context& ctx, ParityCase& parity_case);            // state_space.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
