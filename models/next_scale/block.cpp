@@ -1,5 +1,7 @@
 #include "models/next_scale/block.h"
 
+#include "kernels/elementwise.h"
+
 namespace gesso::next_scale {
 
 namespace {
@@ -29,6 +31,7 @@ void FeedForward::Forward(const Pass& pass, ConstView normed, ConstView residual
 
 Block::Block(const BlockConfig& config)
     : config_(config), attn_(config.attention), ffn_(config.attention.width, config.ff_width) {
+  if (config.mamba) mamba_.emplace(*config.mamba);
   if (!config.text_width) return;
   ca_norm_.emplace(config.attention.width, config.norm_eps);
   ca_.emplace(config.attention.width, config.attention.heads, *config.text_width);
@@ -36,6 +39,7 @@ Block::Block(const BlockConfig& config)
 
 void Block::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   attn_.Visit(visitor, prefix + config_.self_attention + ".");
+  if (mamba_) mamba_->Visit(visitor, prefix + "mamba.");
   if (ca_) {
     ca_norm_->Visit(visitor, prefix + "ca_norm.");
     ca_->Visit(visitor, prefix + "ca.");
@@ -49,7 +53,12 @@ void Block::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
 
 void Block::Prepare() {
   attn_.Prepare();
+  if (mamba_) mamba_->Prepare();
   if (ca_) ca_->Prepare();
+}
+
+mamba::State Block::MakeScanState(int64_t rows) const {
+  return mamba_ ? mamba_->MakeState(rows) : mamba::State();
 }
 
 Tensor Block::TextKeys(Context& ctx, DType activation, ConstView text) const {
@@ -58,15 +67,16 @@ Tensor Block::TextKeys(Context& ctx, DType activation, ConstView text) const {
 
 void Block::Forward(const Pass& pass, int64_t layer, const BlockState& state, View x) const {
   if (pass.hooks != nullptr && !pass.hooks->RunsLayer(layer, pass.scale)) return;
-  const Modulation first = ModulationOf(state.modulation, 2, 0);
+  const Modulation first = ModulationOf(state.modulation, branches(), 0);
   RunBranch(pass, Branch::kSelfAttention, layer, first.gamma, x,
             [&](ConstView tokens, ConstView rows, ConstView residual, View out) {
               const View normed = Modulate(pass, first, config_.norm_eps, rows);
               attn_.Forward(pass, layer, tokens, normed, state.cache, residual, out);
               Show(pass, layer, "attn", out);
             });
+  if (mamba_) Scan(pass, layer, state, x);
   if (ca_) CrossAttend(pass, layer, state, x);
-  const Modulation last = ModulationOf(state.modulation, 2, 1);
+  const Modulation last = ModulationOf(state.modulation, branches(), branches() - 1);
   RunBranch(pass, Branch::kFeedForward, layer, last.gamma, x,
             [&](ConstView, ConstView rows, ConstView residual, View out) {
               const View normed = Modulate(pass, last, config_.norm_eps, rows);
@@ -74,6 +84,17 @@ void Block::Forward(const Pass& pass, int64_t layer, const BlockState& state, Vi
               Show(pass, layer, "ffn", out);
             });
   Show(pass, layer, "out", x);
+}
+
+// Every token leaves its trace in the state, so there is nothing for a policy to choose.
+void Block::Scan(const Pass& pass, int64_t layer, const BlockState& state, View x) const {
+  const Arena::Scope scope(*pass.ctx.arena);
+  const Modulation modulation = ModulationOf(state.modulation, branches(), 1);
+  const View normed = Modulate(pass, modulation, config_.norm_eps, x);
+  const View y = pass.ctx.arena->Alloc(x.shape, DType::kF32);
+  mamba_->Forward(pass.ctx, pass.activation, normed, state.scan, {}, y);
+  Show(pass, layer, "mamba", y);
+  GatedAdd(pass.ctx, {.residual = x, .x = y, .gate = modulation.gamma, .out = x});
 }
 
 void Block::CrossAttend(const Pass& pass, int64_t layer, const BlockState& state, View x) const {

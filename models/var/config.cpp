@@ -71,6 +71,10 @@ Config ParseConfig(const Json& json, const Weights& weights) {
   } else {
     config.num_classes = GetInt(json, "num_classes", 1, kMaxClasses, 1000);
   }
+  if (const Json scan = Get<Json>(json, "mamba", Json()); !scan.is_null()) {
+    Require(scan.is_object(), ErrorKind::kConfig, "field 'mamba' must be a JSON object");
+    config.mamba = mamba::ParseMamba2Config(scan, config.width);
+  }
   config.l2_norm = ParseL2Norm(json, weights);
   config.vocab_size = MatrixShape(weights, "head.weight")[0];
   config.code_width = MatrixShape(weights, "word_embed.weight")[1];

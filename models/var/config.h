@@ -1,7 +1,8 @@
-// Configuration of a VAR transformer, with the official field names, and what only its weights
-// tell.
+// Configuration of a VAR or M-VAR transformer, with the official field names, and what only its
+// weights tell.
 //
-// Official: FoundationVision/VAR models/var.py:VAR, models/__init__.py:build_vae_var.
+// Official: FoundationVision/VAR models/var.py:VAR, models/__init__.py:build_vae_var;
+// OliverRensu/MVAR models/mvar.py:MVAR.
 #pragma once
 
 #include <optional>
@@ -9,6 +10,7 @@
 
 #include "models/io/json.h"
 #include "models/io/weights.h"
+#include "models/mamba/config.h"
 
 namespace gesso::var {
 
@@ -30,8 +32,12 @@ struct Config {
   int64_t vocab_size = 0;           // V: codes of the tokenizer
   int64_t code_width = 0;           // channels of its codes
   std::optional<TextConfig> text;
+  // M-VAR, field `mamba`: attention sees one scale only, a scan carries what earlier scales say.
+  std::optional<mamba::Mamba2Config> mamba;
 
   int64_t tokens() const;  // L, of all scales
+  // Rows of C that a block's adaLN has: a gamma, a scale and a shift of each modulated branch.
+  int64_t modulation_chunks() const { return mamba ? 9 : 6; }
   // Position of scale's first token in the sequence of all.
   int64_t offset(int64_t scale) const;
 };

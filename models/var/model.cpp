@@ -24,13 +24,15 @@ next_scale::BlockConfig BlockConfigOf(const Config& config) {
   block.ff_width = config.ff_width;
   block.norm_eps = config.norm_eps;
   if (config.text) block.text_width = config.text->dim;
+  block.mamba = config.mamba;
   return block;
 }
 
 // Saved with the weights, but functions of the configuration.
 bool IsBuffer(const std::string& name) {
   return name == "lvl_1L" || name == "attn_bias_for_masking" ||
-         name.ends_with(".attn.zero_k_bias") || name.ends_with(".ca.zero_k_bias");
+         name.ends_with(".attn.patch_nums") || name.ends_with(".attn.zero_k_bias") ||
+         name.ends_with(".ca.zero_k_bias");
 }
 
 }  // namespace
@@ -38,7 +40,7 @@ bool IsBuffer(const std::string& name) {
 Model::Model(const Config& configuration)
     : config(configuration),
       word_embed(config.width, config.code_width, nn::Precision::kFull, nn::Bias::kLearned),
-      ada_ln(config.width, 6, config.shared_aln, BlockNames(config.depth)),
+      ada_ln(config.width, config.modulation_chunks(), config.shared_aln, BlockNames(config.depth)),
       blocks(static_cast<size_t>(config.depth), next_scale::Block(BlockConfigOf(config))),
       head(config.vocab_size, config.width, nn::Precision::kFull, nn::Bias::kLearned) {
   if (config.text) {

@@ -1,8 +1,9 @@
-// The transformer of VAR: from the picture so far, resized to a scale's token map, to logits of
-// all its tokens. Class-conditional as published, or conditioned on a text.
+// The transformer of VAR and M-VAR: from the picture so far, resized to a scale's token map, to
+// logits of all its tokens. Class-conditional as published, or conditioned on a text.
 //
 // Tian et al. 2024, "Visual autoregressive modeling: scalable image generation via next-scale
-// prediction". Official: FoundationVision/VAR models/var.py:VAR.
+// prediction"; Ren et al. 2024, "M-VAR: Decoupled scale-wise autoregressive modeling". Official:
+// FoundationVision/VAR models/var.py:VAR, OliverRensu/MVAR models/mvar.py:MVAR.
 #pragma once
 
 #include <memory>

@@ -33,14 +33,18 @@ Session::Session(std::shared_ptr<const Model> model, int64_t rows, std::unique_p
   Require(rows >= 1 && rows <= kMaxRows, ErrorKind::kUsage, "{} rows at once; possible are 1 to {}",
           rows, kMaxRows);
   if (hooks_ != nullptr) hooks_->Begin(ScheduleOf(*model_), config.depth);
-  for (int64_t layer = 0; layer < config.depth; ++layer) {
+  for (const next_scale::Block& block : model_->blocks) {
+    if (config.mamba) scan_states_.push_back(block.MakeScanState(rows));
+  }
+  for (int64_t layer = 0; layer < config.depth && !config.mamba; ++layer) {
     const int64_t all = config.tokens();
     const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
     caches_.emplace_back(rows, config.heads, config.width / config.heads, tokens,
                          model_->activation);
   }
   cond_ = Tensor({rows, config.width}, DType::kF32);
-  modulations_ = Tensor({config.depth, rows, 6 * config.width}, DType::kF32);
+  modulations_ =
+      Tensor({config.depth, rows, config.modulation_chunks() * config.width}, DType::kF32);
   head_ = Tensor({rows, 2 * config.width}, DType::kF32);
 }
 
@@ -96,6 +100,7 @@ void Session::Begin(Context& ctx, const Conditioning& conditioning) {
   CheckConditioning(ctx, conditioning);
   if (hooks_ != nullptr) hooks_->Begin(ScheduleOf(*model_), model_->config.depth);
   for (nn::KvCache& cache : caches_) cache.Clear();
+  for (mamba::State& state : scan_states_) state.Reset();
   EmbedCondition(ctx, conditioning);
   model_->ada_ln.Forward(ctx, cond_, modulations_.mutable_view(), head_.mutable_view());
   next_scale_ = 0;
@@ -158,9 +163,11 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const auto at = static_cast<size_t>(layer);
     const next_scale::BlockState state{
-        .modulation =
-            modulations_.view().Slice(0, layer, layer + 1).Reshape({rows_, 6 * config.width}),
-        .cache = &caches_[at],
+        .modulation = modulations_.view()
+                          .Slice(0, layer, layer + 1)
+                          .Reshape({rows_, modulations_.shape()[2]}),
+        .cache = config.mamba ? nullptr : &caches_[at],
+        .scan = config.mamba ? &scan_states_[at] : nullptr,
         .text_keys = text_keys_.empty() ? ConstView() : text_keys_[at].view(),
         .text_mask = text_mask_};
     model_->blocks[at].Forward(pass, layer, state, x);
@@ -186,6 +193,9 @@ Session Session::Fork(std::span<const int64_t> rows) const {
   if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
   fork.next_scale_ = next_scale_;
   for (size_t i = 0; i < caches_.size(); ++i) fork.caches_[i] = caches_[i].Fork(rows);
+  for (size_t i = 0; i < scan_states_.size(); ++i) {
+    fork.scan_states_[i] = scan_states_[i].Fork(rows);
+  }
   fork.cond_ = Select(cond_, 0, rows);
   fork.modulations_ = Select(modulations_, 1, rows);
   fork.head_ = Select(head_, 0, rows);

@@ -53,12 +53,13 @@ class Session {
   std::shared_ptr<const Model> model_;
   int64_t rows_;
   std::unique_ptr<Hooks> hooks_;
-  int64_t next_scale_ = -1;  // -1: not begun
-  std::vector<nn::KvCache> caches_;
-  Tensor cond_;                    // [R, C]
-  Tensor modulations_;             // [depth, R, 6C]
-  Tensor head_;                    // [R, 2C]: scale, shift
-  std::vector<Tensor> text_keys_;  // of each block, with text
+  int64_t next_scale_ = -1;                // -1: not begun
+  std::vector<nn::KvCache> caches_;        // of each block: VAR
+  std::vector<mamba::State> scan_states_;  // of each block: M-VAR
+  Tensor cond_;                            // [R, C]
+  Tensor modulations_;                     // [depth, R, chunks C]
+  Tensor head_;                            // [R, 2C]: scale, shift
+  std::vector<Tensor> text_keys_;          // of each block, with text
   Tensor text_mask_;
 };
 
