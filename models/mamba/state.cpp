@@ -1,5 +1,7 @@
 #include "models/mamba/state.h"
 
+#include "kernels/core/select.h"
+
 #include <algorithm>
 
 namespace gesso::mamba {

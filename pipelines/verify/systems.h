@@ -17,6 +17,11 @@ void VerifyCausalConv1d(Context& ctx, ParityCase& parity_case);           // sta
 void VerifySsd(Context& ctx, ParityCase& parity_case);                    // state_space.cpp
 void VerifyMambaBlock(Context& ctx, ParityCase& parity_case);             // state_space.cpp
 void VerifyMamba2Block(Context& ctx, ParityCase& parity_case);            // state_space.cpp
+void VerifyVar(Context& ctx, ParityCase& parity_case);                    // var.cpp
+void VerifyFastVar(Context& ctx, ParityCase& parity_case);                // fastvar.cpp
+void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case);   // fastvar.cpp
+void VerifyCachedTokenPruning(Context& ctx, ParityCase& parity_case);     // fastvar.cpp
+void VerifySampleTopKTopP(Context& ctx, ParityCase& parity_case);         // ops.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
