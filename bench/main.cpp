@@ -38,13 +38,14 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(kept, argv)) return 2;
   const gesso::bench::Peaks& peaks = MeasuredPeaks();
   std::fprintf(stderr,
-               "%d threads; peaks: FMA %.1f GFLOP/s, GEMM %.1f GFLOP/s (bfloat16 %.1f), copy %.1f "
-               "GB/s\n",
+               "%d threads; peaks: FMA %.1f GFLOP/s, GEMM %.1f GFLOP/s (bfloat16 %.1f), scan %.2f "
+               "G steps/s, copy %.1f GB/s\n",
                gesso::NumThreads(), peaks.fma_flops / 1e9, peaks.gemm_flops / 1e9,
-               peaks.gemm_bf16_flops / 1e9, peaks.copy_bytes / 1e9);
+               peaks.gemm_bf16_flops / 1e9, peaks.scan_steps / 1e9, peaks.copy_bytes / 1e9);
   gesso::bench::RegisterProducts();
   gesso::bench::RegisterAttentions();
   gesso::bench::RegisterPointwise();
+  gesso::bench::RegisterScans();
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

@@ -26,20 +26,28 @@ inline void ReportCost(benchmark::State& state, OpCost cost) {
   state.counters["of_copy"] = rate(cost.bytes / peaks.copy_bytes);
 }
 
-// `holder` owns the tensors and has a member `args` that points at them.
+inline void ReportScan(benchmark::State& state, double steps) {
+  using benchmark::Counter;
+  state.counters["of_scan"] =
+      Counter(steps / MeasuredPeaks().scan_steps, Counter::kIsIterationInvariantRate);
+}
+
+// `holder` owns the tensors and has a member `args` that points at them. Scans tell the number of
+// their steps, states times tokens, for the share of what registers alone allow.
 template <class Args, class Holder>
 void RegisterOp(const OpTable<Args>& table, const std::string& shape,
-                std::shared_ptr<Holder> holder) {
+                std::shared_ptr<Holder> holder, double scan_steps = 0) {
   for (const OpImplementation<Args>& implementation : table.implementations()) {
     if (implementation.name == "ref" || implementation.device != Device::kCpu) continue;
     if (implementation.why_not(holder->args)) continue;
     const std::string name = std::string(table.op()) + "/" + std::string(implementation.name);
     benchmark::RegisterBenchmark((name + "/" + shape).c_str(),
-                                 [holder, run = implementation.run,
+                                 [holder, run = implementation.run, scan_steps,
                                   cost = table.CostOf(holder->args)](benchmark::State& state) {
                                    Context ctx;
                                    for (auto _ : state) run(ctx, holder->args);
                                    ReportCost(state, cost);
+                                   if (scan_steps > 0) ReportScan(state, scan_steps);
                                  })
         ->UseRealTime()
         ->Unit(benchmark::kMicrosecond);
@@ -52,5 +60,6 @@ Tensor Values(const Shape& shape, DType dtype = DType::kF32);
 void RegisterProducts();
 void RegisterAttentions();
 void RegisterPointwise();
+void RegisterScans();
 
 }  // namespace gesso::bench

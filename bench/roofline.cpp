@@ -13,12 +13,10 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/roofline.cpp"
 #include "hwy/foreach_target.h"
-#include "hwy/highway.h"
+#include "kernels/cpu/scan-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
-
-namespace hn = hwy::HWY_NAMESPACE;
 
 // Twelve chains of `steps` multiply-adds; returns the operations done. Named one by one: an array
 // might not stay in registers. They begin at different values, or the compiler would merge them.
@@ -59,6 +57,32 @@ double MultiplyAdd(int64_t steps, float start, float* sink) {
   return 2.0 * 12.0 * static_cast<double>(steps) * static_cast<double>(hn::Lanes(d));
 }
 
+// Eight chains of what one state of a selective scan needs for a token, from numbers in registers;
+// returns the number of states times tokens.
+double ScanSteps(int64_t steps, float start, float* sink) {
+  const F32 d;
+  const auto factor = hn::Set(d, 0.999f);
+  const auto term = hn::Set(d, start);
+  VecF x[8];
+  VecF h[8];
+  VecF y[8];
+  GESSO_UNROLL for (int i = 0; i < 8; ++i) {
+    x[i] = h[i] = y[i] = hn::Set(d, start * static_cast<float>(i + 1));
+  }
+  for (int64_t step = 0; step < steps; ++step) {
+    GESSO_UNROLL for (int i = 0; i < 8; ++i) {
+      x[i] = hn::MulAdd(x[i], factor, term);
+      h[i] = hn::MulAdd(Exp2(x[i]), h[i], term);
+      y[i] = hn::MulAdd(h[i], factor, y[i]);
+      y[i] = hn::MulAdd(y[i], factor, term);
+    }
+  }
+  auto sum = hn::Zero(d);
+  for (const auto& value : y) sum = hn::Add(sum, value);
+  *sink = hn::GetLane(sum);
+  return 8.0 * static_cast<double>(steps) * static_cast<double>(hn::Lanes(d));
+}
+
 }  // namespace gesso::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -67,6 +91,7 @@ HWY_AFTER_NAMESPACE();
 namespace gesso::bench {
 
 HWY_EXPORT(MultiplyAdd);
+HWY_EXPORT(ScanSteps);
 
 namespace {
 
@@ -84,19 +109,32 @@ double BestSeconds(const Body& body) {
   return best;
 }
 
-double FmaPeak() {
+// work(steps, start, sink) per second, on all threads.
+template <class Work>
+double RegisterPeak(const Work& work) {
   constexpr int64_t kSteps = 2'000'000;
   const int64_t threads = NumThreads();
   std::vector<float> sinks(static_cast<size_t>(threads * 16));
   double operations = 0;
   const double seconds = BestSeconds([&] {
     ParallelFor(threads, [&](int64_t thread) {
-      float* sink = &sinks[static_cast<size_t>(thread * 16)];
-      const double done = HWY_DYNAMIC_DISPATCH(MultiplyAdd)(kSteps, 1e-3f, sink);
+      const double done = work(kSteps, -1e-3f, &sinks[static_cast<size_t>(thread * 16)]);
       if (thread == 0) operations = done * static_cast<double>(threads);
     });
   });
   return operations / seconds;
+}
+
+double FmaPeak() {
+  return RegisterPeak([](int64_t steps, float start, float* sink) {
+    return HWY_DYNAMIC_DISPATCH(MultiplyAdd)(steps, start, sink);
+  });
+}
+
+double ScanPeak() {
+  return RegisterPeak([](int64_t steps, float start, float* sink) {
+    return HWY_DYNAMIC_DISPATCH(ScanSteps)(steps / 4, start, sink);
+  });
 }
 
 double GemmPeak(DType dtype) {
@@ -169,6 +207,7 @@ const Peaks& MeasuredPeaks() {
   static const Peaks peaks = {.fma_flops = FmaPeak(),
                               .gemm_flops = GemmPeak(DType::kF32),
                               .gemm_bf16_flops = GemmPeak(DType::kBF16),
+                              .scan_steps = ScanPeak(),
                               .copy_bytes = CopyPeak()};
   return peaks;
 }

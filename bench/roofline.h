@@ -1,5 +1,5 @@
 // What this machine can do at most, measured in the same run as everything that is compared with
-// it: multiply-adds in registers, a large matrix product, copying memory.
+// it: arithmetic in registers, a large matrix product, copying memory.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,11 @@ struct Peaks {
   double fma_flops = 0;        // float32 multiply-adds in registers, all threads, FLOP/s
   double gemm_flops = 0;       // oneDNN's float32 product of 2048 x 2048 matrices, FLOP/s
   double gemm_bf16_flops = 0;  // the same in bfloat16; 0 where oneDNN cannot
+  double scan_steps = 0;       // an exp and four multiply-adds in registers, all threads, 1/s
   double copy_bytes = 0;       // memory read + written by a copy of 256 MiB, bytes/s
 };
 
-// Takes about two seconds the first time.
+// Takes about three seconds the first time.
 const Peaks& MeasuredPeaks();
 
 // oneDNN's own matmul with weights in the layout that it prefers: what our products are measured

@@ -47,6 +47,8 @@ OpCost CostOfLayerNorm(const LayerNormArgs& args) {
 void RmsNorm(Context& ctx, const RmsNormArgs& args) {
   CheckRowsInAndOut("rms_norm", args.x, args.out);
   CheckModulation("rms_norm", "scale", args.scale, args.x);
+  Require(args.groups > 0 && args.x.shape[2] % args.groups == 0, ErrorKind::kShape,
+          "rms_norm: {} features are not {} equal groups", args.x.shape[2], args.groups);
   if (args.x.numel() == 0) return;
   RmsNormTable().Run(ctx, args);
 }

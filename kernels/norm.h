@@ -14,7 +14,8 @@ struct RmsNormArgs {
   ConstView scale;  // [D] shared or [B, D] a picture (row stride free), f32; empty = 1
   float scale_offset = 0;
   float eps = 1e-6f;
-  View out;  // [B, R, D] f32 or bf16, contiguous; may be x
+  View out;            // [B, R, D] f32 or bf16, contiguous; may be x
+  int64_t groups = 1;  // equal slices of D, each with a mean of its own
 };
 void RmsNorm(Context& ctx, const RmsNormArgs& args);
 

@@ -16,13 +16,16 @@ std::map<std::string, std::string, std::less<>>& Forced() {
   return forced;
 }
 
-constexpr std::array<std::string_view, 17> kOps = {
-    "linear",       "linear_glu",       "conv2d",
-    "rms_norm",     "layer_norm",       "glu",
-    "attention",    "window_attention", "rope",
-    "elementwise",  "space_depth",      "neighborhood_attention",
-    "gather_rows",  "fourier_features", "deviation",
-    "scaled_error", "masked_mean"};
+constexpr std::array<std::string_view, 20> kOps = {"linear",         "linear_glu",
+                                                   "conv2d",         "rms_norm",
+                                                   "layer_norm",     "glu",
+                                                   "attention",      "window_attention",
+                                                   "rope",           "elementwise",
+                                                   "space_depth",    "neighborhood_attention",
+                                                   "gather_rows",    "fourier_features",
+                                                   "deviation",      "scaled_error",
+                                                   "masked_mean",    "causal_conv1d",
+                                                   "selective_scan", "ssd"};
 
 }  // namespace
 

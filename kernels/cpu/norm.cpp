@@ -91,14 +91,18 @@ inline const float* ModulationRow(ConstView value, int64_t b) {
 
 void RmsNormRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
   const int64_t width = args.x.shape[2];
+  const int64_t group = width / args.groups;
   cpu::WithTypes(args.x.dtype, args.out.dtype, [&](auto in, auto to) {
     for (int64_t row = begin; row < end; ++row) {
       const auto* x = args.x.Data<decltype(in)>() + row * width;
-      const float mean_square = SumOfSquares(x, width, 0) / static_cast<float>(width);
-      const float factor = 1 / std::sqrt(mean_square + args.eps);
+      auto* out = args.out.Data<decltype(to)>() + row * width;
       const float* scale = ModulationRow(args.scale, row / args.x.shape[1]);
-      Modulate(x, width, 0, factor, scale, args.scale_offset, nullptr,
-               args.out.Data<decltype(to)>() + row * width);
+      for (int64_t first = 0; first < width; first += group) {
+        const float mean_square = SumOfSquares(x + first, group, 0) / static_cast<float>(group);
+        const float factor = 1 / std::sqrt(mean_square + args.eps);
+        Modulate(x + first, group, 0, factor, scale == nullptr ? nullptr : scale + first,
+                 args.scale_offset, nullptr, out + first);
+      }
     }
   });
 }

@@ -22,16 +22,19 @@ void RmsNorm(Context&, const RmsNormArgs& args) {
   const int64_t width = args.x.shape[2];
   ParallelFor(args.x.shape[0] * args.x.shape[1], [&](int64_t row) {
     const int64_t b = row / args.x.shape[1];
-    double square = 0;
-    for (int64_t d = 0; d < width; ++d) {
-      const double x = Load(args.x.data, args.x.dtype, row * width + d);
-      square += x * x;
-    }
-    const double inverse = 1 / std::sqrt(square / static_cast<double>(width) + args.eps);
-    for (int64_t d = 0; d < width; ++d) {
-      const double x = Load(args.x.data, args.x.dtype, row * width + d);
-      const double scale = Modulation(args.scale, b, d, 1) + args.scale_offset;
-      Store(args.out.data, args.out.dtype, row * width + d, x * inverse * scale);
+    const int64_t group = width / args.groups;
+    for (int64_t first = 0; first < width; first += group) {
+      double square = 0;
+      for (int64_t d = first; d < first + group; ++d) {
+        const double x = Load(args.x.data, args.x.dtype, row * width + d);
+        square += x * x;
+      }
+      const double inverse = 1 / std::sqrt(square / static_cast<double>(group) + args.eps);
+      for (int64_t d = first; d < first + group; ++d) {
+        const double x = Load(args.x.data, args.x.dtype, row * width + d);
+        const double scale = Modulation(args.scale, b, d, 1) + args.scale_offset;
+        Store(args.out.data, args.out.dtype, row * width + d, x * inverse * scale);
+      }
     }
   });
 }

@@ -78,6 +78,34 @@ TEST_P(NormTest, RmsNormEqualsRef) {
   Compare(RmsNormTable(), args);
 }
 
+TEST_P(NormTest, RmsNormInGroupsEqualsRef) {
+  const Tensor x = RandomTensor(GetParam().x, 1, GetParam().in, 3);
+  const Tensor scale = Modulation(2);
+  for (int64_t groups = 2; groups <= GetParam().x[2]; ++groups) {
+    if (GetParam().x[2] % groups != 0) continue;
+    RmsNormArgs args;
+    args.x = x;
+    args.scale = scale;
+    args.groups = groups;
+    Compare(RmsNormTable(), args);
+    return;
+  }
+}
+
+TEST(RmsNormRef, GroupsHaveMeansOfTheirOwn) {
+  const float values[] = {3, 4, 6, 8};
+  float out[4];
+  RmsNormArgs args;
+  args.x = ConstView(values, {1, 1, 4}, DType::kF32);
+  args.eps = 0;
+  args.out = View(out, {1, 1, 4}, DType::kF32);
+  args.groups = 2;
+  RunImplementation(RmsNormTable(), "ref", args);
+  EXPECT_FLOAT_EQ(out[0], static_cast<float>(3 / std::sqrt(12.5)));
+  EXPECT_FLOAT_EQ(out[2], out[0]);
+  EXPECT_FLOAT_EQ(out[3], out[1]);
+}
+
 TEST_P(NormTest, LayerNormEqualsRef) {
   Tensor x = RandomTensor(GetParam().x, 1, DType::kF32, 2);
   for (int64_t i = 0; i < x.shape().numel(); ++i) x.MutableData<float>()[i] += 5;  // a mean
