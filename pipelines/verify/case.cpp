@@ -71,15 +71,7 @@ ParityCase::ParityCase(Weights file, const VerifyOptions& options)
   if (options.dtype == DType::kBF16) tolerance_ = std::max(tolerance_, kBFloat16Tolerance);
 }
 
-Weights ParityCase::ModelWeights() const {
-  Weights model;
-  model.path = file_.path;
-  for (const auto& [name, tensor] : file_.tensors) {
-    if (name.starts_with(kWeightsPrefix))
-      model.tensors[name.substr(kWeightsPrefix.size())] = tensor;
-  }
-  return model;
-}
+Weights ParityCase::ModelWeights() const { return file_.Under(kWeightsPrefix); }
 
 bool ParityCase::Has(const std::string& name) const { return file_.tensors.contains(name); }
 
