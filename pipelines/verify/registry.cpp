@@ -8,6 +8,7 @@ const std::vector<VerifySystem>& VerifySystems() {
       {"op.neighborhood_attention", true, VerifyNeighborhoodAttention},
       {"hdit", true, VerifyHdit},
       {"t5_encoder", true, VerifyT5Encoder},
+      {"sjd", false, VerifySpeculativeJacobi},
       {"sampler.", false, VerifySampler},
       {"schedule.cosine_interpolated", false, VerifyCosineInterpolated},
       {"schedule.", false, VerifySchedule},

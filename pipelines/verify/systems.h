@@ -11,6 +11,7 @@ void VerifyHdit(Context& ctx, ParityCase& parity_case);                   // hdi
 void VerifyT5Encoder(Context& ctx, ParityCase& parity_case);              // t5_encoder.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
+void VerifySpeculativeJacobi(Context& ctx, ParityCase& parity_case);      // sjd.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
 
 }  // namespace gesso
