@@ -15,6 +15,11 @@ OpCost CostOfGlu(const GluArgs& args) {
           static_cast<double>(args.value.bytes() + args.gate.bytes() + args.out.bytes())};
 }
 
+OpCost CostOfActivate(const ActivateArgs& args) {
+  return {20 * static_cast<double>(args.out.numel()),
+          static_cast<double>(args.x.bytes() + args.out.bytes())};
+}
+
 }  // namespace
 
 void Glu(Context& ctx, const GluArgs& args) {
@@ -29,6 +34,27 @@ void Glu(Context& ctx, const GluArgs& args) {
   CheckRows("glu", "out", args.out);
   if (args.out.numel() == 0) return;
   GluTable().Run(ctx, args);
+}
+
+void Activate(Context& ctx, const ActivateArgs& args) {
+  CheckFloat("activate", "x", args.x);
+  CheckFloat("activate", "out", args.out);
+  CheckRank("activate", "x", args.x, 2);
+  CheckShape("activate", "out", args.out, args.x.shape);
+  CheckRows("activate", "x", args.x);
+  CheckRows("activate", "out", args.out);
+  if (args.out.numel() == 0) return;
+  ActivateTable().Run(ctx, args);
+}
+
+const OpTable<ActivateArgs>& ActivateTable() {
+  static const OpTable<ActivateArgs> kTable(
+      "activate", CostOfActivate,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::Activate},
+          {"ref", Device::kCpu, AcceptsAll, ref::Activate},
+      });
+  return kTable;
 }
 
 const OpTable<GluArgs>& GluTable() {

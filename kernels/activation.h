@@ -1,4 +1,4 @@
-// Pointwise nonlinearities and the gated pair of GEGLU / SwiGLU.
+// Pointwise nonlinearities, alone and as the gated pair of GEGLU / SwiGLU.
 #pragma once
 
 #include "kernels/core/context.h"
@@ -23,6 +23,15 @@ struct GluArgs {
 };
 void Glu(Context& ctx, const GluArgs& args);
 
+// out = activation(x), where no product could take it along.
+struct ActivateArgs {
+  ConstView x;  // [R, F] f32 or bf16; rows contiguous, row stride free
+  Activation activation = Activation::kSilu;
+  View out;  // [R, F] f32 or bf16; may be x
+};
+void Activate(Context& ctx, const ActivateArgs& args);
+
 const OpTable<GluArgs>& GluTable();
+const OpTable<ActivateArgs>& ActivateTable();
 
 }  // namespace gesso

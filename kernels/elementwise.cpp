@@ -17,6 +17,12 @@ OpCost CostOfLinearCombination(const LinearCombinationArgs& args) {
   return {2 * terms * elements, (terms + 1) * elements * sizeof(float)};
 }
 
+OpCost CostOfGatedAdd(const GatedAddArgs& args) {
+  const double streams = args.residual.empty() ? 2 : 3;
+  return {2 * static_cast<double>(args.out.numel()),
+          streams * static_cast<double>(args.out.bytes()) + static_cast<double>(args.gate.bytes())};
+}
+
 }  // namespace
 
 void LinearCombination(Context& ctx, const LinearCombinationArgs& args) {
@@ -33,6 +39,37 @@ void LinearCombination(Context& ctx, const LinearCombinationArgs& args) {
   }
   if (args.out.numel() == 0) return;
   LinearCombinationTable().Run(ctx, args);
+}
+
+void GatedAdd(Context& ctx, const GatedAddArgs& args) {
+  constexpr std::string_view kOp = "gated_add";
+  CheckRank(kOp, "x", args.x, 3);
+  const Shape& s = args.x.shape;
+  const auto check = [&](std::string_view name, ConstView value) {
+    CheckDType(kOp, name, value, DType::kF32);
+    CheckShape(kOp, name, value, s);
+    CheckContiguous(kOp, name, value);
+  };
+  check("x", args.x);
+  check("out", args.out);
+  if (!args.residual.empty()) check("residual", args.residual);
+  CheckDType(kOp, "gate", args.gate, DType::kF32);
+  CheckRows(kOp, "gate", args.gate);
+  Require(args.gate.shape == Shape({s[2]}) || args.gate.shape == Shape({s[0], s[2]}),
+          ErrorKind::kShape, "{}: gate must be [{}] or [{}, {}], got {}", kOp, s[2], s[0], s[2],
+          args.gate.shape);
+  if (args.out.numel() == 0) return;
+  GatedAddTable().Run(ctx, args);
+}
+
+const OpTable<GatedAddArgs>& GatedAddTable() {
+  static const OpTable<GatedAddArgs> kTable(
+      "gated_add", CostOfGatedAdd,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::GatedAdd},
+          {"ref", Device::kCpu, AcceptsAll, ref::GatedAdd},
+      });
+  return kTable;
 }
 
 const OpTable<LinearCombinationArgs>& LinearCombinationTable() {

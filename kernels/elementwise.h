@@ -24,6 +24,17 @@ struct LinearCombinationArgs {
 };
 void LinearCombination(Context& ctx, const LinearCombinationArgs& args);
 
+// out = residual + gate * x: a residual branch with a learned gate a channel, one row of gates a
+// picture (adaLN-Zero, Peebles & Xie 2023, "Scalable diffusion models with transformers").
+struct GatedAddArgs {
+  ConstView residual;  // [B, R, D] f32 contiguous, or empty = 0
+  ConstView x;         // [B, R, D] f32 contiguous
+  ConstView gate;      // [D] or [B, D] f32, row stride free
+  View out;            // [B, R, D] f32 contiguous; may be `residual` or `x`
+};
+void GatedAdd(Context& ctx, const GatedAddArgs& args);
+
 const OpTable<LinearCombinationArgs>& LinearCombinationTable();
+const OpTable<GatedAddArgs>& GatedAddTable();
 
 }  // namespace gesso

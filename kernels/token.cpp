@@ -17,6 +17,20 @@ OpCost CostOfGatherRows(const GatherRowsArgs& args) {
   return {0, static_cast<double>(read + args.ids.bytes() + args.out.bytes())};
 }
 
+OpCost CostOfSelectTokens(const SelectTokensArgs& args) {
+  const ConstView part = args.inverse ? args.x : ConstView(args.out);
+  return {0, static_cast<double>(2 * part.bytes() + args.ids.bytes())};
+}
+
+// Throws kShape unless every id is in 0..rows-1.
+void CheckIds(std::string_view op, ConstView ids, int64_t rows) {
+  for (int64_t i = 0; i < ids.numel(); ++i) {
+    const int32_t id = ids.Data<int32_t>()[i];
+    Require(id >= 0 && id < rows, ErrorKind::kShape,
+            "{}: id {} at position {} is outside the table of {} rows", op, id, i, rows);
+  }
+}
+
 }  // namespace
 
 void SpaceDepth(Context& ctx, const SpaceDepthArgs& args) {
@@ -55,15 +69,38 @@ void GatherRows(Context& ctx, const GatherRowsArgs& args) {
   wanted.Set(-1, args.table.shape[1]);
   CheckShape(kOp, "out", args.out, wanted);
   if (args.out.numel() == 0) return;
-  if (ctx.device != Device::kMeta) {
-    const int32_t* ids = args.ids.Data<int32_t>();
-    for (int64_t i = 0; i < args.ids.numel(); ++i) {
-      Require(ids[i] >= 0 && ids[i] < args.table.shape[0], ErrorKind::kShape,
-              "{}: id {} at position {} is outside the table of {} rows", kOp, ids[i], i,
-              args.table.shape[0]);
-    }
-  }
+  if (ctx.device != Device::kMeta) CheckIds(kOp, args.ids, args.table.shape[0]);
   GatherRowsTable().Run(ctx, args);
+}
+
+void SelectTokens(Context& ctx, const SelectTokensArgs& args) {
+  constexpr std::string_view kOp = "select_tokens";
+  const ConstView part = args.inverse ? args.x : ConstView(args.out);
+  const ConstView all = args.inverse ? ConstView(args.out) : args.x;
+  CheckDType(kOp, "x", args.x, DType::kF32);
+  CheckDType(kOp, "out", args.out, DType::kF32);
+  CheckDType(kOp, "ids", args.ids, DType::kI32);
+  CheckContiguous(kOp, "x", args.x);
+  CheckContiguous(kOp, "out", args.out);
+  CheckContiguous(kOp, "ids", args.ids);
+  CheckRank(kOp, args.inverse ? "out" : "x", all, 3);
+  CheckRank(kOp, "ids", args.ids, 2);
+  const Shape& s = all.shape;
+  CheckShape(kOp, "ids", args.ids, {s[0], args.ids.shape[1]});
+  CheckShape(kOp, args.inverse ? "x" : "out", part, {s[0], args.ids.shape[1], s[2]});
+  if (part.numel() == 0) return;
+  if (ctx.device != Device::kMeta) CheckIds(kOp, args.ids, s[1]);
+  SelectTokensTable().Run(ctx, args);
+}
+
+const OpTable<SelectTokensArgs>& SelectTokensTable() {
+  static const OpTable<SelectTokensArgs> kTable(
+      "select_tokens", CostOfSelectTokens,
+      {
+          {"runs", Device::kCpu, AcceptsAll, cpu::SelectTokens},
+          {"ref", Device::kCpu, AcceptsAll, ref::SelectTokens},
+      });
+  return kTable;
 }
 
 const OpTable<SpaceDepthArgs>& SpaceDepthTable() {

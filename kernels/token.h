@@ -1,4 +1,4 @@
-// From picture to tokens and back: space-to-depth, and rows of an embedding table.
+// From picture to tokens and back: space-to-depth, rows of an embedding table, parts of the tokens.
 #pragma once
 
 #include "kernels/core/context.h"
@@ -27,6 +27,18 @@ struct GatherRowsArgs {
 };
 void GatherRows(Context& ctx, const GatherRowsArgs& args);
 
+// A part of each picture's tokens, in their own order or put back in place:
+// out[b, k, :] = x[b, ids[b, k], :], or, inverse, out[b, ids[b, k], :] = x[b, k, :] and the other
+// tokens of out stay. Throws kShape for ids outside 0..N-1.
+struct SelectTokensArgs {
+  ConstView x;    // [B, N, C], or [B, K, C] if inverse; f32 contiguous
+  ConstView ids;  // [B, K] i32 contiguous, no id twice in a row
+  bool inverse = false;
+  View out;  // the other of the two; f32 contiguous
+};
+void SelectTokens(Context& ctx, const SelectTokensArgs& args);
+
+const OpTable<SelectTokensArgs>& SelectTokensTable();
 const OpTable<SpaceDepthArgs>& SpaceDepthTable();
 const OpTable<GatherRowsArgs>& GatherRowsTable();
 

@@ -25,13 +25,19 @@ void GatedRow(const In* value, const In* gate, int64_t count, Out* out) {
   }
 }
 
-template <class In, class Out>
-void GatedRowOf(Activation activation, const void* value, const void* gate, int64_t count,
-                void* out) {
-  const auto run = [&]<Activation kActivation>() {
-    GatedRow<kActivation>(static_cast<const In*>(value), static_cast<const In*>(gate), count,
-                          static_cast<Out*>(out));
-  };
+template <Activation kActivation, class In, class Out>
+void ActivatedRow(const In* x, int64_t count, Out* out) {
+  const int64_t lanes = LanesF();
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) Store(Activate<kActivation>(Load(x + i)), out + i);
+  if (const int64_t rest = count - i; rest > 0) {
+    StorePart(Activate<kActivation>(LoadPart(x + i, rest)), out + i, rest);
+  }
+}
+
+// Calls run<activation>().
+template <class Run>
+void WithActivation(Activation activation, const Run& run) {
   switch (activation) {
     case Activation::kNone:
       return run.template operator()<Activation::kNone>();
@@ -50,7 +56,23 @@ void GatedRowOf(Activation activation, const void* value, const void* gate, int6
 void AnyGatedRow(Activation activation, const void* value, const void* gate, DType in,
                  int64_t count, void* out, DType out_dtype) {
   cpu::WithTypes(in, out_dtype, [&](auto from, auto to) {
-    GatedRowOf<decltype(from), decltype(to)>(activation, value, gate, count, out);
+    using In = decltype(from);
+    using Out = decltype(to);
+    WithActivation(activation, [&]<Activation kActivation>() {
+      GatedRow<kActivation>(static_cast<const In*>(value), static_cast<const In*>(gate), count,
+                            static_cast<Out*>(out));
+    });
+  });
+}
+
+void AnyActivatedRow(Activation activation, const void* x, DType in, int64_t count, void* out,
+                     DType out_dtype) {
+  cpu::WithTypes(in, out_dtype, [&](auto from, auto to) {
+    using In = decltype(from);
+    using Out = decltype(to);
+    WithActivation(activation, [&]<Activation kActivation>() {
+      ActivatedRow<kActivation>(static_cast<const In*>(x), count, static_cast<Out*>(out));
+    });
   });
 }
 
@@ -62,6 +84,7 @@ HWY_AFTER_NAMESPACE();
 namespace gesso::cpu {
 
 HWY_EXPORT(AnyGatedRow);
+HWY_EXPORT(AnyActivatedRow);
 
 void GluRow(Activation activation, const float* value, const float* gate, int64_t count, void* out,
             DType out_dtype) {
@@ -82,6 +105,17 @@ void Glu(Context&, const GluArgs& args) {
       HWY_DYNAMIC_DISPATCH(AnyGatedRow)
       (args.activation, At(args.value, row * args.value.strides[0]),
        At(args.gate, row * args.gate.strides[0]), args.value.dtype, count,
+       At(args.out, row * args.out.strides[0]), args.out.dtype);
+    }
+  });
+}
+
+void Activate(Context&, const ActivateArgs& args) {
+  const int64_t count = args.out.shape[1];
+  ParallelRange(args.out.shape[0], RowsATask(count), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      HWY_DYNAMIC_DISPATCH(AnyActivatedRow)
+      (args.activation, At(args.x, row * args.x.strides[0]), args.x.dtype, count,
        At(args.out, row * args.out.strides[0]), args.out.dtype);
     }
   });

@@ -6,6 +6,7 @@
 namespace gesso::cpu {
 
 void Glu(Context& ctx, const GluArgs& args);
+void Activate(Context& ctx, const ActivateArgs& args);
 
 // out[i] = value[i] * activation(gate[i]), i < count. `out` is f32 or bf16 and may be one of the
 // inputs. Runs on the calling thread, on any CPU.

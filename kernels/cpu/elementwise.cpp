@@ -1,6 +1,7 @@
 #include "kernels/cpu/elementwise.h"
 
 #include "kernels/core/parallel.h"
+#include "kernels/cpu/highway.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
@@ -48,6 +49,32 @@ void CombineRange(const LinearCombinationArgs& args, int64_t begin, int64_t end)
   kByTerms[args.terms.size() - 1](args, begin, end);
 }
 
+// out = residual + gate * x over one row; `residual` may be null.
+void GatedRow(const float* residual, const float* x, const float* gate, int64_t count, float* out) {
+  const int64_t lanes = LanesF();
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto added = hn::Mul(Load(gate + i), Load(x + i));
+    Store(residual == nullptr ? added : hn::Add(Load(residual + i), added), out + i);
+  }
+  if (const int64_t rest = count - i; rest > 0) {
+    const auto added = hn::Mul(LoadPart(gate + i, rest), LoadPart(x + i, rest));
+    StorePart(residual == nullptr ? added : hn::Add(LoadPart(residual + i, rest), added), out + i,
+              rest);
+  }
+}
+
+void GatedAddRows(const GatedAddArgs& args, int64_t begin, int64_t end) {
+  const Shape& s = args.x.shape;
+  const float* residual = args.residual.empty() ? nullptr : args.residual.Data<float>();
+  for (int64_t row = begin; row < end; ++row) {
+    const int64_t b = args.gate.shape.rank() == 2 ? row / s[1] : 0;
+    GatedRow(residual == nullptr ? nullptr : residual + row * s[2],
+             args.x.Data<float>() + row * s[2], args.gate.Data<float>() + b * args.gate.strides[0],
+             s[2], args.out.Data<float>() + row * s[2]);
+  }
+}
+
 }  // namespace gesso::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -56,11 +83,19 @@ HWY_AFTER_NAMESPACE();
 namespace gesso::cpu {
 
 HWY_EXPORT(CombineRange);
+HWY_EXPORT(GatedAddRows);
 
 void LinearCombination(Context&, const LinearCombinationArgs& args) {
   constexpr int64_t kElementsATask = 16384;
   ParallelRange(args.out.numel(), kElementsATask, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(CombineRange)(args, begin, end);
+  });
+}
+
+void GatedAdd(Context&, const GatedAddArgs& args) {
+  const Shape& s = args.x.shape;
+  ParallelRange(s[0] * s[1], RowsATask(s[2]), [&](int64_t begin, int64_t end) {
+    HWY_DYNAMIC_DISPATCH(GatedAddRows)(args, begin, end);
   });
 }
 

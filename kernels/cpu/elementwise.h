@@ -1,4 +1,4 @@
-// Vectorised linear combinations.
+// Vectorised chains of elementwise work.
 #pragma once
 
 #include "kernels/elementwise.h"
@@ -6,5 +6,6 @@
 namespace gesso::cpu {
 
 void LinearCombination(Context& ctx, const LinearCombinationArgs& args);
+void GatedAdd(Context& ctx, const GatedAddArgs& args);
 
 }  // namespace gesso::cpu

@@ -84,4 +84,20 @@ void GatherRows(Context&, const GatherRowsArgs& args) {
   });
 }
 
+void SelectTokens(Context&, const SelectTokensArgs& args) {
+  const int64_t tokens = args.inverse ? args.out.shape[1] : args.x.shape[1];
+  const int64_t width = args.x.shape[2];
+  const int64_t kept = args.ids.shape[1];
+  const int32_t* ids = args.ids.Data<int32_t>();
+  const float* x = args.x.Data<float>();
+  float* out = args.out.Data<float>();
+  ParallelRange(args.ids.numel(), RowsATask(width), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t place = i / kept * tokens + ids[i];
+      std::copy_n(x + (args.inverse ? i : place) * width, width,
+                  out + (args.inverse ? place : i) * width);
+    }
+  });
+}
+
 }  // namespace gesso::cpu

@@ -7,5 +7,6 @@ namespace gesso::cpu {
 
 void SpaceDepth(Context& ctx, const SpaceDepthArgs& args);
 void GatherRows(Context& ctx, const GatherRowsArgs& args);
+void SelectTokens(Context& ctx, const SelectTokensArgs& args);
 
 }  // namespace gesso::cpu

@@ -16,4 +16,14 @@ void Glu(Context&, const GluArgs& args) {
   });
 }
 
+void Activate(Context&, const ActivateArgs& args) {
+  ParallelFor(args.out.shape[0], [&](int64_t row) {
+    for (int64_t f = 0; f < args.out.shape[1]; ++f) {
+      const double x = Load(args.x.data, args.x.dtype, row * args.x.strides[0] + f);
+      Store(args.out.data, args.out.dtype, row * args.out.strides[0] + f,
+            Activate(args.activation, x));
+    }
+  });
+}
+
 }  // namespace gesso::ref

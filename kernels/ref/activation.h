@@ -6,5 +6,6 @@
 namespace gesso::ref {
 
 void Glu(Context& ctx, const GluArgs& args);
+void Activate(Context& ctx, const ActivateArgs& args);
 
 }  // namespace gesso::ref

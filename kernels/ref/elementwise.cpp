@@ -19,4 +19,17 @@ void LinearCombination(Context&, const LinearCombinationArgs& args) {
   });
 }
 
+void GatedAdd(Context&, const GatedAddArgs& args) {
+  const Shape& s = args.x.shape;
+  ParallelFor(s[0] * s[1], [&](int64_t row) {
+    const int64_t b = args.gate.shape.rank() == 2 ? row / s[1] : 0;
+    const float* gate = args.gate.Data<float>() + b * args.gate.strides[0];
+    for (int64_t i = row * s[2]; i < (row + 1) * s[2]; ++i) {
+      const double residual = args.residual.empty() ? 0 : args.residual.Data<float>()[i];
+      const double x = args.x.Data<float>()[i];
+      args.out.Data<float>()[i] = static_cast<float>(residual + gate[i - row * s[2]] * x);
+    }
+  });
+}
+
 }  // namespace gesso::ref

@@ -6,5 +6,6 @@
 namespace gesso::ref {
 
 void LinearCombination(Context& ctx, const LinearCombinationArgs& args);
+void GatedAdd(Context& ctx, const GatedAddArgs& args);
 
 }  // namespace gesso::ref

@@ -41,4 +41,18 @@ void GatherRows(Context&, const GatherRowsArgs& args) {
   });
 }
 
+void SelectTokens(Context&, const SelectTokensArgs& args) {
+  const int64_t tokens = args.inverse ? args.out.shape[1] : args.x.shape[1];
+  const int64_t width = args.x.shape[2];
+  const int64_t kept = args.ids.shape[1];
+  for (int64_t i = 0; i < args.ids.numel(); ++i) {
+    const int64_t place = i / kept * tokens + args.ids.Data<int32_t>()[i];
+    const int64_t from = args.inverse ? i : place;
+    const int64_t to = args.inverse ? place : i;
+    for (int64_t c = 0; c < width; ++c) {
+      args.out.Data<float>()[to * width + c] = args.x.Data<float>()[from * width + c];
+    }
+  }
+}
+
 }  // namespace gesso::ref

@@ -1,4 +1,4 @@
-// Linear layers without bias, plain and gated, on matrices packed once.
+// Linear layers, plain and gated, on matrices packed once.
 #pragma once
 
 #include <array>
@@ -7,10 +7,13 @@
 
 namespace gesso::nn {
 
+enum class Bias { kNone, kLearned };
+
 class Linear {
  public:
-  Linear(int64_t out_features, int64_t in_features, Precision precision = Precision::kModel)
-      : out_(out_features), in_(in_features), precision_(precision) {}
+  Linear(int64_t out_features, int64_t in_features, Precision precision = Precision::kModel,
+         Bias bias = Bias::kNone)
+      : out_(out_features), in_(in_features), precision_(precision), has_bias_(bias) {}
 
   int64_t out_features() const { return out_; }
   int64_t in_features() const { return in_; }
@@ -18,15 +21,18 @@ class Linear {
   void Visit(ParameterVisitor& visitor, const std::string& prefix) {
     const std::array<MatrixPart, 1> part = {{{prefix + "weight", out_}}};
     visitor.Matrix(part, in_, precision_, weight_);
+    if (has_bias_ == Bias::kLearned) {
+      visitor.Plain(prefix + "bias", {out_}, Role::kParameter, bias_);
+    }
   }
 
-  // out = activation(x weight^T) + residual. x [..., in], out and residual [..., out]; residual
-  // may be empty, or `out` itself.
+  // out = activation(x weight^T + bias) + residual. x [..., in], out and residual [..., out];
+  // residual may be empty, or `out` itself.
   void Forward(Context& ctx, ConstView x, View out, ConstView residual = {},
                Activation activation = Activation::kNone) const {
     gesso::Linear(ctx, {.x = x,
                         .weight = &weight_,
-                        .bias = {},
+                        .bias = bias_,
                         .activation = activation,
                         .residual = residual,
                         .out = out});
@@ -36,7 +42,9 @@ class Linear {
   int64_t out_;
   int64_t in_;
   Precision precision_;
+  Bias has_bias_;
   PackedMatrix weight_;
+  Tensor bias_;  // [out], or empty
 };
 
 // out = value * activation(gate), both linear in x: GEGLU and its relatives (Shazeer 2020, "GLU

@@ -1,4 +1,4 @@
-// RMSNorm with a learned scale.
+// Norms with learned parameters.
 #pragma once
 
 #include "kernels/norm.h"
@@ -29,6 +29,27 @@ class RmsNorm {
   int64_t features_;
   float eps_;
   Tensor scale_;
+};
+
+class LayerNorm {
+ public:
+  LayerNorm(int64_t features, float eps) : features_(features), eps_(eps) {}
+
+  void Visit(ParameterVisitor& visitor, const std::string& prefix) {
+    visitor.Plain(prefix + "weight", {features_}, Role::kParameter, weight_);
+    visitor.Plain(prefix + "bias", {features_}, Role::kParameter, bias_);
+  }
+
+  // x, out [B, R, features]; out may be x.
+  void Forward(Context& ctx, ConstView x, View out) const {
+    gesso::LayerNorm(ctx, {.x = x, .scale = weight_, .shift = bias_, .eps = eps_, .out = out});
+  }
+
+ private:
+  int64_t features_;
+  float eps_;
+  Tensor weight_;
+  Tensor bias_;
 };
 
 }  // namespace gesso::nn

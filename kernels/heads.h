@@ -1,0 +1,30 @@
+// Queries, keys and values on their way from a projection to attention, in one pass over memory:
+// cosine normalisation, rotary embedding, and the copy to where they are kept.
+#pragma once
+
+#include "kernels/core/context.h"
+#include "kernels/core/op_table.h"
+
+namespace gesso {
+
+// For each head vector u = x[b, t, h, :]:
+//   1. if normalize: u /= max(|u|, eps)              (torch.nn.functional.normalize)
+//   2. if scale is given: u *= scale[h]
+//   3. if cos is given, for i < D / 2, with angles of row m = positions[b, t] (or t):
+//      (u[2i], u[2i + 1]) = (u[2i] c - u[2i + 1] s, u[2i] s + u[2i + 1] c)   (RoPE, Su et al. 2021)
+struct PrepareHeadsArgs {
+  ConstView x;  // [B, T, H, D] f32 or bf16; last dimension contiguous, other strides free
+  bool normalize = false;
+  float eps = 1e-12f;
+  ConstView scale;      // [H] f32, or empty
+  ConstView cos;        // [M, D / 2] f32 contiguous, or empty
+  ConstView sin;        // like cos
+  ConstView positions;  // [B, T] i32 contiguous, rows of cos; empty: token t has row t
+  View out;             // [B, T, H, D] f32 or bf16, strides as for x; may be x
+};
+// Throws kShape for positions outside the table.
+void PrepareHeads(Context& ctx, const PrepareHeadsArgs& args);
+
+const OpTable<PrepareHeadsArgs>& PrepareHeadsTable();
+
+}  // namespace gesso

@@ -1,0 +1,176 @@
+#include "models/next_scale/attention.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/attention.h"
+#include "kernels/heads.h"
+#include "kernels/token.h"
+#include "models/nn/heads.h"
+
+namespace gesso::next_scale {
+
+namespace {
+
+// Part i of n of the last dimension of x [R, T, n C], as [R, T, H, C / H].
+ConstView HeadsOf(ConstView x, int64_t i, int64_t n, int64_t heads) {
+  const int64_t width = x.shape[2] / n;
+  return nn::SplitHeads(x.Slice(2, i * width, (i + 1) * width), heads);
+}
+
+void Copy(Context& ctx, ConstView heads, View out) {
+  PrepareHeads(ctx, {.x = heads, .scale = {}, .cos = {}, .sin = {}, .positions = {}, .out = out});
+}
+
+}  // namespace
+
+SelfAttention::SelfAttention(const AttentionConfig& config)
+    : config_(config),
+      proj_(config.width, config.width, nn::Precision::kModel, nn::Bias::kLearned) {}
+
+void SelfAttention::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
+  const int64_t width = config_.width;
+  const std::array<nn::MatrixPart, 1> qkv = {{{prefix + "mat_qkv.weight", 3 * width}}};
+  visitor.Matrix(qkv, width, nn::Precision::kModel, qkv_);
+  visitor.Plain(prefix + "q_bias", {width}, nn::Role::kParameter, q_bias_);
+  visitor.Plain(prefix + "v_bias", {width}, nn::Role::kParameter, v_bias_);
+  if (config_.l2_norm) {
+    visitor.Plain(prefix + "scale_mul_1H11", {1, config_.heads, 1, 1}, nn::Role::kParameter,
+                  scale_mul_);
+  }
+  proj_.Visit(visitor, prefix + "proj.");
+}
+
+void SelfAttention::Prepare() {
+  const int64_t width = config_.width;
+  qkv_bias_ = Tensor({3 * width}, DType::kF32);  // zeros
+  std::copy_n(q_bias_.Data<float>(), width, qkv_bias_.MutableData<float>());
+  std::copy_n(v_bias_.Data<float>(), width, qkv_bias_.MutableData<float>() + 2 * width);
+  if (!config_.l2_norm) return;
+  static constexpr float kLargest = 100;
+  q_scale_ = Tensor({config_.heads}, DType::kF32);
+  std::transform(scale_mul_.Data<float>(), scale_mul_.Data<float>() + config_.heads,
+                 q_scale_.MutableData<float>(),
+                 [](float log) { return std::min(std::exp(log), kLargest); });
+}
+
+void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, ConstView normed,
+                            nn::KvCache* cache, ConstView residual, View out) const {
+  Context& ctx = pass.ctx;
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t rows = normed.shape[0];
+  const int64_t count = normed.shape[1];
+  const Shape heads = {rows, count, config_.heads, config_.width / config_.heads};
+  const View qkv = ctx.arena->Alloc({rows, count, 3 * config_.width}, pass.activation);
+  Linear(ctx, {.x = normed, .weight = &qkv_, .bias = qkv_bias_, .residual = {}, .out = qkv});
+  const View q = ctx.arena->Alloc(heads, pass.activation);
+  nn::KvCache::Slots slots;
+  if (cache != nullptr) {
+    slots = cache->Append(count);
+  } else {
+    slots = {ctx.arena->Alloc(heads, pass.activation), ctx.arena->Alloc(heads, pass.activation)};
+  }
+  const auto prepare = [&](int64_t part, ConstView scale, View to) {
+    PrepareHeads(ctx, {.x = HeadsOf(qkv, part, 3, config_.heads),
+                       .normalize = config_.l2_norm,
+                       .scale = scale,
+                       .cos = pass.cos,
+                       .sin = pass.sin,
+                       .positions = tokens,
+                       .out = to});
+  };
+  prepare(0, q_scale_, q);
+  prepare(1, {}, slots.keys);
+  Copy(ctx, HeadsOf(qkv, 2, 3, config_.heads), slots.values);
+  const View attended = ctx.arena->Alloc({rows, count, config_.width}, pass.activation);
+  Attention(ctx, {.q = q,
+                  .k = cache != nullptr ? cache->keys() : ConstView(slots.keys),
+                  .v = cache != nullptr ? cache->values() : ConstView(slots.values),
+                  .bias = {},
+                  .key_mask = {},
+                  .scale = config_.l2_norm ? 1 : config_.scale,
+                  .out = nn::SplitHeads(attended, config_.heads)});
+  proj_.Forward(ctx, attended, out, residual);
+  if (cache != nullptr && pass.hooks != nullptr) Retain(pass, layer, normed, *cache);
+}
+
+void SelfAttention::Retain(const Pass& pass, int64_t layer, ConstView normed,
+                           nn::KvCache& cache) const {
+  const Site site{
+      .layer = layer, .branch = Branch::kSelfAttention, .scale = pass.scale, .map = pass.map};
+  const std::span<const int32_t> window = pass.hooks->QueryTokens(site);
+  if (window.empty()) return;
+  Require(normed.shape[1] == pass.map.tokens(), ErrorKind::kUnsupported,
+          "a cache can be thinned out only where a scale's tokens are all computed");
+  Context& ctx = pass.ctx;
+  const int64_t rows = normed.shape[0];
+  const auto queries = static_cast<int64_t>(window.size());
+  const int64_t width = config_.width;
+  const View ids = ctx.arena->Alloc({rows, queries}, DType::kI32);
+  if (ctx.device != Device::kMeta) {
+    for (int64_t row = 0; row < rows; ++row) {
+      std::ranges::transform(window, ids.Data<int32_t>() + row * queries, [&](int32_t token) {
+        return token + static_cast<int32_t>(row * normed.shape[1]);
+      });
+    }
+  }
+  const View input = ctx.arena->Alloc({rows, queries, width}, DType::kF32);
+  GatherRows(ctx,
+             {.table = normed.Reshape({rows * normed.shape[1], width}), .ids = ids, .out = input});
+  const View qkv = ctx.arena->Alloc({rows, queries, 3 * width}, DType::kF32);
+  Linear(ctx, {.x = input, .weight = &qkv_, .bias = {}, .residual = {}, .out = qkv});
+  const View q =
+      ctx.arena->Alloc({rows, queries, config_.heads, width / config_.heads}, DType::kF32);
+  Copy(ctx, HeadsOf(qkv, 0, 3, config_.heads), q);
+  const ConstView kept = pass.hooks->RetainKeys(ctx, site, q, cache.keys());
+  if (!kept.empty()) cache.Compact(kept, ctx.device);
+}
+
+CrossAttention::CrossAttention(int64_t width, int64_t heads, int64_t text_width)
+    : heads_(heads),
+      mat_q_(width, width, nn::Precision::kModel, nn::Bias::kLearned),
+      text_width_(text_width),
+      proj_(width, width, nn::Precision::kModel, nn::Bias::kLearned) {}
+
+void CrossAttention::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
+  const int64_t width = mat_q_.out_features();
+  mat_q_.Visit(visitor, prefix + "mat_q.");
+  const std::array<nn::MatrixPart, 1> kv = {{{prefix + "mat_kv.weight", 2 * width}}};
+  visitor.Matrix(kv, text_width_, nn::Precision::kModel, mat_kv_);
+  visitor.Plain(prefix + "v_bias", {width}, nn::Role::kParameter, v_bias_);
+  proj_.Visit(visitor, prefix + "proj.");
+}
+
+void CrossAttention::Prepare() {
+  const int64_t width = mat_q_.out_features();
+  kv_bias_ = Tensor({2 * width}, DType::kF32);  // zeros
+  std::copy_n(v_bias_.Data<float>(), width, kv_bias_.MutableData<float>() + width);
+}
+
+Tensor CrossAttention::TextKeys(Context& ctx, DType activation, ConstView text) const {
+  Tensor kv({text.shape[0], text.shape[1], 2 * mat_q_.out_features()}, activation);
+  Linear(
+      ctx,
+      {.x = text, .weight = &mat_kv_, .bias = kv_bias_, .residual = {}, .out = kv.mutable_view()});
+  return kv;
+}
+
+void CrossAttention::Forward(const Pass& pass, ConstView normed, ConstView kv, ConstView mask,
+                             ConstView residual, View out) const {
+  Context& ctx = pass.ctx;
+  const Arena::Scope scope(*ctx.arena);
+  const View q = ctx.arena->Alloc(normed.shape, pass.activation);
+  mat_q_.Forward(ctx, normed, q);
+  const View attended = ctx.arena->Alloc(normed.shape, pass.activation);
+  const int64_t head_dim = normed.shape[2] / heads_;
+  Attention(ctx, {.q = nn::SplitHeads(ConstView(q), heads_),
+                  .k = HeadsOf(kv, 0, 2, heads_),
+                  .v = HeadsOf(kv, 1, 2, heads_),
+                  .bias = {},
+                  .key_mask = mask,
+                  .scale = 1 / std::sqrt(static_cast<float>(head_dim)),
+                  .out = nn::SplitHeads(attended, heads_)});
+  proj_.Forward(ctx, attended, out, residual);
+}
+
+}  // namespace gesso::next_scale

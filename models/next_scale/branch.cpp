@@ -1,0 +1,56 @@
+#include "models/next_scale/branch.h"
+
+#include <array>
+
+#include "kernels/elementwise.h"
+#include "kernels/norm.h"
+#include "kernels/token.h"
+
+namespace gesso::next_scale {
+
+Modulation ModulationOf(ConstView rows, int64_t branches, int64_t index) {
+  const int64_t width = rows.shape[1] / (3 * branches);
+  const auto chunk = [&](int64_t i) { return rows.Slice(1, i * width, (i + 1) * width); };
+  return {.gamma = chunk(index),
+          .scale = chunk(branches + index),
+          .shift = chunk(2 * branches + index)};
+}
+
+View Modulate(const Pass& pass, const Modulation& modulation, float eps, ConstView x) {
+  const View out = pass.ctx.arena->Alloc(x.shape, pass.activation);
+  LayerNorm(pass.ctx, {.x = x,
+                       .scale = modulation.scale,
+                       .shift = modulation.shift,
+                       .scale_offset = 1,
+                       .eps = eps,
+                       .out = out});
+  return out;
+}
+
+ConstView RowsAt(const Pass& pass, ConstView tokens, ConstView x) {
+  if (tokens.empty()) return x;
+  const View rows = pass.ctx.arena->Alloc({x.shape[0], tokens.shape[1], x.shape[2]}, DType::kF32);
+  SelectTokens(pass.ctx, {.x = x, .ids = tokens, .out = rows});
+  return rows;
+}
+
+void AddBranch(const Pass& pass, const Site& site, ConstView tokens, ConstView gamma, View y,
+               View x) {
+  Context& ctx = pass.ctx;
+  const bool watched = pass.hooks != nullptr && tokens.empty() && pass.hooks->WantsBranch(site);
+  if (!gamma.empty() && (watched || !tokens.empty())) {
+    GatedAdd(ctx, {.residual = {}, .x = y, .gate = gamma, .out = y});
+    gamma = {};
+  }
+  if (watched) pass.hooks->SeeBranch(ctx, site, y);
+  if (!tokens.empty()) {
+    pass.hooks->AddSelected(ctx, site, tokens, y, x);
+  } else if (!gamma.empty()) {
+    GatedAdd(ctx, {.residual = x, .x = y, .gate = gamma, .out = x});
+  } else {
+    const std::array<Term, 2> sum = {{{1, x}, {1, y}}};
+    LinearCombination(ctx, {.terms = sum, .out = x});
+  }
+}
+
+}  // namespace gesso::next_scale
