@@ -12,6 +12,8 @@ void VerifyT5Encoder(Context& ctx, ParityCase& parity_case);              // t5_
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifySpeculativeJacobi(Context& ctx, ParityCase& parity_case);      // sjd.cpp
+void VerifyScaleKv(Context& ctx, ParityCase& parity_case);                // scalekv.cpp
+void VerifyScaleKvRoles(Context& ctx, ParityCase& parity_case);           // scalekv.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
 
 }  // namespace gesso
