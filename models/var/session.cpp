@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
@@ -19,26 +18,6 @@ std::vector<TokenMap> ScheduleOf(const Model& model) {
   std::vector<TokenMap> maps;
   for (int64_t scale = 0; scale < model.scales(); ++scale) maps.push_back(model.map(scale));
   return maps;
-}
-
-// Slices rows[0], rows[1], ... of dimension `axis`, 0 or 1, of a contiguous tensor.
-Tensor ForkRows(const Tensor& tensor, int axis, std::span<const int64_t> rows) {
-  if (tensor.empty()) return {};
-  Shape shape = tensor.shape();
-  const int64_t outer = axis == 0 ? 1 : shape[0];
-  const int64_t before = shape[axis];
-  shape.Set(axis, static_cast<int64_t>(rows.size()));
-  Tensor fork(shape, tensor.dtype());
-  const size_t row_bytes = tensor.view().bytes() / static_cast<size_t>(outer * before);
-  const auto* from = static_cast<const std::byte*>(tensor.view().data);
-  auto* to = static_cast<std::byte*>(fork.mutable_view().data);
-  for (int64_t i = 0; i < outer; ++i) {
-    for (const int64_t row : rows) {
-      std::memcpy(to, from + static_cast<size_t>(i * before + row) * row_bytes, row_bytes);
-      to += row_bytes;
-    }
-  }
-  return fork;
 }
 
 void Copy(Context& ctx, ConstView x, View out) {
@@ -207,11 +186,11 @@ Session Session::Fork(std::span<const int64_t> rows) const {
   if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
   fork.next_scale_ = next_scale_;
   for (size_t i = 0; i < caches_.size(); ++i) fork.caches_[i] = caches_[i].Fork(rows);
-  fork.cond_ = ForkRows(cond_, 0, rows);
-  fork.modulations_ = ForkRows(modulations_, 1, rows);
-  fork.head_ = ForkRows(head_, 0, rows);
-  for (const Tensor& keys : text_keys_) fork.text_keys_.push_back(ForkRows(keys, 0, rows));
-  fork.text_mask_ = ForkRows(text_mask_, 0, rows);
+  fork.cond_ = Select(cond_, 0, rows);
+  fork.modulations_ = Select(modulations_, 1, rows);
+  fork.head_ = Select(head_, 0, rows);
+  for (const Tensor& keys : text_keys_) fork.text_keys_.push_back(Select(keys, 0, rows));
+  fork.text_mask_ = Select(text_mask_, 0, rows);
   return fork;
 }
 

@@ -1,0 +1,82 @@
+#include "kernels/sample.h"
+
+#include <cmath>
+
+#include "kernels/core/check.h"
+#include "kernels/cpu/highway.h"
+#include "kernels/cpu/sample.h"
+#include "kernels/ref/sample.h"
+
+namespace gesso {
+
+namespace {
+
+OpCost CostOfSampleTokens(const SampleTokensArgs& args) {
+  // A look at every logit for the threshold, and an exponential of 20 operations at the worst.
+  return {22 * static_cast<double>(args.logits.numel()),
+          2 * static_cast<double>(args.logits.bytes())};
+}
+
+OpCost CostOfGumbelSoftmax(const GumbelSoftmaxArgs& args) {
+  return {24 * static_cast<double>(args.logits.numel()),
+          3 * static_cast<double>(args.logits.bytes())};
+}
+
+}  // namespace
+
+void SampleTokens(Context& ctx, const SampleTokensArgs& args) {
+  constexpr std::string_view kOp = "sample_tokens";
+  CheckDType(kOp, "logits", args.logits, DType::kF32);
+  CheckRank(kOp, "logits", args.logits, 2);
+  CheckContiguous(kOp, "logits", args.logits);
+  const int64_t rows = args.logits.shape[0];
+  Require(args.logits.shape[1] >= 1, ErrorKind::kShape, "{}: logits {} offer nothing", kOp,
+          args.logits.shape);
+  CheckDType(kOp, "tokens", args.tokens, DType::kI32);
+  CheckShape(kOp, "tokens", args.tokens, {rows});
+  CheckContiguous(kOp, "tokens", args.tokens);
+  Require(static_cast<int64_t>(args.uniforms.size()) == rows, ErrorKind::kShape,
+          "{}: {} uniform numbers for {} rows", kOp, args.uniforms.size(), rows);
+  Require(args.top_k >= 0 && args.top_p >= 0 && args.top_p <= 1, ErrorKind::kUsage,
+          "{}: top_k {} must be 0 or more, top_p {} within 0..1", kOp, args.top_k, args.top_p);
+  if (rows == 0) return;
+  SampleTokensTable().Run(ctx, args);
+}
+
+void GumbelSoftmax(Context& ctx, const GumbelSoftmaxArgs& args) {
+  constexpr std::string_view kOp = "gumbel_softmax";
+  CheckDType(kOp, "logits", args.logits, DType::kF32);
+  CheckDType(kOp, "gumbel", args.gumbel, DType::kF32);
+  CheckDType(kOp, "weights", args.weights, DType::kF32);
+  CheckRank(kOp, "logits", args.logits, 2);
+  CheckShape(kOp, "gumbel", args.gumbel, args.logits.shape);
+  CheckShape(kOp, "weights", args.weights, args.logits.shape);
+  CheckContiguous(kOp, "logits", args.logits);
+  CheckContiguous(kOp, "gumbel", args.gumbel);
+  CheckContiguous(kOp, "weights", args.weights);
+  Require(args.tau > 0, ErrorKind::kUsage, "{}: tau {} is not positive", kOp, args.tau);
+  if (args.weights.numel() == 0) return;
+  GumbelSoftmaxTable().Run(ctx, args);
+}
+
+const OpTable<SampleTokensArgs>& SampleTokensTable() {
+  static const OpTable<SampleTokensArgs> kTable(
+      "sample_tokens", CostOfSampleTokens,
+      {
+          {"select", Device::kCpu, AcceptsAll, cpu::SampleTokens},
+          {"ref", Device::kCpu, AcceptsAll, ref::SampleTokens},
+      });
+  return kTable;
+}
+
+const OpTable<GumbelSoftmaxArgs>& GumbelSoftmaxTable() {
+  static const OpTable<GumbelSoftmaxArgs> kTable(
+      "gumbel_softmax", CostOfGumbelSoftmax,
+      {
+          {"highway", Device::kCpu, cpu::HasVectors, cpu::GumbelSoftmax},
+          {"ref", Device::kCpu, AcceptsAll, ref::GumbelSoftmax},
+      });
+  return kTable;
+}
+
+}  // namespace gesso
