@@ -40,6 +40,14 @@ std::vector<std::string> FilesEnding(const std::filesystem::path& folder,
   return names;
 }
 
+// Hugging Face folders hold the same weights in two formats under fixed names: the first counts.
+void LeaveOutSecondFormat(std::vector<std::string>& names) {
+  for (const std::string suffix : {"", ".index.json"}) {
+    if (std::ranges::count(names, "model.safetensors" + suffix) == 0) continue;
+    std::erase(names, "pytorch_model.bin" + suffix);
+  }
+}
+
 // The folder's one checkpoint; an index stands for the shards beside it.
 std::filesystem::path OnlyCheckpoint(const std::filesystem::path& folder) {
   constexpr std::array<std::string_view, 2> kIndex = {".safetensors.index.json", ".bin.index.json"};
@@ -47,6 +55,7 @@ std::filesystem::path OnlyCheckpoint(const std::filesystem::path& folder) {
                                                        ".bin"};
   std::vector<std::string> names = FilesEnding(folder, kIndex);
   if (names.empty()) names = FilesEnding(folder, kSingle);
+  LeaveOutSecondFormat(names);
   Require(!names.empty(), ErrorKind::kFormat, "{}: the folder holds no checkpoint (*{})",
           folder.string(), fmt::join(kSingle, ", *"));
   Require(names.size() == 1, ErrorKind::kFormat,
@@ -62,6 +71,16 @@ const Tensor& Weights::At(const std::string& name) const {
   Require(found != tensors.end(), ErrorKind::kFormat, "{}: has no tensor '{}'", path.string(),
           Printable(name));
   return found->second;
+}
+
+Weights Weights::Under(std::string_view prefix) const {
+  Weights part;
+  part.path = path;
+  for (auto it = tensors.lower_bound(std::string(prefix)); it != tensors.end(); ++it) {
+    if (!it->first.starts_with(prefix)) break;
+    part.tensors.emplace(it->first.substr(prefix.size()), it->second);
+  }
+  return part;
 }
 
 Weights OpenWeights(const std::filesystem::path& path) {

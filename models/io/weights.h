@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "kernels/core/tensor.h"
 
@@ -19,10 +20,14 @@ struct Weights {
 
   // Throws kFormat naming the file if `name` is absent.
   const Tensor& At(const std::string& name) const;
+
+  // The tensors whose names begin with `prefix` ("vae."), without it.
+  Weights Under(std::string_view prefix) const;
 };
 
 // Opens by content, not by suffix: safetensors, *.safetensors.index.json, torch zip, or a folder
-// that holds exactly one of them; an index stands for its shards. Throws kIo / kFormat /
+// that holds exactly one of them; an index stands for its shards, and model.safetensors for the
+// pytorch_model.bin beside it. Throws kIo / kFormat /
 // kUnsupported; a Git-LFS pointer, an HTML page and a truncated download are named for what they
 // are.
 Weights OpenWeights(const std::filesystem::path& path);

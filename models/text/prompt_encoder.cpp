@@ -25,6 +25,16 @@ int64_t MaxTokens(const fs::path& tokenizer_folder, const T5Config& config) {
 
 }  // namespace
 
+ConstView EncodedPrompts::Tokens(int64_t prompt) const {
+  const int64_t longest = context_mask.shape()[1];
+  const int32_t* mask = context_mask.Data<int32_t>() + prompt * longest;
+  const int64_t length = std::count(mask, mask + longest, 1);
+  return context.view()
+      .Slice(0, prompt, prompt + 1)
+      .Slice(1, 0, length)
+      .Reshape({length, context.shape()[2]});
+}
+
 PromptEncoder::PromptEncoder(Tokenizer tokenizer, std::shared_ptr<const T5Encoder> encoder,
                              Device device, int64_t max_tokens)
     : tokenizer_(std::move(tokenizer)),
@@ -38,8 +48,10 @@ PromptEncoder::PromptEncoder(Tokenizer tokenizer, std::shared_ptr<const T5Encode
 
 std::shared_ptr<const PromptEncoder> PromptEncoder::Load(const fs::path& folder, Device device,
                                                          DType dtype) {
-  const fs::path encoder_folder = folder / "text_encoder";
-  const fs::path tokenizer_folder = folder / "tokenizer";
+  std::error_code error;
+  const bool is_flat = fs::exists(folder / "spiece.model", error);
+  const fs::path encoder_folder = is_flat ? folder : folder / "text_encoder";
+  const fs::path tokenizer_folder = is_flat ? folder : folder / "tokenizer";
   std::shared_ptr<const T5Encoder> encoder = T5Encoder::Load(
       OpenWeights(encoder_folder), ReadJson(encoder_folder / "config.json"), device, dtype);
   Tokenizer tokenizer(tokenizer_folder / "spiece.model");

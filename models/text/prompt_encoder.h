@@ -18,6 +18,9 @@ struct EncodedPrompts {
   Tensor context_mask;          // [B, L] i32: 1 for tokens, 0 for padding
   Tensor pooled;                // [B, D] f32: mean of the states of the tokens
   std::vector<bool> truncated;  // by prompt: it was longer than the encoder reads
+
+  // The states of one prompt's own tokens, [length, D]: its rows of context without the padding.
+  ConstView Tokens(int64_t prompt) const;
 };
 
 class PromptEncoder {
@@ -26,7 +29,8 @@ class PromptEncoder {
                 int64_t max_tokens);
 
   // From `folder`/text_encoder (config.json and weights) and `folder`/tokenizer (spiece.model, and
-  // tokenizer_config.json with model_max_length where there is one).
+  // tokenizer_config.json with model_max_length where there is one), as diffusers lays them out; or
+  // all of it in `folder` itself, as Hugging Face publishes a T5.
   static std::shared_ptr<const PromptEncoder> Load(const std::filesystem::path& folder,
                                                    Device device, DType dtype);
 

@@ -71,15 +71,7 @@ ParityCase::ParityCase(Weights file, const VerifyOptions& options)
   if (options.dtype == DType::kBF16) tolerance_ = std::max(tolerance_, kBFloat16Tolerance);
 }
 
-Weights ParityCase::ModelWeights() const {
-  Weights model;
-  model.path = file_.path;
-  for (const auto& [name, tensor] : file_.tensors) {
-    if (name.starts_with(kWeightsPrefix))
-      model.tensors[name.substr(kWeightsPrefix.size())] = tensor;
-  }
-  return model;
-}
+Weights ParityCase::ModelWeights() const { return file_.Under(kWeightsPrefix); }
 
 bool ParityCase::Has(const std::string& name) const { return file_.tensors.contains(name); }
 
@@ -101,6 +93,12 @@ void ParityCase::Compare(const std::string& name, ConstView ours) {
   comparisons_.push_back(comparison);
 }
 
+const Tensor& ParityCase::TakeChoice(const std::string& name) {
+  CHECK(TakesChoices());
+  choices_taken_.insert(name);
+  return At(name);
+}
+
 void ParityTap::Record(std::string_view name, ConstView value) {
   const std::string reference = "mid/" + std::string(name);
   if (case_.Has(reference)) case_.Compare(reference, value);
@@ -110,7 +108,8 @@ std::vector<std::string> ParityCase::OutputsNotCompared() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : file_.tensors) {
     const auto is_this = [&](const Comparison& done) { return done.name == name; };
-    if (name.starts_with("out/") && std::ranges::none_of(comparisons_, is_this)) {
+    if (name.starts_with("out/") && !choices_taken_.contains(name) &&
+        std::ranges::none_of(comparisons_, is_this)) {
       names.push_back(name);
     }
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,13 @@ class ParityCase {
   // (kShape); floating references take floating values of any width, integers integers.
   void Compare(const std::string& name, ConstView ours);
   const std::vector<Comparison>& comparisons() const { return comparisons_; }
+
+  // Whether choices (tokens, bits, kept keys) are taken from the reference instead of our own
+  // numbers, so that what follows them can be compared: in bfloat16, whose rounding flips some.
+  bool TakesChoices() const { return options_.dtype == DType::kBF16; }
+  // Such a reference; it need not be compared.
+  const Tensor& TakeChoice(const std::string& name);
+
   std::vector<std::string> OutputsNotCompared() const;  // names "out/..."
 
  private:
@@ -53,6 +61,7 @@ class ParityCase {
   Json config_;
   double tolerance_ = 0;
   std::vector<Comparison> comparisons_;
+  std::set<std::string> choices_taken_;
 };
 
 // Compares what a model shows with the case's tensor "mid/<name>", where there is one.

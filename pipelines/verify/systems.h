@@ -24,6 +24,9 @@ void VerifyCachedTokenPruning(Context& ctx, ParityCase& parity_case);     // fas
 void VerifySampleTopKTopP(Context& ctx, ParityCase& parity_case);         // ops.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
+void VerifySpeculativeJacobi(Context& ctx, ParityCase& parity_case);      // sjd.cpp
+void VerifyScaleKv(Context& ctx, ParityCase& parity_case);                // scalekv.cpp
+void VerifyScaleKvRoles(Context& ctx, ParityCase& parity_case);           // scalekv.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp
 
 }  // namespace gesso

@@ -34,6 +34,32 @@ TEST(OpenWeights, NamesAbsentTensorsAndFiles) {
   ExpectRefused(pipe, {"not a regular file"}, ErrorKind::kIo);
 }
 
+TEST(OpenWeights, TakesTheFirstOfHuggingFacesTwoFormats) {
+  const TempFolder folder;
+  WriteSafetensors(folder.path() / "pytorch_model.bin", {{"p", Number(1)}}, {});
+  EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("p"));
+  WriteSafetensors(folder.path() / "model.safetensors", {{"m", Number(1)}}, {});
+  EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("m"));
+  folder.Write("pytorch_model.bin.index.json", R"({"weight_map":{"p":"pytorch_model.bin"}})");
+  EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("p"));
+  folder.Write("model.safetensors.index.json", R"({"weight_map":{"m":"model.safetensors"}})");
+  EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("m"));
+}
+
+TEST(Weights, UnderAPrefixAreThoseThatBeginWithIt) {
+  Weights weights;
+  weights.path = "x.pth";
+  for (const std::string name : {"a", "v", "vae.a", "vae.b.c", "vaf.a"}) {
+    weights.tensors[name] = Number(static_cast<float>(name.size()));
+  }
+  const Weights part = weights.Under("vae.");
+  EXPECT_EQ(part.path, weights.path);
+  ASSERT_EQ(part.tensors.size(), 2u);
+  EXPECT_EQ(*part.At("a").Data<float>(), 5);
+  EXPECT_EQ(*part.At("b.c").Data<float>(), 7);
+  EXPECT_TRUE(weights.Under("w").tensors.empty());
+}
+
 TEST(OpenWeights, ReadsEveryParityCase) {
   const std::filesystem::path folder = GESSO_PARITY_DIR;
   if (folder.empty()) GTEST_SKIP() << "no folder of parity cases (GESSO_PARITY_DIR)";
@@ -55,6 +81,8 @@ TEST(OpenWeights, TakesTheOnlyCheckpointOfAFolder) {
   EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("a"));
   WriteSafetensors(folder.path() / "b.pth", {{"b", Number(1)}}, {});
   ExpectRefused(folder.path(), {"several checkpoints (a.safetensors, b.pth)"});
+  WriteSafetensors(folder.path() / "pytorch_model.bin", {{"p", Number(1)}}, {});
+  ExpectRefused(folder.path(), {"several checkpoints (a.safetensors, b.pth, pytorch_model.bin)"});
   folder.Write("x.safetensors.index.json", R"({"weight_map":{"b":"b.pth"}})");
   EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("b"));
 }

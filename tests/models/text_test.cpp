@@ -2,7 +2,9 @@
 // tests/pipelines/parity_test.cpp.
 #include <fstream>
 
+#include "models/io/safetensors.h"
 #include "models/text/prompt_encoder.h"
+#include "tests/support/files.h"
 #include "tests/support/ops.h"
 #include "tests/support/random_weights.h"
 
@@ -196,6 +198,53 @@ TEST(PromptEncoder, PaddingChangesNothing) {
   const int32_t* mask = both.context_mask.Data<int32_t>();
   EXPECT_EQ(mask[tokens - 1], 1);
   EXPECT_EQ(mask[tokens], 0);
+}
+
+// As google/flan-t5-xl lies on Hugging Face: a whole T5 in shards, beside it the same in PyTorch's
+// format, and the tokenizer.
+TEST(PromptEncoder, LoadsAPublishedFolder) {
+  const TempFolder folder;
+  Json config = SmallConfig();
+  config.merge_patch({{"is_encoder_decoder", true},
+                      {"num_decoder_layers", 2},
+                      {"tie_word_embeddings", false},
+                      {"dense_act_fn", "gelu_new"},
+                      {"architectures", Json::array({"T5ForConditionalGeneration"})}});
+  folder.Write("config.json", config.dump());
+  folder.Write("tokenizer_config.json", R"({"model_max_length": 6})");
+  fs::copy_file(DemoTokenizer(), folder.path() / "spiece.model");
+  T5Encoder shapes(ParseT5Config(config));
+  const Weights encoder = RandomWeights(shapes, 3);
+  std::map<std::string, Tensor> shards[2];
+  Json map = Json::object();
+  const auto put = [&](const std::string& name, const Tensor& tensor) {
+    const size_t shard = map.size() % 2;
+    shards[shard][name] = tensor;
+    map[name] = fmt::format("model-0000{}-of-00002.safetensors", shard + 1);
+  };
+  for (const auto& [name, tensor] : encoder.tensors) put(name, tensor);
+  put("decoder.block.0.layer.0.SelfAttention.q.weight", Tensor({2, 2}, DType::kF32));
+  put("lm_head.weight", Tensor({2, 2}, DType::kF32));
+  for (size_t i = 0; i < 2; ++i) {
+    WriteSafetensors(folder.path() / fmt::format("model-0000{}-of-00002.safetensors", i + 1),
+                     shards[i], {});
+  }
+  folder.Write("model.safetensors.index.json",
+               Json({{"metadata", Json::object()}, {"weight_map", map}}).dump());
+  folder.Write("pytorch_model.bin.index.json", "not read");
+
+  const auto loaded = PromptEncoder::Load(folder.path(), Device::kCpu, DType::kF32);
+  EXPECT_EQ(loaded->max_tokens(), 6);
+  EXPECT_EQ(loaded->features(), 24);
+  const PromptEncoder direct(Tokenizer(DemoTokenizer()), SmallEncoder(SmallConfig()), Device::kCpu,
+                             6);
+  const std::vector<std::string> prompts = {"a cat", "two red apples left of a green car"};
+  const EncodedPrompts got = loaded->Encode(prompts);
+  const EncodedPrompts want = direct.Encode(std::span(prompts).first(1));
+  const ConstView tokens = got.Tokens(0);
+  EXPECT_EQ(tokens.shape, Shape({want.context.shape()[1], 24}));
+  EXPECT_LT(RmsError(tokens, want.Tokens(0)), 1e-5);
+  EXPECT_EQ(got.Tokens(1).shape, Shape({6, 24}));
 }
 
 TEST(PromptEncoder, SaysWhichPromptWasCut) {

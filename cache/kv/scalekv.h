@@ -1,0 +1,41 @@
+// ScaleKV: after each scale a layer keeps the keys that a few tokens in the middle of the map look
+// at most, as many as its budget allows.
+//
+// Li et al. 2025, "Memory-Efficient Visual Autoregressive Modeling with Scale-Aware KV Cache
+// Compression". Official: StargazerX0/ScaleKV scale_kv.py:ScaleKVCluster. As in the code, not the
+// paper: scores are plain dot products of unnormalised queries without rotation, max-pooled.
+#pragma once
+
+#include "cache/kv/scalekv_budgets.h"
+
+namespace gesso::cache {
+
+enum class Pooling { kMax, kAverage };
+
+struct ScaleKvOptions {
+  int64_t window_size = 16;  // observing tokens, a square number: centres of a grid over the map
+  int64_t kernel_size = 5;   // of the pooling over neighbouring keys, odd
+  Pooling pooling = Pooling::kMax;
+};
+
+class ScaleKv : public Hooks {
+ public:
+  // Throws kUsage for options out of range.
+  ScaleKv(const ScaleKvOptions& options, ScaleKvBudgets budgets);
+
+  // Throws kUsage where the budgets are for another number of layers.
+  void Begin(std::span<const TokenMap> schedule, int64_t layers) override;
+  std::unique_ptr<Hooks> Fork(std::span<const int64_t> rows) const override;
+  int64_t CacheCapacity(int64_t layer, int64_t unpruned) const override;
+  std::span<const int32_t> QueryTokens(const Site& site) const override;
+  ConstView RetainKeys(Context& ctx, const Site& site, ConstView queries, ConstView keys) override;
+
+ private:
+  ScaleKvOptions options_;
+  ScaleKvBudgets budgets_;
+  std::vector<TokenMap> schedule_;
+  std::vector<std::vector<int32_t>> windows_;  // by scale: tokens of its map, ascending
+  std::vector<bool> began_;                    // by layer: its cache has exceeded base_capacity
+};
+
+}  // namespace gesso::cache
