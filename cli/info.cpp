@@ -14,7 +14,6 @@
 #include "models/io/weights.h"
 #include "pipelines/generator.h"
 #include "pipelines/installed_models.h"
-#include "pipelines/model_cost.h"
 
 namespace gesso {
 
@@ -58,14 +57,6 @@ Json DescribeFile(const fs::path& path, bool with_tensors) {
   return description;
 }
 
-Json DescribeConditions(const DiffusionModel& model) {
-  Json conditions = Json::array();
-  if (model.text != nullptr) conditions.push_back("text");
-  const int64_t classes = model.denoiser->config.num_classes;
-  if (classes > 0) conditions.push_back(fmt::format("{} classes", classes));
-  return conditions;
-}
-
 // A model that can make pictures: its nature, and the cost of one forward pass.
 Json DescribeModel(const fs::path& path, const Options& options) {
   Request request = options.request;
@@ -73,26 +64,11 @@ Json DescribeModel(const fs::path& path, const Options& options) {
   request.prompt = "";
   Generator generator(Device::kCpu);
   request = generator.Resolve(request);
-  const DiffusionModel model = LoadDiffusionModel(path, Device::kCpu, DType::kF32);
-  const hdit::Config& config = model.denoiser->config;
-  const PassCost cost = CountPass(model, request, 1);
-  Json levels = Json::array();
-  for (const hdit::LevelConfig& level : config.levels) {
-    levels.push_back({{"width", level.width}, {"depth", level.depth}});
-  }
-  return {{"model", path.string()},
-          {"kind", "Hourglass Diffusion Transformer"},
-          {"conditions", DescribeConditions(model)},
-          {"levels", std::move(levels)},
-          {"sizes_are_multiples_of", {config.width_multiple(), config.height_multiple()}},
-          {"noise_levels", {config.sigma_min, config.sigma_max}},
-          {"defaults", ToJson(model.defaults)},
-          {"forward_pass",
-           {{"width", *request.width},
-            {"height", *request.height},
-            {"flops", cost.flops},
-            {"bytes", cost.bytes},
-            {"activation_bytes", cost.arena_bytes}}}};
+  const PictureModel& model = generator.ModelOf(request);
+  Json description = {{"model", path.string()}};
+  description.update(model.Describe(request));
+  description["defaults"] = ToJson(model.defaults());
+  return description;
 }
 
 std::string AsText(const Json& description) {

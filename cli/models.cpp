@@ -1,10 +1,12 @@
-// gesso models: what can be chosen by name: installed models, samplers, schedules.
+// gesso models: what can be chosen by name: installed models, samplers, schedules,
+// cache policies.
 #include <fmt/format.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "cache/registry.h"
 #include "cli/commands.h"
 #include "cli/settings.h"
 #include "models/io/json.h"
@@ -61,7 +63,8 @@ int Run(const Options& options) {
     }
     const Json all = {{"models", std::move(list)},
                       {"samplers", AsJson(Samplers())},
-                      {"schedules", AsJson(Schedules())}};
+                      {"schedules", AsJson(Schedules())},
+                      {"cache_policies", AsJson(cache::Policies())}};
     WriteStdout(all.dump() + "\n");
     return 0;
   }
@@ -75,6 +78,7 @@ int Run(const Options& options) {
   }
   text += "\nSamplers (--sampling-method)\n" + AsText(Samplers());
   text += "\nSchedules (--scheduler)\n" + AsText(Schedules());
+  text += "\nCache policies of next-scale models (--cache)\n" + AsText(cache::Policies());
   WriteStdout(text);
   return 0;
 }
@@ -83,7 +87,8 @@ int Run(const Options& options) {
 
 void AddModels(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("models", "List installed models, samplers, schedules");
+  CLI::App* command =
+      app.add_subcommand("models", "List installed models, samplers, schedules, cache policies");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"

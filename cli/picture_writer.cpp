@@ -80,7 +80,7 @@ void PictureWriter::ShowProgress(const StepReport& step) {
 }
 
 void PictureWriter::WritePreview(const StepReport& step) {
-  const std::vector<Image> images = ToImages(step.denoised);
+  const std::vector<Image> images = step.preview();
   const Image& image = images.size() == 1 ? images.front() : MakeSheet(images);
   WriteFile(options_.preview, EncodePng(image, {}), true);
 }
@@ -119,8 +119,10 @@ void PictureWriter::Report(const std::string& path, const std::vector<Request>& 
   const double seconds = std::chrono::duration<double>(now - last_time_).count();
   last_time_ = now;
   const Request& first = settings.front();
-  fmt::print(stderr, "{}: {} x {}, seed {}, {} steps of {}, {:.2f} s\n", path, *first.width,
-             *first.height, *first.seed, *first.steps, *first.sampling_method, seconds);
+  const std::string steps =
+      first.steps ? fmt::format("{} steps of {}, ", *first.steps, *first.sampling_method) : "";
+  fmt::print(stderr, "{}: {} x {}, seed {}, {}{:.2f} s\n", path, *first.width, *first.height,
+             *first.seed, steps, seconds);
   if (options_.json) {
     Json requests = Json::array();
     for (const Request& request : settings) requests.push_back(ToJson(request));

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
-#include "models/io/weights.h"
+#include "kernels/core/select.h"
+#include "pipelines/model_files.h"
 
 namespace gesso {
 
@@ -15,29 +17,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPipeline = "HourglassDiffusionPipeline";
 constexpr std::string_view kAveraged = "model_ema.";  // of a training checkpoint
-
-struct NamedConfig {
-  std::string source;  // for messages
-  Json json;
-};
-
-// The config of a bare checkpoint: in its metadata, or beside it as <name>.json or config.json.
-NamedConfig ConfigOf(const Weights& weights) {
-  const auto found = weights.metadata.find("config");
-  if (found != weights.metadata.end()) {
-    const std::string source = weights.path.string() + " (config)";
-    return {source, ParseJson(found->second, source)};
-  }
-  const fs::path named = fs::path(weights.path).replace_extension(".json");
-  const fs::path common = weights.path.parent_path() / "config.json";
-  for (const fs::path& path : {named, common}) {
-    std::error_code error;
-    if (fs::exists(path, error)) return {path.string(), ReadJson(path)};
-  }
-  Fail(ErrorKind::kConfig,
-       "{}: has no model config in its metadata, and there is neither {} nor {}",
-       weights.path.string(), named.string(), common.string());
-}
 
 // A training checkpoint holds several copies of the network: the averaged one is meant.
 Weights AveragedWeights(Weights weights) {
@@ -65,45 +44,10 @@ Request DefaultsOf(const hdit::Config& config) {
   return defaults;
 }
 
-// What a model folder may preset: how pictures are made, never what they show or which files and
-// models take part.
-Request ReadDefaults(const Json& json, const std::string& source) {
-  static constexpr std::array<std::string_view, 8> kAllowed = {
-      "width",           "height",   "steps", "cfg_scale", "cfg_rescale", "guidance_interval",
-      "sampling_method", "scheduler"};
-  Require(json.is_object(), ErrorKind::kConfig, "{}: expected an object", source);
-  for (const auto& [name, value] : json.items()) {
-    Require(std::ranges::find(kAllowed, name) != kAllowed.end(), ErrorKind::kConfig,
-            "{}: a model cannot preset '{}'", source, name);
-  }
-  try {
-    return RequestFromJson(json, source);
-  } catch (const Error& error) {  // a fault of the file, not of the user
-    throw Error(ErrorKind::kConfig, error.what());
-  }
-}
-
-// [count * rows taken in turn, ...]: rows[0] count times, then rows[1] count times.
-Tensor Repeat(ConstView source, std::span<const int64_t> rows, int64_t count) {
-  if (source.empty()) return {};
-  Shape shape = source.shape;
-  shape.Set(0, static_cast<int64_t>(rows.size()) * count);
-  Tensor repeated(shape, source.dtype);
-  auto* out = static_cast<std::byte*>(repeated.mutable_view().data);
-  for (const int64_t row : rows) {
-    const ConstView picture = source.Slice(0, row, row + 1);
-    const auto* in = static_cast<const std::byte*>(picture.data);
-    for (int64_t i = 0; i < count; ++i) out = std::copy(in, in + picture.bytes(), out);
-  }
-  return repeated;
-}
-
 DiffusionModel LoadFolder(const fs::path& path, Device device, DType dtype) {
   const fs::path index_path = path / "model_index.json";
   const Json index = ReadJson(index_path);
   DiffusionModel model;
-  model.path = path;
-  model.dtype = dtype;
   WithContext(index_path.string(), [&] {
     const auto name = Get<std::string>(index, "_class_name");
     Require(name == kPipeline, ErrorKind::kUnsupported, "gesso has no pipeline '{}' (it has: {})",
@@ -116,10 +60,7 @@ DiffusionModel LoadFolder(const fs::path& path, Device device, DType dtype) {
     model.text = text::PromptEncoder::Load(path, device, dtype);
   }
   model.defaults = DefaultsOf(model.denoiser->config);
-  if (const auto found = index.find("defaults"); found != index.end()) {
-    const std::string source = index_path.string() + ", defaults";
-    model.defaults = Merge(model.defaults, ReadDefaults(*found, source));
-  }
+  model.defaults = Merge(model.defaults, ReadDefaults(index, index_path));
   return model;
 }
 
@@ -132,10 +73,12 @@ DiffusionModel LoadDiffusionModel(const fs::path& path, Device device, DType dty
             "{}: is no model folder (it has no model_index.json)", path.string());
     return LoadFolder(path, device, dtype);
   }
-  const Weights weights = AveragedWeights(OpenWeights(path));
+  return MakeDiffusionModel(OpenWeights(path), device, dtype);
+}
+
+DiffusionModel MakeDiffusionModel(Weights weights, Device device, DType dtype) {
+  weights = AveragedWeights(std::move(weights));
   DiffusionModel model;
-  model.path = path;
-  model.dtype = dtype;
   model.denoiser = LoadDenoiser(weights, ConfigOf(weights), device, dtype);
   model.defaults = DefaultsOf(model.denoiser->config);
   return model;
@@ -173,10 +116,11 @@ EncodedPrompt::EncodedPrompt(const DiffusionModel& model, const Request& request
 }
 
 Conditions EncodedPrompt::Bind(int64_t pictures, bool with_negative) const {
-  constexpr std::array<int64_t, 2> kRows = {0, 1};
-  const std::span<const int64_t> rows = std::span(kRows).last(with_negative ? 2 : 1);
-  return {Repeat(rows_.class_cond, rows, pictures), Repeat(rows_.mapping_cond, rows, pictures),
-          Repeat(rows_.context, rows, pictures), Repeat(rows_.context_mask, rows, pictures)};
+  const auto count = static_cast<size_t>(pictures);
+  std::vector<int64_t> rows(with_negative ? count : 0, 0);
+  rows.resize(rows.size() + count, 1);
+  return {Select(rows_.class_cond, 0, rows), Select(rows_.mapping_cond, 0, rows),
+          Select(rows_.context, 0, rows), Select(rows_.context_mask, 0, rows)};
 }
 
 }  // namespace gesso

@@ -16,8 +16,6 @@
 namespace gesso {
 
 struct DiffusionModel {
-  std::filesystem::path path;
-  DType dtype = DType::kF32;
   std::shared_ptr<const hdit::Model> denoiser;
   std::shared_ptr<const text::PromptEncoder> text;  // or nullptr
   Request defaults;                                 // size, steps, guidance, sampler and schedule
@@ -27,6 +25,8 @@ struct DiffusionModel {
 
 // Throws kIo, kFormat, kConfig or kUnsupported, naming file and field.
 DiffusionModel LoadDiffusionModel(const std::filesystem::path& path, Device device, DType dtype);
+// The same for a bare checkpoint that is open already.
+DiffusionModel MakeDiffusionModel(Weights weights, Device device, DType dtype);
 
 // Conditions of a batch, one row a picture.
 struct Conditions {

@@ -203,6 +203,9 @@ std::string ParametersText(const Request& request) {
   add("Sampler", request.sampling_method);
   add("Schedule type", request.scheduler);
   add("CFG scale", request.cfg_scale);
+  add("Top-k", request.top_k);
+  add("Top-p", request.top_p);
+  add("Cache", request.cache);
   add("Seed", request.seed);
   if (request.width && request.height) {
     add("Size", std::optional(fmt::format("{}x{}", *request.width, *request.height)));

@@ -33,6 +33,9 @@ struct Request {
   std::optional<Interval> guidance_interval;
   std::optional<std::string> sampling_method;
   std::optional<std::string> scheduler;
+  std::optional<int64_t> top_k;
+  std::optional<double> top_p;
+  std::optional<std::string> cache;
   std::optional<uint64_t> seed;
   std::optional<int64_t> batch_count;
   std::optional<std::string> init_image;
@@ -62,7 +65,8 @@ void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"width", "-W,--width", "Width in pixels", 1, 16384}, request.width);
   visit(FieldInfo{"height", "-H,--height", "Height in pixels", 1, 16384}, request.height);
   visit(FieldInfo{"steps", "--steps", "Number of sampling steps", 1, 10000}, request.steps);
-  visit(FieldInfo{"cfg_scale", "--cfg-scale", "Strength of guidance; 1 = none", -1000, 1000},
+  visit(FieldInfo{"cfg_scale", "--cfg-scale",
+                  "Strength of guidance; none is 1, for next-scale models 0", -1000, 1000},
         request.cfg_scale);
   visit(FieldInfo{"cfg_rescale", "--cfg-rescale",
                   "How far guided contrast is brought back to the unguided one", 0, 1},
@@ -76,6 +80,15 @@ void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"scheduler", "--scheduler",
                   "Schedule of noise levels, with options as NAME:rho=5 (see gesso models)"},
         request.scheduler);
+  visit(
+      FieldInfo{"top_k", "--top-k", "Likeliest tokens among which each is drawn; 0 = all", 0, 1e9},
+      request.top_k);
+  visit(FieldInfo{"top_p", "--top-p",
+                  "Share of the likelihood among which each token is drawn; 0 = all", 0, 1},
+        request.top_p);
+  visit(FieldInfo{"cache", "--cache",
+                  "Policies that save work, as NAME:key=value or NAME+NAME (see gesso models)"},
+        request.cache);
   visit(FieldInfo{"seed", "-s,--seed", "Seed of the noise; chosen and printed if absent", 0,
                   18446744073709551615.0},
         request.seed);

@@ -34,6 +34,9 @@ class Model {
     return encoder_.LatentSize(height, width);
   }
 
+  // Shape [B, C, H, W] of the picture of an f_hat [B, h, w, Z].
+  Shape PictureShape(const Shape& f_hat) const { return decoder_.PictureShape(f_hat); }
+
   // picture [B, C, H, W] f32 in [-1, 1] to f [B, h, w, Z] f32. Shows "encoder_out" and "f".
   void Encode(Context& ctx, ConstView picture, View f) const;
   // f_hat [B, h, w, Z] f32 to picture [B, C, H, W] f32, clamped to [-1, 1]. With a `tiling` it goes

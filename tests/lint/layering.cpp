@@ -32,7 +32,8 @@ const std::map<std::string, Rule, std::less<>> kRules = {
     {"cache", {.folders = {"kernels", "kernels/core", "cache"}, .files = {"models/hooks.h"}}},
     {"pipelines",
      {.folders = {"kernels", "kernels/core", "models", "samplers", "cache", "pipelines"}}},
-    {"cli", {.folders = {"kernels", "kernels/core", "samplers", "models", "pipelines", "cli"}}},
+    {"cli",
+     {.folders = {"kernels", "kernels/core", "samplers", "models", "cache", "pipelines", "cli"}}},
     {"ui", {.folders = {"ui"}, .files = {"pipelines/engine.h"}}},
 };
 

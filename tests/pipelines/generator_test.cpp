@@ -26,7 +26,7 @@ class Collector : public GenerateObserver {
  public:
   void OnStep(const StepReport& step) override {
     ++steps;
-    EXPECT_EQ(step.denoised.shape[0], step.count);
+    EXPECT_EQ(static_cast<int64_t>(step.preview().size()), step.count);
     if (steps == cancel_at) Fail(ErrorKind::kCancelled, "enough");
   }
   void OnPicture(const Picture& picture) override { pictures.push_back(picture); }

@@ -5,6 +5,7 @@
 
 tiny-hdit/                 text to image, 32 x 32, layout of the demo model
 tiny-classes.safetensors   class-conditional, 16 x 16, a bare k-diffusion checkpoint
+tiny-var/                  text to image, 8 x 8, next-scale prediction
 """
 import json
 import math
@@ -47,6 +48,22 @@ INDEX = {
     "text_encoder": ["transformers", "T5EncoderModel"], "tokenizer": ["sentencepiece", "T5"],
     "defaults": {"width": 32, "height": 32, "steps": 4, "cfg_scale": 2.0,
                  "sampling_method": "dpmpp_2m", "scheduler": "karras"},
+}
+
+VAE = {
+    "vocab_size": 24, "z_channels": 8, "ch": 32, "ch_mult": [1, 1], "num_res_blocks": 1,
+    "using_sa": False, "using_mid_sa": False, "using_znorm": False, "quant_conv_ks": 3,
+    "quant_resi": 0.5, "share_quant_resi": 2, "v_patch_nums": [1, 2, 3, 4],
+}
+VAR = {
+    "depth": 4, "embed_dim": 32, "num_heads": 2, "mlp_ratio": 2.0, "norm_eps": 1e-6,
+    "attn_l2_norm": True, "shared_aln": True, "patch_nums": VAE["v_patch_nums"],
+    "text": {"dim": TEXT["d_model"]},
+}
+VAR_INDEX = {
+    "_class_name": "VARPipeline", "transformer": ["gesso", "var"], "vae": ["gesso", "vqvae"],
+    "text_encoder": ["transformers", "T5EncoderModel"], "tokenizer": ["sentencepiece", "T5"],
+    "defaults": {"cfg_scale": 3.0, "top_k": 12, "top_p": 0.9},
 }
 
 
@@ -155,6 +172,71 @@ def text_encoder():
     return tensors
 
 
+def linear(name, rows, cols, gain=None):
+    return {name + ".weight": normal(rows, cols, gain=gain), name + ".bias": normal(rows, gain=0.1)}
+
+
+def conv(name, outputs, inputs, kernel=3):
+    deviation = 1 / math.sqrt(inputs * kernel * kernel)
+    return {name + ".weight": normal(outputs, inputs, kernel, kernel, gain=deviation),
+            name + ".bias": normal(outputs, gain=0.1)}
+
+
+def norm(name, width):
+    return {name + ".weight": constant(1.0, width), name + ".bias": normal(width, gain=0.1)}
+
+
+def res_block(name, width):
+    return (norm(name + ".norm1", width) | conv(name + ".conv1", width, width)
+            | norm(name + ".norm2", width) | conv(name + ".conv2", width, width))
+
+
+def vae():
+    """All channels alike, no attention: two levels, half the picture's side."""
+    ch, z = VAE["ch"], VAE["z_channels"]
+    tensors = conv("encoder.conv_in", ch, 3) | conv("encoder.conv_out", z, ch)
+    tensors |= conv("decoder.conv_in", ch, z) | conv("decoder.conv_out", 3, ch)
+    for level in range(2):
+        tensors |= res_block(f"encoder.down.{level}.block.0", ch)
+        for block in range(2):
+            tensors |= res_block(f"decoder.up.{level}.block.{block}", ch)
+    tensors |= conv("encoder.down.0.downsample.conv", ch, ch)
+    tensors |= conv("decoder.up.1.upsample.conv", ch, ch)
+    for half in ("encoder", "decoder"):
+        tensors |= norm(half + ".norm_out", ch)
+        tensors |= res_block(half + ".mid.block_1", ch) | res_block(half + ".mid.block_2", ch)
+    tensors |= conv("quant_conv", z, z) | conv("post_quant_conv", z, z)
+    for phi in range(VAE["share_quant_resi"]):
+        tensors |= conv(f"quantize.quant_resi.qresi_ls.{phi}", z, z)
+    return tensors | {"quantize.embedding.weight": normal(VAE["vocab_size"], z, gain=1.0)}
+
+
+def var():
+    width, text, scales = VAR["embed_dim"], VAR["text"]["dim"], len(VAR["patch_nums"])
+    tokens, ff = sum(side * side for side in VAR["patch_nums"]), int(VAR["mlp_ratio"] * width)
+    tensors = {"pos_start": normal(1, 1, width, gain=0.5), "pos_1LC": normal(1, tokens, width, gain=0.5),
+               "lvl_embed.weight": normal(scales, width, gain=0.5)}
+    tensors |= linear("text_proj", width, text) | linear("word_embed", width, VAE["z_channels"])
+    tensors |= linear("shared_ada_lin.1", 6 * width, width)
+    tensors |= linear("head_nm.ada_lin.1", 2 * width, width)
+    tensors |= linear("head", VAE["vocab_size"], width, gain=0.3)
+    for number in range(VAR["depth"]):
+        block = f"blocks.{number}."
+        tensors |= {
+            block + "ada_gss": normal(1, 1, 6, width, gain=0.3),
+            block + "attn.mat_qkv.weight": normal(3 * width, width),
+            block + "attn.q_bias": normal(width, gain=0.1),
+            block + "attn.v_bias": normal(width, gain=0.1),
+            block + "attn.scale_mul_1H11": constant(1.4, 1, VAR["num_heads"], 1, 1),
+            block + "ca.mat_kv.weight": normal(2 * width, text),
+            block + "ca.v_bias": normal(width, gain=0.1),
+        }
+        tensors |= linear(block + "attn.proj", width, width) | norm(block + "ca_norm", width)
+        tensors |= linear(block + "ca.mat_q", width, width) | linear(block + "ca.proj", width, width)
+        tensors |= linear(block + "ffn.fc1", ff, width) | linear(block + "ffn.fc2", width, ff)
+    return tensors
+
+
 def field(number, value):
     """One field of a protocol buffer: bytes, an integer or a 32-bit float."""
     def varint(n):
@@ -191,6 +273,16 @@ def main():
     (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
     write_safetensors(HERE / "tiny-classes.safetensors", denoiser(CLASSES),
                       {"config": json.dumps(CLASSES)})
+    folder = HERE / "tiny-var"
+    write_json(folder / "model_index.json", VAR_INDEX)
+    write_json(folder / "vae" / "config.json", VAE)
+    write_safetensors(folder / "vae" / "model.safetensors", vae(), {})
+    write_json(folder / "transformer" / "config.json", VAR)
+    write_safetensors(folder / "transformer" / "model.safetensors", var(), {})
+    write_json(folder / "text_encoder" / "config.json", TEXT)
+    write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
+    (folder / "tokenizer").mkdir(exist_ok=True)
+    (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+#include "pipelines/model_files.h"
+
+#include <algorithm>
+#include <array>
+
+namespace gesso {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::array<fs::path, 2> ConfigPaths(const Weights& weights) {
+  return {fs::path(weights.path).replace_extension(".json"),
+          weights.path.parent_path() / "config.json"};
+}
+
+}  // namespace
+
+std::optional<NamedConfig> FindConfig(const Weights& weights) {
+  const auto found = weights.metadata.find("config");
+  if (found != weights.metadata.end()) {
+    const std::string source = weights.path.string() + " (config)";
+    return NamedConfig{source, ParseJson(found->second, source)};
+  }
+  for (const fs::path& path : ConfigPaths(weights)) {
+    std::error_code error;
+    if (fs::exists(path, error)) return NamedConfig{path.string(), ReadJson(path)};
+  }
+  return std::nullopt;
+}
+
+NamedConfig ConfigOf(const Weights& weights) {
+  std::optional<NamedConfig> config = FindConfig(weights);
+  const std::array<fs::path, 2> paths = ConfigPaths(weights);
+  Require(config.has_value(), ErrorKind::kConfig,
+          "{}: has no model config in its metadata, and there is neither {} nor {}",
+          weights.path.string(), paths[0].string(), paths[1].string());
+  return *std::move(config);
+}
+
+Request ReadDefaults(const Json& index, const fs::path& index_path) {
+  static constexpr std::array<std::string_view, 11> kAllowed = {
+      "width",           "height",    "steps", "cfg_scale", "cfg_rescale", "guidance_interval",
+      "sampling_method", "scheduler", "top_k", "top_p",     "cache"};
+  const auto found = index.find("defaults");
+  if (found == index.end()) return {};
+  const std::string source = index_path.string() + ", defaults";
+  Require(found->is_object(), ErrorKind::kConfig, "{}: expected an object", source);
+  for (const auto& [name, value] : found->items()) {
+    Require(std::ranges::find(kAllowed, name) != kAllowed.end(), ErrorKind::kConfig,
+            "{}: a model cannot preset '{}'", source, name);
+  }
+  try {
+    return RequestFromJson(*found, source);
+  } catch (const Error& error) {  // a fault of the file, not of the user
+    throw Error(ErrorKind::kConfig, error.what());
+  }
+}
+
+}  // namespace gesso

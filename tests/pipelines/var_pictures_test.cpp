@@ -1,0 +1,179 @@
+// Pictures by next-scale prediction, from a tiny model with random weights.
+#include "pipelines/var_pictures.h"
+
+#include <gtest/gtest.h>
+#include <filesystem>
+
+#include "kernels/core/parallel.h"
+#include "pipelines/generator.h"
+#include "pipelines/media/image_file.h"
+#include "pipelines/media/metadata.h"
+#include "tests/support/files.h"
+#include "tests/support/ops.h"
+
+namespace gesso {
+namespace {
+
+namespace fs = std::filesystem;
+using testing_support::ExpectError;
+
+const std::string kModel = std::string(GESSO_SOURCE_DIR) + "/tests/data/models/tiny-var";
+
+class Collector : public GenerateObserver {
+ public:
+  void OnStep(const StepReport& step) override {
+    EXPECT_GT(step.progress, progress);
+    progress = step.progress;
+    previews.push_back(step.preview().at(0).pixels);
+  }
+  void OnPicture(const Picture& picture) override {
+    pictures.push_back(picture);
+    progress = 0;
+  }
+
+  double progress = 0;
+  std::vector<std::vector<uint8_t>> previews;
+  std::vector<Picture> pictures;
+};
+
+Request Frogs() {
+  Request request;
+  request.model = kModel;
+  request.prompt = "three frogs";
+  request.seed = 7;
+  return request;
+}
+
+Collector Generate(const Request& request) {
+  Generator generator(Device::kCpu);
+  Collector collector;
+  generator.Run(generator.Resolve(request), collector);
+  return collector;
+}
+
+std::vector<uint8_t> PixelsOf(const Request& request) {
+  return Generate(request).pictures.at(0).image.pixels;
+}
+
+TEST(VarPictures, FillInTheModelsDefaults) {
+  const Request settings = Generate(Frogs()).pictures.at(0).request;
+  EXPECT_EQ(settings.width, 8);
+  EXPECT_EQ(settings.height, 8);
+  EXPECT_EQ(settings.cfg_scale, 3.0);
+  EXPECT_EQ(settings.top_k, 12);
+  EXPECT_FALSE(settings.steps);
+}
+
+TEST(VarPictures, AreTheSameInAnyBatchAndOnAnyNumberOfThreads) {
+  Request batch = Frogs();
+  batch.batch_count = 9;  // more than are made together
+  const std::vector<Picture> pictures = Generate(batch).pictures;
+  ASSERT_EQ(pictures.size(), 9U);
+  const int threads = NumThreads();
+  for (uint64_t i = 0; i < 9; ++i) {
+    SetNumThreads(1 + static_cast<int>(i % 3));
+    Request single = Frogs();
+    single.seed = 7 + i;
+    EXPECT_EQ(PixelsOf(single), pictures[i].image.pixels) << i;
+  }
+  SetNumThreads(threads);
+  EXPECT_NE(pictures[0].image.pixels, pictures[1].image.pixels);
+}
+
+TEST(VarPictures, GrowScaleByScale) {
+  const Collector seen = Generate(Frogs());
+  ASSERT_EQ(seen.previews.size(), 4U);
+  for (size_t i = 1; i < 4; ++i) EXPECT_NE(seen.previews[i - 1], seen.previews[i]) << i;
+  EXPECT_EQ(seen.previews.back(), seen.pictures.at(0).image.pixels);
+}
+
+TEST(VarPictures, HeedPromptsGuidanceAndHowTokensAreDrawn) {
+  const std::vector<uint8_t> frogs = PixelsOf(Frogs());
+  const auto changed = [&](const auto& change) {
+    Request request = Frogs();
+    change(request);
+    return PixelsOf(request) != frogs;
+  };
+  EXPECT_TRUE(changed([](Request& r) { r.prompt = "a blue car"; }));
+  EXPECT_TRUE(changed([](Request& r) { r.negative_prompt = "a blue car"; }));
+  EXPECT_TRUE(changed([](Request& r) { r.cfg_scale = 0; }));
+  EXPECT_TRUE(changed([](Request& r) { r.top_k = 1; }));
+  EXPECT_TRUE(changed([](Request& r) { r.top_p = 0.1; }));
+  EXPECT_TRUE(changed([](Request& r) { r.cache = "depth:layers=2,from=2"; }));
+  EXPECT_FALSE(changed([](Request& r) { r.cache = ""; }));
+}
+
+TEST(VarPictures, AreMadeAgainFromTheirMetadata) {
+  Request request = Frogs();
+  request.negative_prompt = "a dog";
+  request.top_p = 0.8;
+  request.batch_count = 2;
+  const Picture picture = Generate(request).pictures.at(1);
+  const std::string png = EncodePng(picture.image, MetadataOf({picture.request}));
+  EXPECT_EQ(PixelsOf(ParseMetadata(png, "test.png").at(0)), DecodeImage(png, 3, "test.png").pixels);
+}
+
+TEST(VarPictures, RefuseWhatTheyCannotDo) {
+  const auto refuses = [](const char* part, const auto& change) {
+    Request request = Frogs();
+    change(request);
+    ExpectError(ErrorKind::kUsage, part, [&] { Generate(request); });
+  };
+  refuses("steps: has no effect", [](Request& r) { r.steps = 20; });
+  refuses("sampling_method: has no effect", [](Request& r) { r.sampling_method = "euler"; });
+  refuses("pictures of 8 x 8 only", [](Request& r) { r.width = 16; });
+  refuses("class_label: model", [](Request& r) { r.class_label = 1; });
+  refuses("no prompt", [](Request& r) { r.prompt.reset(); });
+  refuses("no cache policy 'nothing'", [](Request& r) { r.cache = "nothing"; });
+  refuses("negative_prompt: has no effect", [](Request& r) {
+    r.negative_prompt = "a dog";
+    r.cfg_scale = 0;
+  });
+  Request diffusion;
+  diffusion.model = fs::path(kModel).parent_path() / "tiny-hdit";
+  diffusion.prompt = "a cat";
+  diffusion.top_k = 5;
+  ExpectError(ErrorKind::kUsage, "top_k: has no effect", [&] { Generate(diffusion); });
+}
+
+// A copy of the tiny model that a test may spoil.
+class SpoiltVar : public testing::Test {
+ protected:
+  void SetUp() override { fs::copy(kModel, folder_, fs::copy_options::recursive); }
+
+  void Change(const std::string& file, const std::string& key, const Json& value) const {
+    Json json = ReadJson(folder_ / file);
+    json[key] = value;
+    std::ofstream(folder_ / file) << json.dump();
+  }
+  void Refused(ErrorKind kind, const std::string& part) const {
+    ExpectError(kind, part, [&] { LoadPictureModel(folder_, Device::kCpu, DType::kF32); });
+  }
+
+  TempFolder temporary_;
+  fs::path folder_ = temporary_.path() / "var";
+};
+
+TEST_F(SpoiltVar, OtherDepthThanTheWeights) {
+  Change("transformer/config.json", "depth", 5);
+  Refused(ErrorKind::kFormat, "blocks.4");
+}
+
+TEST_F(SpoiltVar, OtherMapsThanTheTokenizer) {
+  Change("vae/config.json", "v_patch_nums", {1, 2, 4});
+  Refused(ErrorKind::kConfig, "v_patch_nums");
+}
+
+TEST_F(SpoiltVar, OtherCodebookThanTheConfig) {
+  Change("vae/config.json", "vocab_size", 32);
+  Refused(ErrorKind::kFormat, "quantize.embedding.weight");
+}
+
+TEST_F(SpoiltVar, BareCheckpointWithoutItsTokenizer) {
+  ExpectError(ErrorKind::kIo, "vae_ch160v4096z32.pth", [&] {
+    LoadPictureModel(folder_ / "transformer" / "model.safetensors", Device::kCpu, DType::kF32);
+  });
+}
+
+}  // namespace
+}  // namespace gesso
