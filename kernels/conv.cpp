@@ -10,7 +10,8 @@ namespace {
 
 // Extent of the output along one axis; 0 or less if the kernel does not fit into the input.
 int64_t OutputExtent(int64_t extent, int64_t kernel, const Conv2dShape& conv) {
-  const int64_t last = extent + 2 * conv.padding - conv.dilation * (kernel - 1) - 1;
+  const int64_t last =
+      extent + 2 * conv.padding + conv.end_padding - conv.dilation * (kernel - 1) - 1;
   return last < 0 ? 0 : last / conv.stride + 1;
 }
 
@@ -33,9 +34,11 @@ PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShap
   Require(weight.numel() > 0, ErrorKind::kShape, "conv2d: empty kernel {}", weight.shape);
   Require(dtype == DType::kF32 || dtype == DType::kBF16, ErrorKind::kUnsupported,
           "conv2d: convolutions in {} are not supported", NameOf(dtype));
-  Require(conv.stride >= 1 && conv.padding >= 0 && conv.dilation >= 1 && conv.groups >= 1,
-          ErrorKind::kUsage, "conv2d: stride {}, padding {}, dilation {}, groups {} make no sense",
-          conv.stride, conv.padding, conv.dilation, conv.groups);
+  Require(conv.stride >= 1 && conv.padding >= 0 && conv.dilation >= 1 && conv.groups >= 1 &&
+              conv.end_padding >= 0,
+          ErrorKind::kUsage,
+          "conv2d: stride {}, padding {} + {}, dilation {}, groups {} make no sense", conv.stride,
+          conv.padding, conv.end_padding, conv.dilation, conv.groups);
   Require(weight.shape[0] % conv.groups == 0, ErrorKind::kShape,
           "conv2d: {} outputs are not {} equal groups", weight.shape[0], conv.groups);
   switch (device) {

@@ -15,6 +15,7 @@ struct Conv2dShape {
   int64_t padding = 0;
   int64_t dilation = 1;
   int64_t groups = 1;
+  int64_t end_padding = 0;  // rows and columns of zeros beyond `padding`, below and to the right
 };
 
 // A kernel [O, I/groups, KH, KW] in the layout the device's fastest convolution reads.

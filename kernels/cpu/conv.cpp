@@ -124,8 +124,8 @@ class OneDnnKernel final : public PackedKernel::Storage {
     dnnl::primitive_attr attributes;
     attributes.set_post_ops(post_ops);
     const memory::desc any(Dims(), onednn::TypeOf(type), memory::format_tag::any);
-    const auto description = onednn::DescribeConvolution(
-        x_desc, any, bias_desc, out_desc, conv_.stride, conv_.padding, conv_.dilation, attributes);
+    const auto description =
+        onednn::DescribeConvolution(x_desc, any, bias_desc, out_desc, conv_, attributes);
     const dnnl::engine& engine = onednn::Engine();
     Primitive made{key, dnnl::convolution_forward(description), {}};
     made.arguments.emplace(DNNL_ARG_SRC, memory(x_desc, engine, nullptr));

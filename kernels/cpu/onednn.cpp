@@ -44,18 +44,22 @@ void AppendActivation(dnnl::post_ops& post_ops, Activation activation) {
 
 dnnl::convolution_forward::primitive_desc DescribeConvolution(
     const dnnl::memory::desc& x, const dnnl::memory::desc& weights, const dnnl::memory::desc& bias,
-    const dnnl::memory::desc& out, int64_t stride, int64_t padding, int64_t dilation,
+    const dnnl::memory::desc& out, const Conv2dShape& conv,
     const dnnl::primitive_attr& attributes) {
-  const dnnl::memory::dims strides = {stride, stride};
-  const dnnl::memory::dims pads = {padding, padding};
-  const dnnl::memory::dims gaps = {dilation - 1, dilation - 1};
+  const dnnl::memory::dims strides = {conv.stride, conv.stride};
+  const dnnl::memory::dims before = {conv.padding, conv.padding};
+  const dnnl::memory::dims behind = {conv.padding + conv.end_padding,
+                                     conv.padding + conv.end_padding};
+  const dnnl::memory::dims gaps = {conv.dilation - 1, conv.dilation - 1};
   const auto kind = dnnl::prop_kind::forward_inference;
   const auto algorithm = dnnl::algorithm::convolution_direct;
 #if DNNL_VERSION_MAJOR >= 3
-  return {Engine(), kind, algorithm, x, weights, bias, out, strides, gaps, pads, pads, attributes};
+  return {Engine(), kind,    algorithm, x,      weights, bias,
+          out,      strides, gaps,      before, behind,  attributes};
 #else
-  return {
-      {kind, algorithm, x, weights, bias, out, strides, gaps, pads, pads}, attributes, Engine()};
+  return {{kind, algorithm, x, weights, bias, out, strides, gaps, before, behind},
+          attributes,
+          Engine()};
 #endif
 }
 

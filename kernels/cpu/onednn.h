@@ -5,6 +5,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "kernels/activation.h"
+#include "kernels/conv.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/error.h"
 
@@ -18,8 +19,7 @@ void AppendActivation(dnnl::post_ops& post_ops, Activation activation);
 // `bias` may be an empty description. Throws dnnl::error.
 dnnl::convolution_forward::primitive_desc DescribeConvolution(
     const dnnl::memory::desc& x, const dnnl::memory::desc& weights, const dnnl::memory::desc& bias,
-    const dnnl::memory::desc& out, int64_t stride, int64_t padding, int64_t dilation,
-    const dnnl::primitive_attr& attributes);
+    const dnnl::memory::desc& out, const Conv2dShape& conv, const dnnl::primitive_attr& attributes);
 
 // Runs `body`; what oneDNN throws becomes an Error.
 template <class Body>
