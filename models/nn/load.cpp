@@ -74,6 +74,11 @@ void ShapeCollector::Matrix(std::span<const MatrixPart> parts, int64_t cols, Pre
   for (const MatrixPart& part : parts) Add(part.name, {part.rows, cols}, Role::kParameter);
 }
 
+void ShapeCollector::Kernel(const std::string& name, const Shape& shape, Conv2dShape, Precision,
+                            PackedKernel&) {
+  Add(name, shape, Role::kParameter);
+}
+
 void ShapeCollector::Plain(const std::string& name, const Shape& shape, Role role, Tensor&) {
   Add(name, shape, role);
 }
@@ -125,10 +130,17 @@ void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision p
     tensors.push_back(&Checked(part.name));
     rows += part.rows;
   }
-  const DType dtype = precision == Precision::kFull ? DType::kF32 : dtype_;
+  const DType dtype = TypeFor(precision);
   const bool in_place = tensors.size() == 1 && CanPackInPlace(*tensors.front());
   matrix = in_place ? PackMatrix(device_, *tensors.front(), dtype)
                     : PackMatrix(device_, Stack(tensors, rows, cols), dtype);
+}
+
+void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Precision precision,
+                    PackedKernel& kernel) {
+  const Tensor& weight = Checked(name);
+  const Tensor values = CanPackInPlace(weight) ? weight : Cast(weight, DType::kF32);
+  kernel = PackKernel(device_, values, TypeFor(precision), conv);
 }
 
 void Loader::Plain(const std::string& name, const Shape&, Role, Tensor& tensor) {

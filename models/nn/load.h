@@ -13,6 +13,8 @@ class ShapeCollector : public ParameterVisitor {
  public:
   void Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
               PackedMatrix& matrix) override;
+  void Kernel(const std::string& name, const Shape& shape, Conv2dShape conv, Precision precision,
+              PackedKernel& kernel) override;
   void Plain(const std::string& name, const Shape& shape, Role role, Tensor& tensor) override;
 
   const std::map<std::string, Shape>& shapes() const { return shapes_; }
@@ -35,13 +37,18 @@ class Loader : public ParameterVisitor {
   Loader(const Weights& weights, Device device, DType dtype)
       : weights_(weights), device_(device), dtype_(dtype) {}
 
-  // Both throw kFormat naming a tensor that holds NaN or infinity or is not of floating type.
+  // All throw kFormat naming a tensor that holds NaN or infinity or is not of floating type.
   void Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
               PackedMatrix& matrix) override;
+  void Kernel(const std::string& name, const Shape& shape, Conv2dShape conv, Precision precision,
+              PackedKernel& kernel) override;
   void Plain(const std::string& name, const Shape& shape, Role role, Tensor& tensor) override;
 
  private:
   const Tensor& Checked(const std::string& name) const;
+  DType TypeFor(Precision precision) const {
+    return precision == Precision::kFull ? DType::kF32 : dtype_;
+  }
 
   const Weights& weights_;
   Device device_;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "kernels/conv.h"
 #include "kernels/gemm.h"
 
 namespace gesso::nn {
@@ -34,6 +35,9 @@ class ParameterVisitor {
   // The weights of one product: `parts`, in this order, on top of each other.
   virtual void Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
                       PackedMatrix& matrix) = 0;
+  // The kernel `shape` [O, I/groups, KH, KW] of a convolution.
+  virtual void Kernel(const std::string& name, const Shape& shape, Conv2dShape conv,
+                      Precision precision, PackedKernel& kernel) = 0;
   // A tensor that is used as it is, in float32.
   virtual void Plain(const std::string& name, const Shape& shape, Role role, Tensor& tensor) = 0;
 };

@@ -20,7 +20,7 @@ Weights RandomWeights(M& module, uint64_t seed) {
     Tensor tensor(shape, DType::kF32);
     FillNormal(tensor.mutable_view(), seed, stream++);
     const bool is_scale = name.ends_with("scale");
-    const auto fan_in = static_cast<float>(shape.rank() == 2 ? shape[1] : 1);
+    const auto fan_in = static_cast<float>(shape.rank() >= 2 ? shape.numel() / shape[0] : 1);
     for (int64_t i = 0; i < shape.numel(); ++i) {
       float& value = tensor.MutableData<float>()[i];
       value = is_scale ? 1 + std::abs(value) : value / std::sqrt(fan_in);
