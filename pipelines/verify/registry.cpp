@@ -16,6 +16,7 @@ const std::vector<VerifySystem>& VerifySystems() {
       {"op.ssd", true, VerifySsd},
       {"mamba_block", true, VerifyMambaBlock},
       {"mamba2_block", true, VerifyMamba2Block},
+      {"bidim", true, VerifyBidim},
       {"op.sample_topk_topp", false, VerifySampleTopKTopP},
       {"op.cached_token_pruning", false, VerifyCachedTokenPruning},
       {"var", true, VerifyVar},

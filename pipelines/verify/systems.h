@@ -17,6 +17,7 @@ void VerifyCausalConv1d(Context& ctx, ParityCase& parity_case);           // sta
 void VerifySsd(Context& ctx, ParityCase& parity_case);                    // state_space.cpp
 void VerifyMambaBlock(Context& ctx, ParityCase& parity_case);             // state_space.cpp
 void VerifyMamba2Block(Context& ctx, ParityCase& parity_case);            // state_space.cpp
+void VerifyBidim(Context& ctx, ParityCase& parity_case);                  // bidim.cpp
 void VerifyVar(Context& ctx, ParityCase& parity_case);                    // var.cpp
 void VerifyFastVar(Context& ctx, ParityCase& parity_case);                // fastvar.cpp
 void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case);   // fastvar.cpp
