@@ -47,12 +47,13 @@ TEST(FastVarPlan, RefusesWhatDoesNotFit) {
   ExpectError(ErrorKind::kUsage, "one must come before them",
               [] { PlanFastVar({.scales = 10}, Var256(), 16); });
   ExpectError(ErrorKind::kUsage, "what fills in comes from scale 9",
-              [] { FastVar({.cached = 9}).Begin(Var256(), 16); });
-  ExpectError(ErrorKind::kUsage, "cannot prune layers 3 to 20 of 16",
-              [] { FastVar({.first_layer = 3, .end_layer = 20}).Begin(Var256(), 16); });
+              [] { FastVar(FastVarOptions{.cached = 9}).Begin(Var256(), 16); });
+  ExpectError(ErrorKind::kUsage, "cannot prune layers 3 to 20 of 16", [] {
+    FastVar(FastVarOptions{.first_layer = 3, .end_layer = 20}).Begin(Var256(), 16);
+  });
 }
 
-struct Run {
+struct TestBed {
   Arena arena{Device::kCpu, size_t{1} << 20};
   Context ctx{.device = Device::kCpu, .arena = &arena};
 };
@@ -66,7 +67,7 @@ FastVarPlan SmallPlan() {
 }
 
 TEST(FastVar, ComputesWhatStandsOutAndFillsInTheRest) {
-  Run run;
+  TestBed run;
   FastVar hooks(SmallPlan());
   hooks.Begin(Squares({1, 2, 4}), 2);
   const Site cached{.layer = 1, .branch = Branch::kFeedForward, .scale = 1, .map = {2, 2}};
@@ -101,7 +102,7 @@ TEST(FastVar, ComputesWhatStandsOutAndFillsInTheRest) {
 }
 
 TEST(FastVar, AForkKeepsItsRows) {
-  Run run;
+  TestBed run;
   FastVar hooks(SmallPlan());
   hooks.Begin(Squares({1, 2, 4}), 2);
   const Site cached{.layer = 1, .branch = Branch::kSelfAttention, .scale = 1, .map = {2, 2}};
@@ -142,7 +143,7 @@ TEST(DepthSwitch, KeepsLayersAtEqualDistances) {
 }
 
 TEST(DepthSwitch, RunsAllLayersEarlyAndAPartLate) {
-  DepthSwitch hooks({});
+  DepthSwitch hooks(DepthSwitchOptions{});
   hooks.Begin(Var256(), 7);
   for (int64_t layer = 0; layer < 7; ++layer) {
     EXPECT_TRUE(hooks.RunsLayer(layer, 6));
@@ -151,7 +152,7 @@ TEST(DepthSwitch, RunsAllLayersEarlyAndAPartLate) {
   EXPECT_EQ(hooks.CacheCapacity(0, 680), 680);
   EXPECT_EQ(hooks.CacheCapacity(1, 680), 155);
   ExpectError(ErrorKind::kUsage, "depth switching to 8 layers, but the model has 7",
-              [] { DepthSwitch({.layers = 8}).Begin(Var256(), 7); });
+              [] { DepthSwitch(DepthSwitchOptions{.layers = 8}).Begin(Var256(), 7); });
 }
 
 TEST(Policies, AreMadeByNameAndCombined) {

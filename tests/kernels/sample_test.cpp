@@ -118,7 +118,9 @@ TEST(GumbelSoftmax, EqualsRefAndLeavesDroppedOnesOut) {
           args.weights = got.mutable_view();
           RunImplementation(GumbelSoftmaxTable(), name, args);
           EXPECT_LT(RmsError(got, want), 3e-5);
-          if (values > 1) EXPECT_EQ(got.Data<float>()[values - 1], 0);
+          if (values > 1) {
+            EXPECT_EQ(got.Data<float>()[values - 1], 0);
+          }
         });
       });
     }
