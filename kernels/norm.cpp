@@ -34,7 +34,7 @@ double BytesOf(ConstView view) { return view.empty() ? 0 : static_cast<double>(v
 
 OpCost CostOfRmsNorm(const RmsNormArgs& args) {
   return {4 * static_cast<double>(args.x.numel()),
-          BytesOf(args.x) + BytesOf(args.out) + BytesOf(args.scale)};
+          BytesOf(args.x) + BytesOf(args.out) + BytesOf(args.scale) + BytesOf(args.shift)};
 }
 
 OpCost CostOfLayerNorm(const LayerNormArgs& args) {
@@ -47,6 +47,7 @@ OpCost CostOfLayerNorm(const LayerNormArgs& args) {
 void RmsNorm(Context& ctx, const RmsNormArgs& args) {
   CheckRowsInAndOut("rms_norm", args.x, args.out);
   CheckModulation("rms_norm", "scale", args.scale, args.x);
+  CheckModulation("rms_norm", "shift", args.shift, args.x);
   Require(args.groups > 0 && args.x.shape[2] % args.groups == 0, ErrorKind::kShape,
           "rms_norm: {} features are not {} equal groups", args.x.shape[2], args.groups);
   if (args.x.numel() == 0) return;

@@ -7,15 +7,16 @@
 
 namespace gesso {
 
-// out = x * rsqrt(mean(x^2) + eps) * (scale + scale_offset), Zhang & Sennrich 2019.
+// out = x * rsqrt(mean(x^2) + eps) * (scale + scale_offset) + shift, Zhang & Sennrich 2019.
 // AdaRMSNorm (k-diffusion): scale = linear(cond) of each picture, scale_offset = 1.
 struct RmsNormArgs {
   ConstView x;      // [B, R, D] f32 or bf16, contiguous
   ConstView scale;  // [D] shared or [B, D] a picture (row stride free), f32; empty = 1
   float scale_offset = 0;
   float eps = 1e-6f;
-  View out;            // [B, R, D] f32 or bf16, contiguous; may be x
-  int64_t groups = 1;  // equal slices of D, each with a mean of its own
+  View out;              // [B, R, D] f32 or bf16, contiguous; may be x
+  int64_t groups = 1;    // equal slices of D, each with a mean of its own
+  ConstView shift = {};  // like scale; empty = 0
 };
 void RmsNorm(Context& ctx, const RmsNormArgs& args);
 

@@ -97,11 +97,12 @@ void RmsNormRows(const RmsNormArgs& args, int64_t begin, int64_t end) {
       const auto* x = args.x.Data<decltype(in)>() + row * width;
       auto* out = args.out.Data<decltype(to)>() + row * width;
       const float* scale = ModulationRow(args.scale, row / args.x.shape[1]);
+      const float* shift = ModulationRow(args.shift, row / args.x.shape[1]);
       for (int64_t first = 0; first < width; first += group) {
         const float mean_square = SumOfSquares(x + first, group, 0) / static_cast<float>(group);
         const float factor = 1 / std::sqrt(mean_square + args.eps);
         Modulate(x + first, group, 0, factor, scale == nullptr ? nullptr : scale + first,
-                 args.scale_offset, nullptr, out + first);
+                 args.scale_offset, shift == nullptr ? nullptr : shift + first, out + first);
       }
     }
   });

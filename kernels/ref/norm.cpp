@@ -33,7 +33,8 @@ void RmsNorm(Context&, const RmsNormArgs& args) {
       for (int64_t d = first; d < first + group; ++d) {
         const double x = Load(args.x.data, args.x.dtype, row * width + d);
         const double scale = Modulation(args.scale, b, d, 1) + args.scale_offset;
-        Store(args.out.data, args.out.dtype, row * width + d, x * inverse * scale);
+        Store(args.out.data, args.out.dtype, row * width + d,
+              x * inverse * scale + Modulation(args.shift, b, d, 0));
       }
     }
   });

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "kernels/causal_conv.h"
-#include "models/nn/heads.h"
 
 namespace gesso::mamba {
 
@@ -62,13 +61,13 @@ ScanDirection SelectiveBranch::Scan(Context& ctx, DType activation, ConstView x,
                      .initial_state = state == nullptr ? ConstView() : state->conv.view(),
                      .final_state = state == nullptr ? View() : state->conv.mutable_view(),
                      .out = u});
-  const View projected = ctx.arena->Alloc({batch, length, x_proj_.out_features()}, DType::kF32);
+  const View projected = ctx.arena->Alloc({batch, length, 1, x_proj_.out_features()}, DType::kF32);
   x_proj_.Forward(ctx, u, projected);
   const View delta = ctx.arena->Alloc(x.shape, activation);
   const Shape rows = {batch * length, x_proj_.out_features()};
   dt_proj_.Forward(ctx, projected.Reshape(rows).Slice(1, 0, rank), delta);
   const auto states = [&](int64_t first) {
-    return nn::SplitHeads(ConstView(projected).Slice(2, first, first + config_.states), 1);
+    return projected.Slice(3, first, first + config_.states);
   };
   return {.u = u,
           .delta = delta,

@@ -1,8 +1,8 @@
 #include "models/mamba/state.h"
 
-#include "kernels/core/select.h"
-
 #include <algorithm>
+
+#include "kernels/core/select.h"
 
 namespace gesso::mamba {
 

@@ -19,6 +19,8 @@ const std::vector<VerifySystem>& VerifySystems() {
       {"op.ssd", true, VerifySsd},
       {"mamba_block", true, VerifyMambaBlock},
       {"mamba2_block", true, VerifyMamba2Block},
+      {"bidim", true, VerifyBidim},
+      {"dim", true, VerifyDim},
       {"op.sample_topk_topp", false, VerifySampleTopKTopP},
       {"op.cached_token_pruning", false, VerifyCachedTokenPruning},
       {"var", true, VerifyVar},

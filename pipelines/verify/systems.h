@@ -17,6 +17,8 @@ void VerifyCausalConv1d(Context& ctx, ParityCase& parity_case);           // sta
 void VerifySsd(Context& ctx, ParityCase& parity_case);                    // state_space.cpp
 void VerifyMambaBlock(Context& ctx, ParityCase& parity_case);             // state_space.cpp
 void VerifyMamba2Block(Context& ctx, ParityCase& parity_case);            // state_space.cpp
+void VerifyBidim(Context& ctx, ParityCase& parity_case);                  // bidim.cpp
+void VerifyDim(Context& ctx, ParityCase& parity_case);                    // dim.cpp
 void VerifyVar(Context& ctx, ParityCase& parity_case);                    // var.cpp
 void VerifyFastVar(Context& ctx, ParityCase& parity_case);                // fastvar.cpp
 void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case);   // fastvar.cpp

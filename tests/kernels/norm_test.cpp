@@ -81,12 +81,14 @@ TEST_P(NormTest, RmsNormEqualsRef) {
 TEST_P(NormTest, RmsNormInGroupsEqualsRef) {
   const Tensor x = RandomTensor(GetParam().x, 1, GetParam().in, 3);
   const Tensor scale = Modulation(2);
+  const Tensor shift = Modulation(3);
   for (int64_t groups = 2; groups <= GetParam().x[2]; ++groups) {
     if (GetParam().x[2] % groups != 0) continue;
     RmsNormArgs args;
     args.x = x;
     args.scale = scale;
     args.groups = groups;
+    args.shift = shift;
     Compare(RmsNormTable(), args);
     return;
   }

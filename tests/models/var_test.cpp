@@ -30,6 +30,12 @@ Json TextConfigOf() {
   return config;
 }
 
+Json MvarConfig() {
+  Json config = SmallConfig();
+  config["mamba"] = {{"d_state", 4}, {"headdim", 8}};
+  return config;
+}
+
 // Random weights that fit; `l2_norm` decides whether they hold scale_mul_1H11.
 Weights SmallWeights(const Json& json, bool l2_norm = true) {
   Weights sizes;
@@ -118,8 +124,8 @@ TEST(Var, HooksThatDecideNothingChangeNoBit) {
 }
 
 TEST(Var, AForkGoesOnLikeTheOriginal) {
-  for (const bool shared : {false, true}) {
-    const auto model = SmallModel(shared);
+  for (const Json& config : {SmallConfig(), SmallConfig(true), MvarConfig()}) {
+    const auto model = Load(SmallWeights(config), config, Device::kCpu, DType::kF32);
     const Tensor labels = Labels({2, 4, 5, 5});
     TestBed run;
     Session session(model, 4);

@@ -1,0 +1,33 @@
+// Configuration of a bidirectional Diffusion Mamba.
+#pragma once
+
+#include <vector>
+
+#include "models/io/json.h"
+#include "models/mamba/config.h"
+
+namespace gesso::bidim {
+
+// The order in which a block reads the tokens of a video: frame by frame, or each place through
+// time, place by place.
+enum class ScanOrder { kSpatialFirst, kTemporalFirst };
+
+struct Config {
+  int64_t width = 0;  // hidden_size
+  int64_t depth = 0;
+  int64_t in_channels = 0;
+  int64_t out_channels = 0;  // twice as many with learn_sigma
+  int64_t num_classes = 0;   // class num_classes: none
+  int64_t patch_frames = 1;  // patch_size
+  int64_t patch_height = 2;
+  int64_t patch_width = 2;
+  std::vector<ScanOrder> scan_orders;  // of block i: scan_orders[i mod size]
+  mamba::MambaConfig mixer;
+
+  int64_t patch() const { return patch_frames * patch_height * patch_width; }
+};
+
+// Throws kConfig naming the field.
+Config ParseConfig(const Json& json);
+
+}  // namespace gesso::bidim

@@ -1,0 +1,225 @@
+#include "models/bidim/session.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/activation.h"
+#include "kernels/elementwise.h"
+#include "kernels/norm.h"
+#include "kernels/token.h"
+#include "models/nn/sinusoid.h"
+
+namespace gesso::bidim {
+
+namespace {
+
+constexpr float kEps = 1e-6f;
+constexpr int64_t kMaxSide = 1 << 14;
+
+// Frame `first` of picture b and every `step`-th after it, [frames, H, W, C] of x [B, C, T, H, W].
+template <class AnyView>
+AnyView FramesOf(AnyView x, int64_t b, int64_t first, int64_t step) {
+  AnyView frames = x.Slice(0, b, b + 1).Slice(2, first, first + 1);
+  frames.shape = {x.shape[2] / step, x.shape[3], x.shape[4], x.shape[1]};
+  frames.strides = {step * x.strides[2], x.strides[3], x.strides[4], x.strides[1]};
+  return frames;
+}
+
+// Columns first, as DiT has it; then the frame, where there is more than one.
+Tensor MakePositions(int64_t frames, int64_t height, int64_t width, int64_t features) {
+  Tensor table({frames * height * width, features}, DType::kF32);
+  constexpr nn::SinusoidOrder kOrder = nn::SinusoidOrder::kSinFirst;
+  float* to = table.MutableData<float>();
+  for (int64_t token = 0; token < frames * height * width; ++token, to += features) {
+    const auto column = static_cast<double>(token % width);
+    const auto row = static_cast<double>(token / width % height);
+    nn::AddSinusoids(column, features / 4, kOrder, to);
+    nn::AddSinusoids(row, features / 4, kOrder, to + features / 2);
+    if (frames == 1) continue;
+    nn::AddSinusoids(static_cast<double>(token / (width * height)), features / 2, kOrder, to);
+  }
+  return table;
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const Model> model, const Shape& latents)
+    : model_(std::move(model)), latents_(latents) {
+  const Config& config = model_->config;
+  Require(latents.rank() == 5 && latents[0] > 0 && latents[1] == config.in_channels,
+          ErrorKind::kShape, "latents must be [B, {}, frames, height, width], got {}",
+          config.in_channels, latents);
+  const std::array<int64_t, 3> patch = {config.patch_frames, config.patch_height,
+                                        config.patch_width};
+  for (int axis = 0; axis < 3; ++axis) {
+    const int64_t side = latents[axis + 2];
+    const int64_t part = patch[static_cast<size_t>(axis)];
+    Require(side > 0 && side <= kMaxSide && side % part == 0, ErrorKind::kUsage,
+            "{} frames of {} x {} cannot be cut into patches of {} x {} x {}", latents[2],
+            latents[4], latents[3], patch[0], patch[1], patch[2]);
+  }
+  frames_ = latents[2] / patch[0];
+  const int64_t height = latents[3] / patch[1];
+  const int64_t width = latents[4] / patch[2];
+  places_ = height * width;
+  positions_ = MakePositions(frames_, height, width, config.width);
+  const int64_t tokens = frames_ * places_;
+  temporal_first_ = Tensor({latents[0], tokens}, DType::kI32);
+  canonical_ = Tensor({latents[0], tokens}, DType::kI32);
+  for (int64_t b = 0; b < latents[0]; ++b) {
+    for (int64_t i = 0; i < tokens; ++i) {
+      const int64_t from = i % frames_ * places_ + i / frames_;
+      temporal_first_.MutableData<int32_t>()[b * tokens + i] =
+          static_cast<int32_t>(b * tokens + from);
+      canonical_.MutableData<int32_t>()[b * tokens + from] = static_cast<int32_t>(b * tokens + i);
+    }
+  }
+}
+
+Shape Session::OutShape() const {
+  Shape out = latents_;
+  out.Set(1, model_->config.out_channels);
+  return out;
+}
+
+void Session::Embed(Context& ctx, ConstView x, View tokens) const {
+  const Config& config = model_->config;
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t height = latents_[3] / config.patch_height;
+  const int64_t width = latents_[4] / config.patch_width;
+  const int64_t slice = config.patch_height * config.patch_width * config.in_channels;
+  const View patches = ctx.arena->Alloc(
+      {latents_[0], frames_, height, width, config.patch_frames * slice}, DType::kF32);
+  for (int64_t b = 0; b < latents_[0]; ++b) {
+    const View picture =
+        patches.Slice(0, b, b + 1).Reshape({frames_, height, width, config.patch_frames * slice});
+    for (int64_t frame = 0; frame < config.patch_frames; ++frame) {
+      SpaceDepth(ctx, {.x = FramesOf(x, b, frame, config.patch_frames),
+                       .block_h = config.patch_height,
+                       .block_w = config.patch_width,
+                       .out = picture.Slice(3, frame * slice, (frame + 1) * slice)});
+    }
+    const View to = tokens.Slice(0, b, b + 1);
+    Linear(ctx, {.x = picture.Reshape({1, frames_ * places_, config.patch_frames * slice}),
+                 .weight = &model_->patch_in,
+                 .bias = model_->patch_bias,
+                 .residual = positions_.view().Reshape(to.shape),
+                 .out = to});
+  }
+}
+
+// silu(mlp(t) + class), all that the modulations depend on.
+void Session::EmbedCondition(Context& ctx, std::span<const double> timesteps, ConstView classes,
+                             View c) const {
+  const Arena::Scope scope(*ctx.arena);
+  const int64_t batch = latents_[0];
+  const int64_t features = model_->time_in.in_features();
+  const View sinusoids = ctx.arena->Alloc({batch, features}, DType::kF32);
+  if (ctx.device != Device::kMeta) {
+    std::fill_n(sinusoids.Data<float>(), sinusoids.numel(), 0.0f);
+    for (int64_t b = 0; b < batch; ++b) {
+      nn::AddSinusoids(timesteps[static_cast<size_t>(b)], features / 2,
+                       nn::SinusoidOrder::kCosFirst, sinusoids.Data<float>() + b * features);
+    }
+  }
+  const View rows = ctx.arena->Alloc(c.shape, DType::kF32);
+  GatherRows(ctx, {.table = model_->classes, .ids = classes, .out = rows});
+  const View hidden = ctx.arena->Alloc(c.shape, DType::kF32);
+  model_->time_in.Forward(ctx, sinusoids, hidden, {}, Activation::kSilu);
+  model_->time_out.Forward(ctx, hidden, c, rows);
+  ctx.Show("c", c);
+  Activate(ctx, {.x = c, .activation = Activation::kSilu, .out = c});
+}
+
+void Session::RunBlock(Context& ctx, size_t index, ConstView condition, View x) const {
+  const Arena::Scope scope(*ctx.arena);
+  const Block& block = model_->blocks[index];
+  const int64_t width = model_->config.width;
+  const View modulation = ctx.arena->Alloc({x.shape[0], 3 * width}, DType::kF32);
+  block.ada_ln.Forward(ctx, condition, modulation);
+  const View normed = ctx.arena->Alloc(x.shape, DType::kF32);
+  LayerNorm(ctx, {.x = x,
+                  .scale = modulation.Slice(1, width, 2 * width),
+                  .shift = modulation.Slice(1, 0, width),
+                  .scale_offset = 1,
+                  .eps = kEps,
+                  .out = normed});
+  const View mixed = ctx.arena->Alloc(x.shape, DType::kF32);
+  const auto& orders = model_->config.scan_orders;
+  const bool reordered = orders[index % orders.size()] == ScanOrder::kTemporalFirst && frames_ > 1;
+  const Shape rows = {x.shape[0] * x.shape[1], width};
+  if (!reordered) {
+    block.mixer.Forward(ctx, model_->activation, normed, mixed);
+  } else {
+    GatherRows(ctx, {.table = normed.Reshape(rows), .ids = temporal_first_, .out = mixed});
+    block.mixer.Forward(ctx, model_->activation, mixed, normed);
+    GatherRows(ctx, {.table = normed.Reshape(rows), .ids = canonical_, .out = mixed});
+  }
+  GatedAdd(
+      ctx,
+      {.residual = x, .x = mixed, .gate = modulation.Slice(1, 2 * width, 3 * width), .out = x});
+}
+
+void Session::Project(Context& ctx, ConstView condition, View x, View out) const {
+  const Config& config = model_->config;
+  const int64_t width = config.width;
+  const View modulation = ctx.arena->Alloc({x.shape[0], 2 * width}, DType::kF32);
+  model_->final_ada_ln.Forward(ctx, condition, modulation);
+  LayerNorm(ctx, {.x = x,
+                  .scale = modulation.Slice(1, width, 2 * width),
+                  .shift = modulation.Slice(1, 0, width),
+                  .scale_offset = 1,
+                  .eps = kEps,
+                  .out = x});
+  const int64_t slice = config.patch_height * config.patch_width * config.out_channels;
+  const View patches =
+      ctx.arena->Alloc({latents_[0], frames_, latents_[3] / config.patch_height,
+                        latents_[4] / config.patch_width, config.patch_frames * slice},
+                       DType::kF32);
+  model_->final_linear.Forward(ctx, x, patches);
+  for (int64_t b = 0; b < latents_[0]; ++b) {
+    const Shape& s = patches.shape;
+    const View picture = patches.Slice(0, b, b + 1).Reshape({s[1], s[2], s[3], s[4]});
+    for (int64_t frame = 0; frame < config.patch_frames; ++frame) {
+      SpaceDepth(ctx, {.x = picture.Slice(3, frame * slice, (frame + 1) * slice),
+                       .block_h = config.patch_height,
+                       .block_w = config.patch_width,
+                       .inverse = true,
+                       .out = FramesOf(out, b, frame, config.patch_frames)});
+    }
+  }
+}
+
+void Session::Forward(Context& ctx, ConstView x, std::span<const double> timesteps,
+                      ConstView classes, View out) const {
+  const int64_t batch = latents_[0];
+  Require(x.shape == latents_ && x.dtype == DType::kF32 && x.IsContiguous() &&
+              out.shape == OutShape() && static_cast<int64_t>(timesteps.size()) == batch &&
+              classes.shape == Shape({batch}),
+          ErrorKind::kShape, "expected latents {}, got x {}, {} timesteps, {} classes, out {}",
+          latents_, x.shape, timesteps.size(), classes.shape, out.shape);
+  const Arena::Scope scope(*ctx.arena);
+  const View tokens =
+      ctx.arena->Alloc({batch, frames_ * places_, model_->config.width}, DType::kF32);
+  Embed(ctx, x, tokens);
+  ctx.Show("tokens", tokens);
+  const View condition = ctx.arena->Alloc({batch, model_->config.width}, DType::kF32);
+  EmbedCondition(ctx, timesteps, classes, condition);
+  for (size_t i = 0; i < model_->blocks.size(); ++i) {
+    RunBlock(ctx, i, condition, tokens);
+    if (ctx.tap != nullptr) ctx.Show(fmt::format("block{}", i), tokens);
+  }
+  Project(ctx, condition, tokens, out);
+}
+
+size_t Session::ArenaBytes() const {
+  Arena arena(Device::kMeta, 0);
+  Arena outside(Device::kMeta, 0);
+  Context ctx{.device = Device::kMeta, .arena = &arena};
+  const std::vector<double> timesteps(static_cast<size_t>(latents_[0]), 1.0);
+  Forward(ctx, outside.Alloc(latents_, DType::kF32), timesteps,
+          outside.Alloc({latents_[0]}, DType::kI32), outside.Alloc(OutShape(), DType::kF32));
+  return arena.peak_bytes();
+}
+
+}  // namespace gesso::bidim
