@@ -65,7 +65,7 @@ def enter_environment(options: argparse.Namespace) -> None:
                                 "OMP_NUM_THREADS": str(options.threads)}
     if options.isa == "avx2":
         environment |= LIMITED
-    os.execve(python, [str(python), __file__, *sys.argv[1:]], environment)
+    os.execve(python, [str(python), *sys.argv], environment)
 
 
 class Gesso:

@@ -13,11 +13,12 @@ struct LinearCall {
   PackedMatrix weight;
   LinearArgs args;
 
-  LinearCall(int64_t m, int64_t n, int64_t k, bool with_residual)
-      : x(Values({m, k})),
+  // Residuals are float32, everything else is of type `dtype`.
+  LinearCall(int64_t m, int64_t n, int64_t k, bool with_residual, DType dtype)
+      : x(Cast(Values({m, k}), dtype)),
         residual(with_residual ? Values({m, n}) : Tensor()),
-        out({m, n}, DType::kF32),
-        weight(PackMatrix(Device::kCpu, Values({n, k}), DType::kF32)) {
+        out({m, n}, with_residual ? DType::kF32 : dtype),
+        weight(PackMatrix(Device::kCpu, Values({n, k}), dtype)) {
     args.x = x;
     args.weight = &weight;
     if (with_residual) args.residual = residual;
@@ -30,21 +31,22 @@ struct LinearGluCall {
   PackedMatrix weight;
   LinearGluArgs args;
 
-  LinearGluCall(int64_t m, int64_t n, int64_t k)
-      : x(Values({m, k})),
-        out({m, n / 2}, DType::kF32),
-        weight(PackMatrix(Device::kCpu, Values({n, k}), DType::kF32)) {
+  LinearGluCall(int64_t m, int64_t n, int64_t k, DType dtype)
+      : x(Cast(Values({m, k}), dtype)),
+        out({m, n / 2}, dtype),
+        weight(PackMatrix(Device::kCpu, Values({n, k}), dtype)) {
     args.x = x;
     args.weight = &weight;
     args.out = out.mutable_view();
   }
 };
 
-void RegisterOneDnn(int64_t m, int64_t n, int64_t k, const std::string& shape) {
-  const std::shared_ptr<OneDnnProduct> product = OneDnnProduct::Make(m, n, k, DType::kF32);
+void RegisterOneDnn(int64_t m, int64_t n, int64_t k, DType dtype, const std::string& shape) {
+  const std::shared_ptr<OneDnnProduct> product = OneDnnProduct::Make(m, n, k, dtype);
   if (product == nullptr) return;
   const auto values = static_cast<double>(m * k + k * n + m * n);
-  const OpCost cost = {2.0 * static_cast<double>(m * n * k), 4 * values};
+  const OpCost cost = {2.0 * static_cast<double>(m * n * k),
+                       static_cast<double>(SizeOf(dtype)) * values};
   benchmark::RegisterBenchmark(("dnnl_matmul/" + shape).c_str(),
                                [product, cost](benchmark::State& state) {
                                  for (auto _ : state) product->Run();
@@ -54,14 +56,18 @@ void RegisterOneDnn(int64_t m, int64_t n, int64_t k, const std::string& shape) {
       ->Unit(benchmark::kMicrosecond);
 }
 
+// In float32, and in bfloat16 where the CPU gains from it.
 void Register(const char* what, int64_t m, int64_t n, int64_t k, bool gated, bool residual) {
-  const std::string shape = fmt::format("{}/{}x{}x{}", what, m, n, k);
-  if (gated) {
-    RegisterOp(LinearGluTable(), shape, std::make_shared<LinearGluCall>(m, n, k));
-  } else {
-    RegisterOp(LinearTable(), shape, std::make_shared<LinearCall>(m, n, k, residual));
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    if (ActivationDType(Device::kCpu, dtype) != dtype) continue;
+    const std::string shape = fmt::format("{}/{}/{}x{}x{}", what, NameOf(dtype), m, n, k);
+    if (gated) {
+      RegisterOp(LinearGluTable(), shape, std::make_shared<LinearGluCall>(m, n, k, dtype));
+    } else {
+      RegisterOp(LinearTable(), shape, std::make_shared<LinearCall>(m, n, k, residual, dtype));
+    }
+    RegisterOneDnn(m, n, k, dtype, shape);
   }
-  RegisterOneDnn(m, n, k, shape);
 }
 
 }  // namespace

@@ -28,8 +28,8 @@ int64_t CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weigh
 }
 
 // An implementation takes what it has packed itself, and not what another has.
-template <class Args, std::optional<std::string> (*kWhyNot)(const PackedMatrix&)>
-std::optional<std::string> TakesWeights(const Args& args) {
+template <class Args, std::optional<std::string_view> (*kWhyNot)(const PackedMatrix&)>
+std::optional<std::string_view> TakesWeights(const Args& args) {
   return kWhyNot(*args.weight);
 }
 
@@ -112,7 +112,9 @@ const OpTable<LinearArgs>& LinearTable() {
       "linear", CostOfLinear,
       {
           {"highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotPanels>, cpu::Linear},
-          {"onednn", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotBF16>, cpu::LinearBF16},
+          {"amx", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAmx>, cpu::LinearAmx},
+          {"avx512_bf16", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAvx512BF16>,
+           cpu::LinearAvx512BF16},
           {"ref", Device::kCpu, AcceptsAll, ref::Linear},
       });
   return kTable;
@@ -123,8 +125,9 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
       "linear_glu", CostOfLinearGlu,
       {
           {"highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotPanels>, cpu::LinearGlu},
-          {"onednn", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotBF16>,
-           cpu::LinearGluBF16},
+          {"amx", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAmx>, cpu::LinearGluAmx},
+          {"avx512_bf16", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAvx512BF16>,
+           cpu::LinearGluAvx512BF16},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
   return kTable;

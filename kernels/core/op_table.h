@@ -16,7 +16,8 @@ template <class Args>
 struct OpImplementation {
   std::string_view name;  // "ref", "highway", "onednn", ...
   Device device;
-  std::optional<std::string> (*why_not)(const Args&);  // the reason to refuse, if there is one
+  // The reason to refuse, if there is one. Asked at every call: it must not allocate.
+  std::optional<std::string_view> (*why_not)(const Args&);
   void (*run)(Context&, const Args&);
 };
 
@@ -60,10 +61,10 @@ class OpTable {
     }
     std::string reasons;
     for (const OpImplementation<Args>& candidate : implementations_) {
-      const std::string reason = candidate.device != device
-                                     ? std::string("other device")
-                                     : candidate.why_not(args).value_or("not chosen");
-      reasons += "; " + std::string(candidate.name) + ": " + reason;
+      const std::string_view reason = candidate.device != device
+                                          ? "other device"
+                                          : candidate.why_not(args).value_or("not chosen");
+      reasons += fmt::format("; {}: {}", candidate.name, reason);
     }
     Fail(ErrorKind::kUnsupported, "no implementation of {} accepts these arguments{}", op_,
          reasons);
@@ -77,7 +78,7 @@ class OpTable {
 
 // For implementations that take everything the front door has checked.
 template <class Args>
-std::optional<std::string> AcceptsAll(const Args&) {
+std::optional<std::string_view> AcceptsAll(const Args&) {
   return std::nullopt;
 }
 

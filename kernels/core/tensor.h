@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <memory>
-#include <span>
 #include <string>
 #include <type_traits>
 
@@ -105,9 +104,5 @@ class Tensor {
 // A contiguous copy of `source` in another element type. Floating types convert to each other
 // (round to nearest even), integer types to each other; anything else is kUnsupported.
 Tensor Cast(ConstView source, DType dtype);
-
-// A copy of the slices indices[0], indices[1], ... of dimension `axis`; indices may repeat. An
-// empty tensor stays empty.
-Tensor Select(const Tensor& tensor, int axis, std::span<const int64_t> indices);
 
 }  // namespace gesso

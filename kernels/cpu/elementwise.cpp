@@ -54,13 +54,12 @@ void GatedRow(const float* residual, const float* x, const float* gate, int64_t 
   const int64_t lanes = LanesF();
   int64_t i = 0;
   for (; i + lanes <= count; i += lanes) {
-    const auto added = hn::Mul(Load(gate + i), Load(x + i));
-    Store(residual == nullptr ? added : hn::Add(Load(residual + i), added), out + i);
+    const auto before = residual == nullptr ? hn::Zero(F32()) : Load(residual + i);
+    Store(hn::MulAdd(Load(gate + i), Load(x + i), before), out + i);
   }
   if (const int64_t rest = count - i; rest > 0) {
-    const auto added = hn::Mul(LoadPart(gate + i, rest), LoadPart(x + i, rest));
-    StorePart(residual == nullptr ? added : hn::Add(LoadPart(residual + i, rest), added), out + i,
-              rest);
+    const auto before = residual == nullptr ? hn::Zero(F32()) : LoadPart(residual + i, rest);
+    StorePart(hn::MulAdd(LoadPart(gate + i, rest), LoadPart(x + i, rest), before), out + i, rest);
   }
 }
 

@@ -2,18 +2,17 @@
 
 #include <algorithm>
 #include <array>
-#include <type_traits>
-#include <vector>
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm.cpp"
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
-#include "kernels/cpu/math-inl.h"
+#include "kernels/cpu/gemm_job-inl.h"
 
 // The product is cut into tiles of kMaxRows x kWidth sums that stay in registers while k runs from
 // 0 to K: every output is one chain of fused multiply-adds in the order of k, so its bits depend
@@ -25,33 +24,13 @@
 // here it is 79-89 and 160-168 with epilogue, residual and gating included, which oneDNN's gated
 // product would have to store and read again. Its own 2048 x 2048 product: 84 and 157.
 
-#ifdef __clang__
-#define GESSO_UNROLL _Pragma("unroll")
-#else
-#define GESSO_UNROLL _Pragma("GCC unroll 16")
-#endif
-
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 
-constexpr int kLanes = HWY_LANES(float);
 constexpr int kVectors = 2;
 constexpr int64_t kWidth = kVectors * kLanes;
 // Sums in registers: 12 of the 16 that AVX2 has, 28 of AVX-512's 32.
 constexpr int kMaxRows = kLanes == 16 ? 14 : 6;
-// Panels that are multiplied before the sums are finished; a gated product whose halves do not
-// begin at a panel needs one more.
-constexpr int64_t kChunk = 4;
-constexpr int64_t kSumStride = (kChunk + 1) * kWidth;
-
-// A matrix of floats whose rows lie `stride` apart; with stride 0 all rows are the same.
-template <class T>
-struct Rows {
-  T* data;
-  int64_t stride;
-
-  Rows At(int64_t row, int64_t column) const { return {data + row * stride + column, stride}; }
-};
 
 // sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k] for kPanels panels from `panel` on. `init`
 // may be `sums`.
@@ -119,232 +98,44 @@ void Multiply(int64_t rows, Rows<const float> x, const float* panel, int64_t pan
   }
 }
 
-// out[i, j] = activation(sums[i, j]) + residual[i, j], j < count; rows of out and residual lie
-// `stride` apart.
-template <Activation kActivation, class Out>
-void Finish(const float* HWY_RESTRICT sums, int64_t rows, int64_t count, const Out* residual,
-            int64_t stride, Out* out) {
-  const auto finished = [&](VecF sum, VecF add)
-                            HWY_ATTR { return hn::Add(Activate<kActivation>(sum), add); };
-  for (int64_t i = 0; i < rows; ++i, sums += kSumStride, out += stride) {
-    int64_t j = 0;
-    if (residual == nullptr) {
-      for (; j + kLanes <= count; j += kLanes)
-        Store(Activate<kActivation>(Load(sums + j)), out + j);
-      if (j < count) StorePart(Activate<kActivation>(Load(sums + j)), out + j, count - j);
-      continue;
-    }
-    for (; j + kLanes <= count; j += kLanes) {
-      Store(finished(Load(sums + j), Load(residual + j)), out + j);
-    }
-    if (j < count) {
-      const int64_t rest = count - j;
-      StorePart(finished(Load(sums + j), LoadPart(residual + j, rest)), out + j, rest);
-    }
-    residual += stride;
-  }
-}
-
-// out[i, j] = values[i, j] * activation(gates[i, j])
-template <Activation kActivation, class Out>
-void FinishGated(const float* HWY_RESTRICT values, const float* HWY_RESTRICT gates, int64_t rows,
-                 int64_t count, int64_t stride, Out* out) {
-  for (int64_t i = 0; i < rows; ++i) {
-    int64_t j = 0;
-    for (; j + kLanes <= count; j += kLanes) {
-      Store(hn::Mul(Load(values + j), Activate<kActivation>(Load(gates + j))), out + j);
-    }
-    if (j < count) {  // the buffers go on, so whole vectors may be read
-      const VecF gated = Activate<kActivation>(Load(gates + j));
-      StorePart(hn::Mul(Load(values + j), gated), out + j, count - j);
-    }
-    values += kSumStride;
-    gates += kSumStride;
-    out += stride;
-  }
-}
-
-// One product, cut into tiles of rows and chunks of output columns.
-struct Job {
-  ConstView x;
-  int64_t stride;  // of x's rows
-  int64_t rows;
-  int64_t depth;    // K
-  int64_t columns;  // of out
-  const float* panels;
-  const float* bias;     // or null
-  const void* residual;  // or null
-  void* out;
-  bool gated;
-  int64_t tiles = (rows + kMaxRows - 1) / kMaxRows;
-  int64_t chunk = gated ? kChunk / 2 * kWidth : kChunk * kWidth;  // columns of out
-  int64_t chunks = (columns + chunk - 1) / chunk;
-
-  // Tiles are as equal in height as can be.
-  int64_t RowOf(int64_t tile) const { return rows * tile / tiles; }
-};
-
-// Rows begin..end-1 of x as f32: where they lie, or widened into this thread's buffer.
-Rows<const float> RowsOf(const Job& job, int64_t begin, int64_t end) {
-  if (job.x.dtype == DType::kF32) {
-    return {static_cast<const float*>(job.x.data) + begin * job.stride, job.stride};
-  }
-  thread_local std::vector<float> buffer;
-  buffer.resize(std::max(buffer.size(), static_cast<size_t>((end - begin) * job.depth)));
+// Rows begin..end-1 of x, which is bf16, widened into this thread's scratch, which nothing else
+// here uses.
+Rows<const float> Widened(const Job& job, int64_t begin, int64_t end) {
+  float* buffer = cpu::Scratch((end - begin) * job.depth).Take(0);
   for (int64_t row = begin; row < end; ++row) {
     const auto* from = static_cast<const BFloat16*>(job.x.data) + row * job.stride;
-    float* to = buffer.data() + (row - begin) * job.depth;
+    float* to = buffer + (row - begin) * job.depth;
     int64_t k = 0;
     for (; k + kLanes <= job.depth; k += kLanes) Store(Load(from + k), to + k);
     if (k < job.depth) StorePart(LoadPart(from + k, job.depth - k), to + k, job.depth - k);
   }
-  return {buffer.data(), job.depth};
+  return {buffer, job.depth};
 }
 
-// Whether the sums of a chunk of `count` columns are the result, so that they can go straight to
-// out: then they start from the residual or from the bias.
-template <Activation kActivation, class Out>
-bool IsDirect(const Job& job, int64_t count) {
-  return kActivation == Activation::kNone && std::is_same_v<Out, float> && !job.gated &&
-         count % kWidth == 0 && (job.bias == nullptr || job.residual == nullptr);
-}
+// The kernel of float32 products (gemm_job-inl.h).
+struct F32Kernel {
+  using Input = float;
+  using Weight = float;
+  static constexpr int64_t kWidth = HWY_NAMESPACE::kWidth;
+  static constexpr int64_t kMaxRows = HWY_NAMESPACE::kMaxRows;
 
-// Tiles tile_begin..tile_end-1 of the columns of chunks chunk_begin..chunk_end-1.
-template <Activation kActivation, class Out>
-void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chunk_begin,
-              int64_t chunk_end) {
-  alignas(64) float sum_buffer[kMaxRows * kSumStride];
-  alignas(64) float gate_buffer[kMaxRows * kSumStride];
-  alignas(64) float bias[kSumStride] = {};
-  const Rows<float> sums = {sum_buffer, kSumStride};
-  const Rows<float> gates = {gate_buffer, kSumStride};
-  const int64_t first_row = job.RowOf(tile_begin);
-  const Rows<const float> x = RowsOf(job, first_row, job.RowOf(tile_end));
-  const int64_t panel_size = job.depth * kWidth;
-  for (int64_t chunk = chunk_begin; chunk < chunk_end; ++chunk) {
-    const int64_t column = chunk * job.chunk;
-    const int64_t count = std::min(job.chunk, job.columns - column);
-    const float* panel = job.panels + column / kWidth * panel_size;
-    const int64_t panels = (count + kWidth - 1) / kWidth;
-    const int64_t gate = job.columns + column;  // first gate column, where there are gates
-    const int64_t gate_offset = gate % kWidth;
-    const float* gate_panel = job.panels + gate / kWidth * panel_size;
-    const int64_t gate_panels = (gate_offset + count + kWidth - 1) / kWidth;
-    if (job.bias != nullptr) std::copy_n(job.bias + column, count, bias);
-    const bool direct = IsDirect<kActivation, Out>(job, count);
-    int64_t row = first_row;
-    for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-      const int64_t end = job.RowOf(tile + 1);
-      const int64_t rows = end - row;
-      const Rows<const float> from = x.At(row - first_row, 0);
-      const int64_t at = row * job.columns + column;
-      Out* out = static_cast<Out*>(job.out) + at;
-      const Out* residual =
-          job.residual == nullptr ? nullptr : static_cast<const Out*>(job.residual) + at;
-      if constexpr (std::is_same_v<Out, float>) {
-        if (direct) {
-          const Rows<const float> init = residual == nullptr
-                                             ? Rows<const float>{bias, 0}
-                                             : Rows<const float>{residual, job.columns};
-          Multiply(rows, from, panel, panels, job.depth, init, {out, job.columns});
-          row = end;
-          continue;
-        }
-      }
-      Multiply(rows, from, panel, panels, job.depth, {bias, 0}, sums);
-      if (job.gated) {
-        Multiply(rows, from, gate_panel, gate_panels, job.depth, {bias, 0}, gates);
-        FinishGated<kActivation>(sums.data, gates.data + gate_offset, rows, count, job.columns,
-                                 out);
-      } else {
-        Finish<kActivation>(sums.data, rows, count, residual, job.columns, out);
-      }
-      row = end;
+  static int64_t PanelSize(int64_t depth) { return depth * kWidth; }
+
+  static Rows<const float> RowsOf(const Job& job, int64_t begin, int64_t end) {
+    if (job.x.dtype == DType::kF32) {
+      return {static_cast<const float*>(job.x.data) + begin * job.stride, job.stride};
     }
+    return Widened(job, begin, end);
   }
-}
 
-// How the product is cut only decides who computes an output, not what.
-template <Activation kActivation, class Out>
-void RunJob(const Job& job) {
-  constexpr int64_t kBlockBytes = 256 << 10;  // of x: stays in the L2 for all of a task's panels
-  constexpr double kSmall = 1e6;              // multiply-adds that are not worth waking threads
-  const int64_t tile_bytes = kMaxRows * job.depth * static_cast<int64_t>(sizeof(float));
-  const int64_t tiles_a_block = std::clamp<int64_t>(kBlockBytes / tile_bytes, 1, 24);
-  int64_t blocks = (job.tiles + tiles_a_block - 1) / tiles_a_block;
-  int64_t groups = 1;
-  const int64_t total_columns = job.columns * (job.gated ? 2 : 1);
-  const double work =
-      static_cast<double>(job.rows) * static_cast<double>(job.depth * total_columns);
-  if (work > kSmall && NumThreads() > 1) {
-    const int64_t wanted =
-        std::min<int64_t>(8 * NumThreads(), static_cast<int64_t>(work / kSmall) + 1);
-    groups = std::clamp<int64_t>((wanted + blocks - 1) / blocks, 1, job.chunks);
-    blocks = std::clamp<int64_t>((wanted + groups - 1) / groups, blocks, job.tiles);
+  static void Multiply(int64_t rows, Rows<const float> x, const float* panel, int64_t panels,
+                       int64_t depth, Rows<const float> init, Rows<float> sums) {
+    HWY_NAMESPACE::Multiply(rows, x, panel, panels, depth, init, sums);
   }
-  ParallelFor(blocks * groups, [&](int64_t task) {
-    const int64_t block = task / groups;
-    const int64_t group = task % groups;
-    RunBlock<kActivation, Out>(job, job.tiles * block / blocks, job.tiles * (block + 1) / blocks,
-                               job.chunks * group / groups, job.chunks * (group + 1) / groups);
-  });
-}
+};
 
-template <class Out>
-void RunActivation(Activation activation, const Job& job) {
-  switch (activation) {
-    case Activation::kNone:
-      return RunJob<Activation::kNone, Out>(job);
-    case Activation::kGeluErf:
-      return RunJob<Activation::kGeluErf, Out>(job);
-    case Activation::kGeluTanh:
-      return RunJob<Activation::kGeluTanh, Out>(job);
-    case Activation::kSilu:
-      return RunJob<Activation::kSilu, Out>(job);
-    case Activation::kRelu:
-      return RunJob<Activation::kRelu, Out>(job);
-  }
-}
-
-void Run(Activation activation, const Job& job, DType out) {
-  (out == DType::kBF16 ? RunActivation<BFloat16> : RunActivation<float>)(activation, job);
-}
-
-void RunLinear(const LinearArgs& args) {
-  const int64_t columns = args.weight->rows();
-  const int64_t depth = args.weight->cols();
-  const auto& panels = static_cast<const cpu::Panels&>(args.weight->storage());
-  Run(args.activation,
-      {.x = args.x,
-       .stride = args.x.shape.rank() == 2 ? args.x.strides[0] : depth,
-       .rows = args.out.numel() / columns,
-       .depth = depth,
-       .columns = columns,
-       .panels = panels.values.Data<float>(),
-       .bias = args.bias.empty() ? nullptr : args.bias.Data<float>(),
-       .residual = args.residual.data,
-       .out = args.out.data,
-       .gated = false},
-      args.out.dtype);
-}
-
-void RunLinearGlu(const LinearGluArgs& args) {
-  const int64_t columns = args.weight->rows() / 2;
-  const int64_t depth = args.weight->cols();
-  const auto& panels = static_cast<const cpu::Panels&>(args.weight->storage());
-  Run(args.activation,
-      {.x = args.x,
-       .stride = depth,
-       .rows = args.out.numel() / columns,
-       .depth = depth,
-       .columns = columns,
-       .panels = panels.values.Data<float>(),
-       .bias = nullptr,
-       .residual = nullptr,
-       .out = args.out.data,
-       .gated = true},
-      args.out.dtype);
-}
+void F32Linear(const LinearArgs& args) { RunLinear<F32Kernel>(args); }
+void F32LinearGlu(const LinearGluArgs& args) { RunLinearGlu<F32Kernel>(args); }
 
 int64_t PanelWidth() { return kWidth; }
 
@@ -355,11 +146,11 @@ HWY_AFTER_NAMESPACE();
 
 namespace gesso::cpu {
 
-HWY_EXPORT(RunLinear);
-HWY_EXPORT(RunLinearGlu);
+HWY_EXPORT(F32Linear);
+HWY_EXPORT(F32LinearGlu);
 HWY_EXPORT(PanelWidth);
 
-void Panels::Unpack(float* weight) const {
+void F32Panels::Unpack(float* weight) const {
   const int64_t depth = values.shape()[1];
   const int64_t width = values.shape()[2];
   for (int64_t n = 0; n < rows; ++n) {
@@ -382,7 +173,7 @@ PackedMatrix PackPanels(ConstView weight, DType dtype) {
   const int64_t width = WhyNoVectors() ? 1 : HWY_DYNAMIC_DISPATCH(PanelWidth)();
   const Tensor rounded = dtype == DType::kBF16 ? Cast(weight, DType::kBF16) : Tensor();
   const Tensor source = Cast(rounded.empty() ? weight : rounded.view(), DType::kF32);
-  auto storage = std::make_shared<Panels>();
+  auto storage = std::make_shared<F32Panels>();
   storage->rows = rows;
   storage->values = Tensor({(rows + width - 1) / width, depth, width}, DType::kF32);
   float* values = storage->values.MutableData<float>();
@@ -398,14 +189,14 @@ PackedMatrix PackPanels(ConstView weight, DType dtype) {
   return PackedMatrix(storage, rows, depth, DType::kF32);
 }
 
-std::optional<std::string> WhyNotPanels(const PackedMatrix& weight) {
+std::optional<std::string_view> WhyNotPanels(const PackedMatrix& weight) {
   if (weight.dtype() != DType::kF32) return "the weights are packed in bfloat16";
   return WhyNoVectors();
 }
 
-void Linear(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(RunLinear)(args); }
+void Linear(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(F32Linear)(args); }
 
-void LinearGlu(Context&, const LinearGluArgs& args) { HWY_DYNAMIC_DISPATCH(RunLinearGlu)(args); }
+void LinearGlu(Context&, const LinearGluArgs& args) { HWY_DYNAMIC_DISPATCH(F32LinearGlu)(args); }
 
 }  // namespace gesso::cpu
 

@@ -1,266 +1,269 @@
 #include "kernels/cpu/gemm_bf16.h"
 
-#include <omp.h>
+#include <immintrin.h>
 
-#include <algorithm>
+#include <array>
 #include <cstring>
-#include <deque>
-#include <mutex>
-#include <unordered_map>
-#include <vector>
 
 #include "kernels/core/parallel.h"
-#include "kernels/cpu/activation.h"
+#include "kernels/cpu/bf16_panels.h"
 #include "kernels/cpu/highway.h"
-#include "kernels/cpu/onednn.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/cpu/x86.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/gemm_bf16.cpp"
+#include "hwy/foreach_target.h"
+#include "kernels/cpu/gemm_job-inl.h"
+
+// Sums are float32 chains in the order of k, two products a link, so that the bits of an output
+// depend neither on its tile nor on threads. The two kernels may differ in the last bit.
+
+#define GESSO_AMX __attribute__((noinline, target("amx-tile,amx-bf16")))
+#define GESSO_AVX512_BF16 __attribute__((target("avx512bf16")))
+
+HWY_BEFORE_NAMESPACE();
+namespace gesso::HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_AVX3
+
+// Rows begin..end-1 of the job's x as bf16 with zeros up to the padded depth: where they lie if
+// they can be read so, else in this thread's scratch, which nothing else here uses.
+Rows<const BFloat16> PairRows(const Job& job, int64_t begin, int64_t end) {
+  // Lines so far apart fall into one set of the cache and drive each other out.
+  constexpr int64_t kAliasing = 2048;
+  const int64_t padded = cpu::PaddedDepth(job.depth);
+  if (job.x.dtype == DType::kBF16 && padded == job.depth && job.stride % kAliasing != 0) {
+    return {static_cast<const BFloat16*>(job.x.data) + begin * job.stride, job.stride};
+  }
+  const int64_t stride = padded % kAliasing == 0 ? padded + cpu::kPairDepth : padded;
+  auto* buffer = reinterpret_cast<BFloat16*>(cpu::Scratch((end - begin) * stride / 2).Take(0));
+  const auto copy = [&](const auto* from, BFloat16* to) HWY_ATTR {
+    int64_t k = 0;
+    for (; k + kLanes <= job.depth; k += kLanes) Store(Load(from + k), to + k);
+    if (k < job.depth) StorePart(LoadPart(from + k, job.depth - k), to + k, job.depth - k);
+    std::fill(to + job.depth, to + padded, BFloat16());
+  };
+  for (int64_t row = begin; row < end; ++row) {
+    BFloat16* to = buffer + (row - begin) * stride;
+    if (job.x.dtype == DType::kF32) {
+      copy(static_cast<const float*>(job.x.data) + row * job.stride, to);
+    } else {
+      copy(static_cast<const BFloat16*>(job.x.data) + row * job.stride, to);
+    }
+  }
+  return {buffer, stride};
+}
+
+// What the two kernels (gemm_job-inl.h) have in common.
+struct PairKernel {
+  using Input = BFloat16;
+  using Weight = BFloat16;
+  static constexpr int64_t kWidth = cpu::kPairWidth;
+
+  static int64_t PanelSize(int64_t depth) { return cpu::PaddedDepth(depth) * kWidth; }
+  static Rows<const BFloat16> RowsOf(const Job& job, int64_t begin, int64_t end) {
+    return PairRows(job, begin, end);
+  }
+};
+
+// Shapes of the eight tile registers, as ldtilecfg reads them.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1;
+  uint8_t start_row = 0;
+  std::array<uint8_t, 14> reserved = {};
+  std::array<uint16_t, 16> row_bytes = {};
+  std::array<uint8_t, 16> rows = {};
+};
+static_assert(sizeof(TileConfig) == 64);
+
+// Sums of up to 16 rows in tiles 0 and 1, of up to 16 more in 2 and 3; x in 4 and 5, weights in 6
+// and 7.
+TileConfig ConfigFor(int64_t rows) {
+  TileConfig config;
+  for (const size_t tile : {0U, 1U, 4U}) {
+    config.rows[tile] = static_cast<uint8_t>(std::min<int64_t>(rows, 16));
+  }
+  for (const size_t tile : {2U, 3U, 5U}) {
+    config.rows[tile] = static_cast<uint8_t>(std::max<int64_t>(rows - 16, 1));
+  }
+  for (const size_t tile : {6U, 7U}) config.rows[tile] = 16;
+  std::fill_n(config.row_bytes.begin(), 8, uint16_t{64});
+  return config;
+}
+
+// Tile instructions take distances in bytes; the compiler does not know that they touch memory.
+#define GESSO_BARRIER() __asm__ volatile("" ::: "memory")
+
+constexpr int64_t kTileColumns = 16;
+constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;            // from pair to pair
+constexpr int64_t kTileWeights = cpu::kPairWidth * cpu::kPairDepth;  // of one step of k
+
+// One panel times up to 16 rows of x.
+GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
+                              Rows<const float> init, Rows<float> sums) {
+  GESSO_BARRIER();
+  const int64_t init_bytes = init.stride * 4;
+  _tile_loadd(0, init.data, init_bytes);
+  _tile_loadd(1, init.data + kTileColumns, init_bytes);
+  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += kTileWeights) {
+    _tile_loadd(4, x.data + k, x.stride * 2);
+    _tile_loadd(6, panel, kWeightBytes);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, panel + 2 * kTileColumns, kWeightBytes);
+    _tile_dpbf16ps(1, 4, 7);
+  }
+  _tile_stored(0, sums.data, sums.stride * 4);
+  _tile_stored(1, sums.data + kTileColumns, sums.stride * 4);
+  GESSO_BARRIER();
+}
+
+// One panel times 17 to 32 rows of x.
+GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
+                              Rows<const float> init, Rows<float> sums) {
+  GESSO_BARRIER();
+  const int64_t init_bytes = init.stride * 4;
+  const int64_t x_bytes = x.stride * 2;
+  const float* lower_init = init.data + 16 * init.stride;
+  const BFloat16* lower_x = x.data + 16 * x.stride;
+  float* lower_sums = sums.data + 16 * sums.stride;
+  _tile_loadd(0, init.data, init_bytes);
+  _tile_loadd(1, init.data + kTileColumns, init_bytes);
+  _tile_loadd(2, lower_init, init_bytes);
+  _tile_loadd(3, lower_init + kTileColumns, init_bytes);
+  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += kTileWeights) {
+    _tile_loadd(4, x.data + k, x_bytes);
+    _tile_loadd(6, panel, kWeightBytes);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, panel + 2 * kTileColumns, kWeightBytes);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, lower_x + k, x_bytes);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, sums.data, sums.stride * 4);
+  _tile_stored(1, sums.data + kTileColumns, sums.stride * 4);
+  _tile_stored(2, lower_sums, sums.stride * 4);
+  _tile_stored(3, lower_sums + kTileColumns, sums.stride * 4);
+  GESSO_BARRIER();
+}
+
+struct AmxKernel : PairKernel {
+  static constexpr int64_t kMaxRows = 32;
+
+  GESSO_AMX static void Multiply(int64_t rows, Rows<const BFloat16> x, const BFloat16* panel,
+                                 int64_t panels, int64_t depth, Rows<const float> init,
+                                 Rows<float> sums) {
+    const TileConfig config = ConfigFor(rows);
+    _tile_loadconfig(&config);
+    const auto multiply = rows > 16 ? MultiplyUpTo32 : MultiplyUpTo16;
+    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
+      multiply(x, panel, depth, init.At(0, p * kWidth), sums.At(0, p * kWidth));
+    }
+    // Registers in use would cost every switch between threads.
+    _tile_release();
+  }
+};
+
+// One panel times kRows rows of x, sums in registers.
+template <int kRows>
+GESSO_AVX512_BF16 void MultiplyRows(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
+                                    Rows<const float> init, Rows<float> sums) {
+  __m512 sum[kRows][2];
+  GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
+    sum[i][0] = _mm512_loadu_ps(init.data + i * init.stride);
+    sum[i][1] = _mm512_loadu_ps(init.data + i * init.stride + kTileColumns);
+  }
+  for (int64_t k = 0; k < depth; k += 2, panel += 2 * cpu::kPairWidth) {
+    const auto left = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel));
+    const auto right = reinterpret_cast<__m512bh>(_mm512_loadu_si512(panel + cpu::kPairWidth));
+    GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
+      int32_t pair;
+      std::memcpy(&pair, x.data + i * x.stride + k, sizeof(pair));
+      const auto value = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+      sum[i][0] = _mm512_dpbf16_ps(sum[i][0], value, left);
+      sum[i][1] = _mm512_dpbf16_ps(sum[i][1], value, right);
+    }
+  }
+  GESSO_UNROLL for (int i = 0; i < kRows; ++i) {
+    _mm512_storeu_ps(sums.data + i * sums.stride, sum[i][0]);
+    _mm512_storeu_ps(sums.data + i * sums.stride + kTileColumns, sum[i][1]);
+  }
+}
+
+using RowsFunction = void (*)(Rows<const BFloat16>, const BFloat16*, int64_t, Rows<const float>,
+                              Rows<float>);
+
+template <size_t... kIndex>
+constexpr std::array<RowsFunction, sizeof...(kIndex)> AllRows(std::index_sequence<kIndex...>) {
+  return {MultiplyRows<static_cast<int>(kIndex) + 1>...};
+}
+
+struct Avx512BF16Kernel : PairKernel {
+  static constexpr int64_t kMaxRows = 14;
+
+  static void Multiply(int64_t rows, Rows<const BFloat16> x, const BFloat16* panel, int64_t panels,
+                       int64_t depth, Rows<const float> init, Rows<float> sums) {
+    static constexpr auto kRows = AllRows(std::make_index_sequence<kMaxRows>());
+    const int64_t padded = cpu::PaddedDepth(depth);
+    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
+      kRows[static_cast<size_t>(rows - 1)](x, panel, padded, init.At(0, p * kWidth),
+                                           sums.At(0, p * kWidth));
+    }
+  }
+};
+
+void RunLinearAmx(const LinearArgs& args) { RunLinear<AmxKernel>(args); }
+void RunLinearGluAmx(const LinearGluArgs& args) { RunLinearGlu<AmxKernel>(args); }
+void RunLinearAvx512BF16(const LinearArgs& args) { RunLinear<Avx512BF16Kernel>(args); }
+void RunLinearGluAvx512BF16(const LinearGluArgs& args) { RunLinearGlu<Avx512BF16Kernel>(args); }
+
+#else  // CPUs without AVX-512 are refused below
+
+void RunLinearAmx(const LinearArgs&) { CHECK(false); }
+void RunLinearGluAmx(const LinearGluArgs&) { CHECK(false); }
+void RunLinearAvx512BF16(const LinearArgs&) { CHECK(false); }
+void RunLinearGluAvx512BF16(const LinearGluArgs&) { CHECK(false); }
+
+#endif
+
+}  // namespace gesso::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 
 namespace gesso::cpu {
 
-namespace {
+HWY_EXPORT(RunLinearAmx);
+HWY_EXPORT(RunLinearGluAmx);
+HWY_EXPORT(RunLinearAvx512BF16);
+HWY_EXPORT(RunLinearGluAvx512BF16);
 
-using dnnl::memory;
+bool GainsFromBF16() { return HasAmxBF16() || (HasAvx512BF16() && !IsIntel()); }
 
-// Rows of x that one task multiplies. Fixed, so that results do not depend on threads.
-constexpr int64_t kBlock = 64;
-
-enum class Residual { kNone, kInOut, kApart };
-
-// What a oneDNN primitive is made for.
-struct Key {
-  int64_t rows;
-  DType out;
-  Activation activation;
-  bool bias;
-  Residual residual;
-  bool operator==(const Key&) const = default;
-};
-
-struct Primitive {
-  Key key;
-  dnnl::matmul product;
-  memory::desc x, out, bias, scratch;
-};
-
-// A primitive cuts its work for the number of threads that it is made under. Ours run on one each.
-class OneThread {
- public:
-  OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
-  ~OneThread() { omp_set_num_threads(before_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
-
-class Matrix final : public PackedMatrix::Storage {
- public:
-  explicit Matrix(const Tensor& weight) : rows_(weight.shape()[0]), cols_(weight.shape()[1]) {
-    const memory::desc plain({cols_, rows_}, memory::data_type::bf16, memory::format_tag::ba);
-    memory from(plain, onednn::Engine());
-    std::memcpy(from.get_data_handle(), weight.view().data, weight.view().bytes());
-    const memory::desc any({cols_, rows_}, memory::data_type::bf16, memory::format_tag::any);
-    const Key key = {kBlock, DType::kF32, Activation::kNone, false, Residual::kNone};
-    layout_ = Describe(key, any).weights_desc();
-    weights_ = memory(layout_, onednn::Engine());
-    Reorder(from, weights_);
-  }
-
-  void Unpack(float* weight) const override {
-    const memory::desc plain({cols_, rows_}, memory::data_type::f32, memory::format_tag::ba);
-    memory to(plain, onednn::Engine(), weight);
-    Reorder(weights_, to);
-  }
-
-  const memory& weights() const { return weights_; }
-
-  // The primitive for `key`: made once, then looked up.
-  const Primitive& Find(const Key& key) const {
-    const std::lock_guard lock(mutex_);
-    const auto found = std::ranges::find(primitives_, key, &Primitive::key);
-    if (found != primitives_.end()) return *found;
-    const auto description = Describe(key, layout_);
-    return primitives_.emplace_back(
-        Primitive{key, dnnl::matmul(description), description.src_desc(), description.dst_desc(),
-                  key.bias ? BiasDesc() : memory::desc(), description.scratchpad_desc()});
-  }
-
- private:
-  static void Reorder(const memory& from, memory& to) {
-    dnnl::stream stream(onednn::Engine());
-    memory source = from;
-    dnnl::reorder(source, to).execute(stream, source, to);
-    stream.wait();
-  }
-
-  memory::desc BiasDesc() const {
-    return {{1, rows_}, memory::data_type::f32, memory::format_tag::ab};
-  }
-
-  dnnl::matmul::primitive_desc Describe(const Key& key, const memory::desc& weights) const {
-    const OneThread one_thread;
-    const memory::desc x({key.rows, cols_}, memory::data_type::bf16, memory::format_tag::ab);
-    const memory::desc out({key.rows, rows_}, onednn::TypeOf(key.out), memory::format_tag::ab);
-    dnnl::post_ops post_ops;
-    onednn::AppendActivation(post_ops, key.activation);
-    if (key.residual == Residual::kInOut) post_ops.append_sum(1.0f);
-    if (key.residual == Residual::kApart) {
-      post_ops.append_binary(dnnl::algorithm::binary_add, out);
-    }
-    dnnl::primitive_attr attributes;
-    attributes.set_post_ops(post_ops);
-    attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // primitives run concurrently
-    return onednn::DescribeProduct(x, weights, key.bias ? BiasDesc() : memory::desc(), out,
-                                   attributes);
-  }
-
-  int64_t rows_;
-  int64_t cols_;
-  memory::desc layout_;
-  memory weights_;
-  mutable std::mutex mutex_;
-  mutable std::deque<Primitive> primitives_;
-};
-
-// Buffers of one thread, kept between calls.
-struct Buffers {
-  std::vector<BFloat16> x;
-  std::vector<float> product;
-  std::vector<std::byte> scratch;
-};
-
-Buffers& ThreadBuffers() {
-  thread_local Buffers buffers;
-  return buffers;
+std::optional<std::string_view> WhyNotAmx(const PackedMatrix& weight) {
+  if (weight.dtype() != DType::kBF16) return "the weights are packed in float32";
+  if (!HasAmxBF16()) return "this CPU or operating system lacks AMX";
+  return std::nullopt;
 }
 
-template <class T>
-T* AtLeast(std::vector<T>& buffer, int64_t size) {
-  if (buffer.size() < static_cast<size_t>(size)) buffer.resize(static_cast<size_t>(size));
-  return buffer.data();
+std::optional<std::string_view> WhyNotAvx512BF16(const PackedMatrix& weight) {
+  if (weight.dtype() != DType::kBF16) return "the weights are packed in float32";
+  if (!HasAvx512BF16()) return "this CPU lacks AVX512-BF16";
+  return std::nullopt;
 }
 
-// Rows of x as contiguous bf16: where they lie, or in this thread's buffer.
-const void* RowsAsBF16(ConstView x, int64_t stride, int64_t begin, int64_t rows, int64_t cols) {
-  if (x.dtype == DType::kBF16 && stride == cols) return At(x, begin * stride);
-  BFloat16* to = AtLeast(ThreadBuffers().x, rows * cols);
-  for (int64_t i = 0; i < rows; ++i) {
-    const void* row = At(x, (begin + i) * stride);
-    if (x.dtype == DType::kBF16) {
-      std::copy_n(static_cast<const BFloat16*>(row), cols, to + i * cols);
-      continue;
-    }
-    for (int64_t k = 0; k < cols; ++k) {
-      to[i * cols + k] = BFloat16(static_cast<const float*>(row)[k]);
-    }
-  }
-  return to;
+void LinearAmx(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(RunLinearAmx)(args); }
+void LinearGluAmx(Context&, const LinearGluArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunLinearGluAmx)(args);
 }
-
-void Execute(const Matrix& matrix, const Primitive& primitive, const void* x, const void* bias,
-             const void* residual, void* out) {
-  const dnnl::engine& engine = onednn::Engine();
-  thread_local dnnl::stream stream(engine);
-  const auto at = [&](const memory::desc& desc, const void* data) {
-    return memory(desc, engine, const_cast<void*>(data));
-  };
-  auto* scratch =
-      AtLeast(ThreadBuffers().scratch, static_cast<int64_t>(primitive.scratch.get_size()) + 1);
-  std::unordered_map<int, memory> arguments = {
-      {DNNL_ARG_SRC, at(primitive.x, x)},
-      {DNNL_ARG_WEIGHTS, matrix.weights()},
-      {DNNL_ARG_DST, at(primitive.out, out)},
-      {DNNL_ARG_SCRATCHPAD, at(primitive.scratch, scratch)}};
-  if (primitive.key.bias) arguments.emplace(DNNL_ARG_BIAS, at(primitive.bias, bias));
-  if (primitive.key.residual == Residual::kApart) {
-    const int position = primitive.key.activation == Activation::kNone ? 0 : 1;
-    arguments.emplace(DNNL_ARG_ATTR_MULTIPLE_POST_OP(position) | DNNL_ARG_SRC_1,
-                      at(primitive.out, residual));
-  }
-  primitive.product.execute(stream, arguments);
-  stream.wait();
+void LinearAvx512BF16(Context&, const LinearArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunLinearAvx512BF16)(args);
 }
-
-// Calls body(primitive, begin, rows) for every block of rows, in parallel. All primitives are made
-// before, on this thread.
-template <class Body>
-void ForEachBlock(const Matrix& matrix, Key key, int64_t rows, const Body& body) {
-  const int64_t last = rows % kBlock;
-  key.rows = last;
-  const Primitive* tail = last > 0 ? &matrix.Find(key) : nullptr;
-  key.rows = kBlock;
-  const Primitive* full = rows >= kBlock ? &matrix.Find(key) : nullptr;
-  ParallelRange(rows, kBlock, [&](int64_t begin, int64_t end) {
-    body(end - begin == kBlock ? *full : *tail, begin, end - begin);
-  });
-}
-
-}  // namespace
-
-bool MultipliesBF16() {
-  const dnnl::cpu_isa isa = dnnl::get_effective_cpu_isa();
-  return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
-}
-
-bool GainsFromBF16() {
-#if defined(__x86_64__)
-  const bool half_rate = __builtin_cpu_is("intel") != 0;
-#else
-  const bool half_rate = false;
-#endif
-  const bool amx = dnnl::get_effective_cpu_isa() == dnnl::cpu_isa::avx512_core_amx;
-  return amx || (MultipliesBF16() && !half_rate);
-}
-
-PackedMatrix PackBF16(ConstView weight) {
-  return onednn::Guard("linear", [&] {
-    return PackedMatrix(std::make_shared<Matrix>(Cast(weight, DType::kBF16)), weight.shape[0],
-                        weight.shape[1], DType::kBF16);
-  });
-}
-
-std::optional<std::string> WhyNotBF16(const PackedMatrix& weight) {
-  if (weight.dtype() == DType::kBF16) return std::nullopt;
-  return "the weights are packed in float32";
-}
-
-void LinearBF16(Context&, const LinearArgs& args) {
-  const auto& matrix = static_cast<const Matrix&>(args.weight->storage());
-  const int64_t columns = args.weight->rows();
-  const int64_t cols = args.weight->cols();
-  const int64_t stride = args.x.shape.rank() == 2 ? args.x.strides[0] : cols;
-  Key key = {0, args.out.dtype, args.activation, !args.bias.empty(), Residual::kNone};
-  if (!args.residual.empty()) {
-    key.residual = args.residual.data == args.out.data ? Residual::kInOut : Residual::kApart;
-  }
-  onednn::Guard("linear", [&] {
-    const auto run = [&](const Primitive& primitive, int64_t begin, int64_t rows) {
-      const void* residual = args.residual.empty() ? nullptr : At(args.residual, begin * columns);
-      Execute(matrix, primitive, RowsAsBF16(args.x, stride, begin, rows, cols), args.bias.data,
-              residual, At(args.out, begin * columns));
-    };
-    ForEachBlock(matrix, key, args.out.numel() / columns, run);
-  });
-}
-
-void LinearGluBF16(Context&, const LinearGluArgs& args) {
-  const auto& matrix = static_cast<const Matrix&>(args.weight->storage());
-  const int64_t columns = args.weight->rows() / 2;
-  const int64_t cols = args.weight->cols();
-  const Key key = {0, DType::kF32, Activation::kNone, false, Residual::kNone};
-  onednn::Guard("linear_glu", [&] {
-    const auto run = [&](const Primitive& primitive, int64_t begin, int64_t rows) {
-      float* product = AtLeast(ThreadBuffers().product, rows * 2 * columns);
-      Execute(matrix, primitive, RowsAsBF16(args.x, cols, begin, rows, cols), nullptr, nullptr,
-              product);
-      for (int64_t i = 0; i < rows; ++i) {
-        const float* value = product + i * 2 * columns;
-        GluRow(args.activation, value, value + columns, columns,
-               At(args.out, (begin + i) * columns), args.out.dtype);
-      }
-    };
-    ForEachBlock(matrix, key, args.out.numel() / columns, run);
-  });
+void LinearGluAvx512BF16(Context&, const LinearGluArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunLinearGluAvx512BF16)(args);
 }
 
 }  // namespace gesso::cpu
+
+#endif  // HWY_ONCE

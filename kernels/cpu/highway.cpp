@@ -5,7 +5,7 @@
 
 namespace gesso::cpu {
 
-std::optional<std::string> WhyNoVectors() {
+std::optional<std::string_view> WhyNoVectors() {
   static const bool supported = (hwy::SupportedTargets() & HWY_TARGETS) != 0;
   if (supported) return std::nullopt;
   return "this CPU lacks AVX2";

@@ -12,10 +12,10 @@ namespace gesso::cpu {
 
 // The compiled targets start at AVX2 with FMA (kernels/CMakeLists.txt); a CPU below that gets the
 // reference implementations.
-std::optional<std::string> WhyNoVectors();
+std::optional<std::string_view> WhyNoVectors();
 
 template <class Args>
-std::optional<std::string> HasVectors(const Args&) {
+std::optional<std::string_view> HasVectors(const Args&) {
   return WhyNoVectors();
 }
 

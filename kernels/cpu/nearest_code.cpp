@@ -79,10 +79,10 @@ void NearestCode(Context& ctx, const NearestCodeArgs& args) {
     const int64_t count = std::min(grain, rows - begin);
     const ConstView z(args.z.Data<float>() + begin * depth, {count, depth}, DType::kF32);
     cpu::Linear(ctx, {.x = z,
-                 .weight = &args.codebook->codes,
-                 .bias = args.codebook->bias,
-                 .residual = {},
-                 .out = View(scores, {count, codes}, DType::kF32)});
+                      .weight = &args.codebook->codes,
+                      .bias = args.codebook->bias,
+                      .residual = {},
+                      .out = View(scores, {count, codes}, DType::kF32)});
     ParallelRange(count, RowsATask(codes), [&](int64_t first, int64_t last) {
       for (int64_t row = first; row < last; ++row) {
         tokens[begin + row] = HWY_DYNAMIC_DISPATCH(FirstLargest)(scores + row * codes, codes);

@@ -63,16 +63,4 @@ dnnl::convolution_forward::primitive_desc DescribeConvolution(
 #endif
 }
 
-dnnl::matmul::primitive_desc DescribeProduct(const dnnl::memory::desc& x,
-                                             const dnnl::memory::desc& weights,
-                                             const dnnl::memory::desc& bias,
-                                             const dnnl::memory::desc& out,
-                                             const dnnl::primitive_attr& attributes) {
-#if DNNL_VERSION_MAJOR >= 3
-  return {Engine(), x, weights, bias, out, attributes};
-#else
-  return {{x, weights, bias, out}, attributes, Engine()};
-#endif
-}
-
 }  // namespace gesso::cpu::onednn

@@ -21,13 +21,6 @@ dnnl::convolution_forward::primitive_desc DescribeConvolution(
     const dnnl::memory::desc& x, const dnnl::memory::desc& weights, const dnnl::memory::desc& bias,
     const dnnl::memory::desc& out, const Conv2dShape& conv, const dnnl::primitive_attr& attributes);
 
-// out = x weights + bias; `bias` may be an empty description. Throws dnnl::error.
-dnnl::matmul::primitive_desc DescribeProduct(const dnnl::memory::desc& x,
-                                             const dnnl::memory::desc& weights,
-                                             const dnnl::memory::desc& bias,
-                                             const dnnl::memory::desc& out,
-                                             const dnnl::primitive_attr& attributes);
-
 // Runs `body`; what oneDNN throws becomes an Error.
 template <class Body>
 auto Guard(const char* op, const Body& body) {

@@ -1,5 +1,6 @@
 #include "kernels/cpu/scratch.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -7,6 +8,9 @@
 namespace gesso::cpu {
 
 namespace {
+
+// What most tasks get by with: a thread allocates at its first one and hardly ever again.
+constexpr int64_t kUsual = int64_t{128} << 10;
 
 struct Free {
   void operator()(float* floats) const { std::free(floats); }
@@ -22,6 +26,7 @@ struct Block {
 Scratch::Scratch(int64_t total) {
   thread_local Block block;
   if (total > block.capacity) {
+    total = std::max(total, kUsual);
     const auto bytes = static_cast<size_t>(Rounded(total)) * sizeof(float);
     block.memory.reset(static_cast<float*>(std::aligned_alloc(64, bytes)));
     if (block.memory == nullptr) throw std::bad_alloc();

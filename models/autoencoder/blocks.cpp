@@ -44,15 +44,19 @@ void ResnetBlock::Visit(nn::ParameterVisitor& visitor, const std::string& prefix
   if (shortcut_) shortcut_->Visit(visitor, prefix + "nin_shortcut." + conv_name_);
 }
 
-void ResnetBlock::Forward(Context& ctx, ConstView x, View out) const {
+void ResnetBlock::Forward(Context& ctx, DType activation, ConstView x, View out) const {
   const Arena::Scope scope(*ctx.arena);
-  const View normed = ctx.arena->Alloc(x.shape, x.dtype);
-  const View hidden = ctx.arena->Alloc(out.shape, out.dtype);
-  norm1_.Forward(ctx, x, normed);
-  conv1_.Forward(ctx, normed, hidden);
-  norm2_.Forward(ctx, hidden, hidden);
+  const View hidden = ctx.arena->Alloc(out.shape, DType::kF32);
+  {
+    const Arena::Scope inner(*ctx.arena);
+    const View normed = ctx.arena->Alloc(x.shape, activation);
+    norm1_.Forward(ctx, x, normed);
+    conv1_.Forward(ctx, normed, hidden);
+  }
+  const View normed = activation == DType::kF32 ? hidden : ctx.arena->Alloc(out.shape, activation);
+  norm2_.Forward(ctx, hidden, normed);
   if (shortcut_) shortcut_->Forward(ctx, x, out);
-  conv2_.Forward(ctx, hidden, out, shortcut_ ? ConstView(out) : x);
+  conv2_.Forward(ctx, normed, out, shortcut_ ? ConstView(out) : x);
 }
 
 AttentionBlock::AttentionBlock(const Config& config, int64_t channels)
@@ -67,12 +71,12 @@ void AttentionBlock::Visit(nn::ParameterVisitor& visitor, const std::string& pre
   proj_out_.Visit(visitor, prefix + "proj_out.");
 }
 
-void AttentionBlock::Forward(Context& ctx, View x) const {
+void AttentionBlock::Forward(Context& ctx, DType activation, View x) const {
   const Arena::Scope scope(*ctx.arena);
   const Shape& s = x.shape;
   const int64_t tokens = s[1] * s[2];
-  const View normed = ctx.arena->Alloc(s, x.dtype);
-  const View qkv = ctx.arena->Alloc({s[0], s[1], s[2], 3 * channels_}, x.dtype);
+  const View normed = ctx.arena->Alloc(s, activation);
+  const View qkv = ctx.arena->Alloc({s[0], s[1], s[2], 3 * channels_}, activation);
   norm_.Forward(ctx, x, normed);
   qkv_.Forward(ctx, normed, qkv);
   const ConstView parts = ConstView(qkv).Reshape({s[0], tokens, 3, channels_});
@@ -97,10 +101,10 @@ void Middle::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   block_2_.Visit(visitor, prefix + "block_2.");
 }
 
-void Middle::Forward(Context& ctx, View x) const {
-  block_1_.Forward(ctx, x, x);
-  if (attn_1_) attn_1_->Forward(ctx, x);
-  block_2_.Forward(ctx, x, x);
+void Middle::Forward(Context& ctx, DType activation, View x) const {
+  block_1_.Forward(ctx, activation, x, x);
+  if (attn_1_) attn_1_->Forward(ctx, activation, x);
+  block_2_.Forward(ctx, activation, x, x);
 }
 
 Level::Level(const Config& config, int64_t count, int64_t in_channels, int64_t out_channels,
@@ -120,10 +124,10 @@ void Level::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   }
 }
 
-void Level::Forward(Context& ctx, ConstView x, View out) const {
+void Level::Forward(Context& ctx, DType activation, ConstView x, View out) const {
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    blocks_[i].Forward(ctx, i == 0 ? x : ConstView(out), out);
-    if (!attns_.empty()) attns_[i].Forward(ctx, out);
+    blocks_[i].Forward(ctx, activation, i == 0 ? x : ConstView(out), out);
+    if (!attns_.empty()) attns_[i].Forward(ctx, activation, out);
   }
 }
 

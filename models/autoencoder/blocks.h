@@ -1,4 +1,5 @@
-// The blocks of a convolutional autoencoder, on maps [B, H, W, C] f32 or bf16, channels last.
+// The blocks of a convolutional autoencoder, on maps [B, H, W, C] f32, channels last. `activation`
+// is the element type of what convolutions read, behind a norm; sums stay in float32.
 //
 // Rombach et al. 2022, "High-Resolution Image Synthesis with Latent Diffusion Models". Official:
 // FoundationVision/VAR models/basic_vae.py:{ResnetBlock,AttnBlock}, FoundationVision/Infinity
@@ -23,8 +24,8 @@ class ResnetBlock {
 
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
   bool changes_channels() const { return shortcut_.has_value(); }
-  // x [B, H, W, in], out [B, H, W, out] of one dtype; out may be x where the channels stay.
-  void Forward(Context& ctx, ConstView x, View out) const;
+  // x [B, H, W, in], out [B, H, W, out]; out may be x where the channels stay.
+  void Forward(Context& ctx, DType activation, ConstView x, View out) const;
 
  private:
   std::string conv_name_;
@@ -42,7 +43,7 @@ class AttentionBlock {
   AttentionBlock(const Config& config, int64_t channels);
 
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
-  void Forward(Context& ctx, View x) const;
+  void Forward(Context& ctx, DType activation, View x) const;
 
  private:
   int64_t channels_;
@@ -58,7 +59,7 @@ class Middle {
   Middle(const Config& config, int64_t channels);
 
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
-  void Forward(Context& ctx, View x) const;
+  void Forward(Context& ctx, DType activation, View x) const;
 
  private:
   ResnetBlock block_1_;
@@ -76,7 +77,7 @@ class Level {
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
   bool changes_channels() const { return blocks_.front().changes_channels(); }
   // As ResnetBlock::Forward.
-  void Forward(Context& ctx, ConstView x, View out) const;
+  void Forward(Context& ctx, DType activation, ConstView x, View out) const;
 
  private:
   std::vector<ResnetBlock> blocks_;

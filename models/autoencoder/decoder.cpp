@@ -56,42 +56,44 @@ void Decoder::Forward(Context& ctx, DType activation, ConstView latents, View pi
   Require(picture.shape == shape, ErrorKind::kShape, "expected a picture {}, got {}", shape,
           picture.shape);
   const Arena::Scope scope(*ctx.arena);
-  const View x = ctx.arena->Alloc({shape[0], shape[2], shape[3], config_.Channels(0)}, activation);
-  RunLevel(ctx, 0, latents, x);
-  norm_out_.Forward(ctx, x, x);
+  const View x = ctx.arena->Alloc({shape[0], shape[2], shape[3], config_.Channels(0)}, DType::kF32);
+  RunLevel(ctx, activation, 0, latents, x);
+  const View normed = ctx.arena->Alloc(x.shape, activation);
+  norm_out_.Forward(ctx, x, normed);
   const View pixels =
       ctx.arena->Alloc({shape[0], shape[2], shape[3], config_.picture_channels}, DType::kF32);
-  conv_out_.Forward(ctx, x, pixels);
+  conv_out_.Forward(ctx, normed, pixels);
   SpaceDepth(ctx, {.x = pixels, .block_h = 1, .block_w = 1, .out = picture.Permute({0, 2, 3, 1})});
 }
 
-void Decoder::RunLevel(Context& ctx, int64_t level, ConstView latents, View out) const {
+void Decoder::RunLevel(Context& ctx, DType activation, int64_t level, ConstView latents,
+                       View out) const {
   const Arena::Scope scope(*ctx.arena);
   const Level& blocks = levels_[static_cast<size_t>(level)];
   const int64_t coarser = std::min(level + 1, config_.levels() - 1);
   const Shape& s = out.shape;
   View x = out;
   if (blocks.changes_channels()) {
-    x = ctx.arena->Alloc({s[0], s[1], s[2], config_.Channels(coarser)}, out.dtype);
+    x = ctx.arena->Alloc({s[0], s[1], s[2], config_.Channels(coarser)}, DType::kF32);
   }
   if (coarser == level) {
-    RunMiddle(ctx, latents, x);
+    RunMiddle(ctx, activation, latents, x);
   } else if (Doubles(coarser)) {
     const Arena::Scope inner(*ctx.arena);
-    const View small = ctx.arena->Alloc({s[0], s[1] / 2, s[2] / 2, x.shape[3]}, x.dtype);
-    RunLevel(ctx, coarser, latents, small);
-    const View enlarged = ctx.arena->Alloc(x.shape, x.dtype);
+    const View small = ctx.arena->Alloc({s[0], s[1] / 2, s[2] / 2, x.shape[3]}, DType::kF32);
+    RunLevel(ctx, activation, coarser, latents, small);
+    const View enlarged = ctx.arena->Alloc(x.shape, activation);
     Resize(ctx, {.x = small, .resampling = Resampling::kNearest, .out = enlarged});
     upsamples_[static_cast<size_t>(level)].Forward(ctx, enlarged, x);
   } else {
-    RunLevel(ctx, coarser, latents, x);
+    RunLevel(ctx, activation, coarser, latents, x);
   }
-  blocks.Forward(ctx, x, out);
+  blocks.Forward(ctx, activation, x, out);
 }
 
-void Decoder::RunMiddle(Context& ctx, ConstView latents, View x) const {
+void Decoder::RunMiddle(Context& ctx, DType activation, ConstView latents, View x) const {
   conv_in_.Forward(ctx, latents, x);
-  mid_.Forward(ctx, x);
+  mid_.Forward(ctx, activation, x);
   ctx.Show("decoder.mid", ConstView(x).Permute({0, 3, 1, 2}));
 }
 

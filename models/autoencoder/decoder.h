@@ -19,14 +19,14 @@ class Decoder {
   Shape PictureShape(const Shape& latents) const;
 
   // latents [B, h, w, Z] f32 to picture [B, C, H, W] f32, about [-1, 1] but not clamped.
-  // `activation`: element type of what lies between convolutions. Shows "decoder.mid". Allocates on
+  // `activation`: element type of what convolutions read. Shows "decoder.mid". Allocates on
   // the arena only.
   void Forward(Context& ctx, DType activation, ConstView latents, View picture) const;
 
  private:
   // What has gone through the blocks of `level`, to out [B, H, W, C] of that level.
-  void RunLevel(Context& ctx, int64_t level, ConstView latents, View out) const;
-  void RunMiddle(Context& ctx, ConstView latents, View x) const;
+  void RunLevel(Context& ctx, DType activation, int64_t level, ConstView latents, View out) const;
+  void RunMiddle(Context& ctx, DType activation, ConstView latents, View x) const;
   // Whether maps double their sides on the way from `level` to the finer one.
   bool Doubles(int64_t level) const { return level >= 1 && level <= config_.halvings; }
 

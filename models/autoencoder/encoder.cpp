@@ -51,7 +51,7 @@ MapSize Encoder::LatentSize(int64_t height, int64_t width) const {
   return {height / stride, width / stride};
 }
 
-void Encoder::Forward(Context& ctx, DType activation, ConstView picture, View latents) const {
+void Encoder::Forward(Context& ctx, ConstView picture, View latents) const {
   Require(picture.shape.rank() == 4 && picture.shape[1] == config_.picture_channels,
           ErrorKind::kShape, "expected a picture [B, {}, H, W], got {}", config_.picture_channels,
           picture.shape);
@@ -61,7 +61,7 @@ void Encoder::Forward(Context& ctx, DType activation, ConstView picture, View la
   LatentSize(height, width);
   const Arena::Scope scope(*ctx.arena);
   const auto map = [&](int64_t channels) {
-    return ctx.arena->Alloc({batch, height, width, channels}, activation);
+    return ctx.arena->Alloc({batch, height, width, channels}, DType::kF32);
   };
   View x = map(config_.width);
   {
@@ -74,7 +74,7 @@ void Encoder::Forward(Context& ctx, DType activation, ConstView picture, View la
   for (size_t level = 0; level < levels_.size(); ++level) {
     const View out =
         levels_[level].changes_channels() ? map(config_.Channels(static_cast<int64_t>(level))) : x;
-    levels_[level].Forward(ctx, x, out);
+    levels_[level].Forward(ctx, DType::kF32, x, out);
     x = out;
     if (level >= downsamples_.size()) continue;
     height /= 2;
@@ -83,7 +83,7 @@ void Encoder::Forward(Context& ctx, DType activation, ConstView picture, View la
     downsamples_[level].Forward(ctx, x, half);
     x = half;
   }
-  mid_.Forward(ctx, x);
+  mid_.Forward(ctx, DType::kF32, x);
   ctx.Show("encoder.mid", ConstView(x).Permute({0, 3, 1, 2}));
   norm_out_.Forward(ctx, x, x);
   conv_out_.Forward(ctx, x, latents);

@@ -18,9 +18,9 @@ class Encoder {
   // Size of the latents of a picture. Throws kUsage for one that does not halve evenly.
   MapSize LatentSize(int64_t height, int64_t width) const;
 
-  // picture [B, C, H, W] f32 in [-1, 1] to latents [B, h, w, Z] f32. `activation`: element type of
-  // what lies between convolutions. Shows "encoder.mid". Allocates on the arena only.
-  void Forward(Context& ctx, DType activation, ConstView picture, View latents) const;
+  // picture [B, C, H, W] f32 in [-1, 1] to latents [B, h, w, Z] f32, which decide tokens: all in
+  // float32. Shows "encoder.mid". Allocates on the arena only.
+  void Forward(Context& ctx, ConstView picture, View latents) const;
 
  private:
   Config config_;

@@ -65,7 +65,7 @@ void Model::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
 }
 
 void Model::Encode(Context& ctx, ConstView picture, View h) const {
-  encoder_.Forward(ctx, DType::kF32, picture, h);
+  encoder_.Forward(ctx, picture, h);
 }
 
 void Model::Decode(Context& ctx, ConstView summed, View picture,

@@ -48,7 +48,7 @@ class Model {
 
  private:
   Config config_;
-  DType activation_ = DType::kF32;  // of what lies between the decoder's convolutions
+  DType activation_ = DType::kF32;  // of what the decoder's convolutions read
   autoencoder::Encoder encoder_;
   autoencoder::Decoder decoder_;
 };

@@ -38,13 +38,15 @@ void AddBranch(const Pass& pass, const Site& site, ConstView tokens, ConstView g
                View x) {
   Context& ctx = pass.ctx;
   const bool watched = pass.hooks != nullptr && tokens.empty() && pass.hooks->WantsBranch(site);
+  View added = y;
   if (!gamma.empty() && (watched || !tokens.empty())) {
-    GatedAdd(ctx, {.residual = {}, .x = y, .gate = gamma, .out = y});
-    gamma = {};
+    // Not in place where it is only shown: x is to get the bits that it gets unwatched.
+    if (watched) added = ctx.arena->Alloc(y.shape, DType::kF32);
+    GatedAdd(ctx, {.residual = {}, .x = y, .gate = gamma, .out = added});
   }
-  if (watched) pass.hooks->SeeBranch(ctx, site, y);
+  if (watched) pass.hooks->SeeBranch(ctx, site, added);
   if (!tokens.empty()) {
-    pass.hooks->AddSelected(ctx, site, tokens, y, x);
+    pass.hooks->AddSelected(ctx, site, tokens, added, x);
   } else if (!gamma.empty()) {
     GatedAdd(ctx, {.residual = x, .x = y, .gate = gamma, .out = x});
   } else {

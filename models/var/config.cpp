@@ -60,7 +60,8 @@ Config ParseConfig(const Json& json, const Weights& weights) {
   Require(config.width % config.heads == 0, ErrorKind::kConfig,
           "num_heads {} does not divide embed_dim {}", config.heads, config.width);
   const double ratio = GetNumber(json, "mlp_ratio", 1e-3, kMaxRatio, 4);
-  config.ff_width = static_cast<int64_t>(std::round(static_cast<double>(config.width) * ratio));
+  // Halves to even, as Python rounds.
+  config.ff_width = std::llrint(static_cast<double>(config.width) * ratio);
   Require(config.ff_width >= 1, ErrorKind::kConfig, "mlp_ratio {} leaves no hidden channel", ratio);
   config.norm_eps = static_cast<float>(GetNumber(json, "norm_eps", 1e-12, 1, 1e-6));
   config.shared_aln = Get<bool>(json, "shared_aln", false);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/core/select.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/pool.h"
@@ -182,10 +183,12 @@ Session Session::Fork(std::span<const int64_t> rows) const {
     Require(row >= 0 && row < rows_, ErrorKind::kUsage, "row {} of {} cannot be forked", row,
             rows_);
   }
-  Session fork(model_, static_cast<int64_t>(rows.size()));
+  Session fork;
+  fork.model_ = model_;
+  fork.rows_ = static_cast<int64_t>(rows.size());
   if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
   fork.next_scale_ = next_scale_;
-  for (size_t i = 0; i < caches_.size(); ++i) fork.caches_[i] = caches_[i].Fork(rows);
+  for (const nn::KvCache& cache : caches_) fork.caches_.push_back(cache.Fork(rows));
   fork.cond_ = Select(cond_, 0, rows);
   fork.modulations_ = Select(modulations_, 1, rows);
   fork.head_ = Select(head_, 0, rows);

@@ -46,12 +46,13 @@ class Session {
   size_t ArenaBytes(const Conditioning& conditioning);
 
  private:
+  Session() = default;  // for Fork to fill
   void CheckConditioning(const Context& ctx, const Conditioning& conditioning) const;
   void EmbedCondition(Context& ctx, const Conditioning& conditioning);
   void Embed(Context& ctx, int64_t scale, ConstView input, View x) const;
 
   std::shared_ptr<const Model> model_;
-  int64_t rows_;
+  int64_t rows_ = 0;
   std::unique_ptr<Hooks> hooks_;
   int64_t next_scale_ = -1;  // -1: not begun
   std::vector<nn::KvCache> caches_;

@@ -37,7 +37,7 @@ void Model::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
 void Model::Encode(Context& ctx, ConstView picture, View f) const {
   const Arena::Scope scope(*ctx.arena);
   const View latents = ctx.arena->Alloc(f.shape, DType::kF32);
-  encoder_.Forward(ctx, DType::kF32, picture, latents);
+  encoder_.Forward(ctx, picture, latents);
   ctx.Show("encoder_out", ConstView(latents).Permute({0, 3, 1, 2}));
   quant_conv_.Forward(ctx, latents, f);
   ctx.Show("f", ConstView(f).Permute({0, 3, 1, 2}));

@@ -47,7 +47,7 @@ class Model {
 
  private:
   Config config_;
-  DType activation_ = DType::kF32;  // of what lies between the decoder's convolutions
+  DType activation_ = DType::kF32;  // of what the decoder's convolutions read
   autoencoder::Encoder encoder_;
   nn::Conv2d quant_conv_;
   Quantizer quantizer_;

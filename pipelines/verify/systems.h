@@ -12,6 +12,11 @@ void VerifyT5Encoder(Context& ctx, ParityCase& parity_case);              // t5_
 void VerifyVqvae(Context& ctx, ParityCase& parity_case);                  // vqvae.cpp
 void VerifyMultiscaleVq(Context& ctx, ParityCase& parity_case);           // vqvae.cpp
 void VerifyBsqVae(Context& ctx, ParityCase& parity_case);                 // bsq_vae.cpp
+void VerifyVar(Context& ctx, ParityCase& parity_case);                    // var.cpp
+void VerifyFastVar(Context& ctx, ParityCase& parity_case);                // fastvar.cpp
+void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case);   // fastvar.cpp
+void VerifyCachedTokenPruning(Context& ctx, ParityCase& parity_case);     // fastvar.cpp
+void VerifySampleTopKTopP(Context& ctx, ParityCase& parity_case);         // ops.cpp
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifySpeculativeJacobi(Context& ctx, ParityCase& parity_case);      // sjd.cpp

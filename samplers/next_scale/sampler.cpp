@@ -38,7 +38,7 @@ void CheckRun(const NextScaleRun& run) {
   Require(run.given.tokens.empty() == run.given.keep.empty(), ErrorKind::kUsage,
           "given tokens need a mask, and a mask needs given tokens");
   if (run.given.tokens.empty()) return;
-  for (const ConstView given : {run.given.tokens, run.given.keep}) {
+  for (const ConstView& given : {run.given.tokens, run.given.keep}) {
     Require(given.dtype == DType::kI32 && given.shape == all && given.IsContiguous(),
             ErrorKind::kShape, "given tokens and mask: expected int32 {}, got {} {}", all,
             NameOf(given.dtype), given.shape);

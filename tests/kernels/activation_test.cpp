@@ -122,5 +122,26 @@ TEST(GluErrorTest, RefusesWhatDoesNotFit) {
   });
 }
 
+TEST(ActivateTest, EqualsRef) {
+  for (const auto& [in, out] :
+       {std::pair(DType::kF32, DType::kF32), std::pair(DType::kBF16, DType::kF32),
+        std::pair(DType::kF32, DType::kBF16)}) {
+    const Tensor wide = RandomTensor({7, 50}, 1, in, 2);
+    for (const Activation activation : kActivations) {
+      Tensor want({7, 37}, out);
+      ActivateArgs args{wide.view().Slice(1, 3, 40), activation, want.mutable_view()};
+      RunImplementation(ActivateTable(), "ref", args);
+      ForEachFast(ActivateTable(), args, [&](std::string_view name) {
+        ForEachTarget([&] {
+          Tensor got({7, 37}, out);
+          args.out = got.mutable_view();
+          RunImplementation(ActivateTable(), name, args);
+          EXPECT_LT(RmsError(got, want), ToleranceOf(out));
+        });
+      });
+    }
+  }
+}
+
 }  // namespace
 }  // namespace gesso

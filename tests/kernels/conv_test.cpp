@@ -31,7 +31,9 @@ struct Case {
 
 Shape OutShape(const Case& c) {
   const auto extent = [&](int64_t in, int64_t taps) {
-    return (in + 2 * c.conv.padding - c.conv.dilation * (taps - 1) - 1) / c.conv.stride + 1;
+    return (in + 2 * c.conv.padding + c.conv.end_padding - c.conv.dilation * (taps - 1) - 1) /
+               c.conv.stride +
+           1;
   };
   return {c.x[0], extent(c.x[1], c.kernel[2]), extent(c.x[2], c.kernel[3]), c.kernel[0]};
 }
@@ -109,6 +111,11 @@ std::vector<Case> Cases() {
        .activation = Activation::kGeluTanh},
       {.x = {1, 8, 8, 3}, .kernel = {48, 3, 4, 4}, .conv = {.stride = 4}},
       {.x = {1, 1, 1, 4}, .kernel = {4, 4, 3, 3}, .conv = {.padding = 1}},
+      {.x = {1, 8, 6, 24},
+       .kernel = {24, 24, 3, 3},
+       .conv = {.stride = 2, .end_padding = 1},
+       .bias = true},
+      {.x = {2, 5, 7, 6}, .kernel = {8, 6, 3, 3}, .conv = {.padding = 1, .end_padding = 2}},
       {.x = {1, 8, 8, 16},
        .kernel = {16, 16, 3, 3},
        .conv = {.padding = 1},

@@ -67,5 +67,45 @@ TEST(LinearCombinationErrors, NameTheArgument) {
   ExpectError(ErrorKind::kShape, "term 1 must be [4]", [&] { LinearCombination(ctx, args); });
 }
 
+TEST(GatedAdd, EqualsRefWithAndWithoutResidual) {
+  for (const int64_t width : {1, 13, 96}) {
+    const Tensor residual = RandomTensor({2, 5, width}, 1);
+    const Tensor x = RandomTensor({2, 5, width}, 2);
+    const Tensor rows = RandomTensor({2, 2 * width}, 3);
+    const Tensor shared = RandomTensor({width}, 4);
+    for (const ConstView& gate : {rows.view().Slice(1, width, 2 * width), shared.view()}) {
+      for (const ConstView& added : {residual.view(), ConstView()}) {
+        Tensor want({2, 5, width}, DType::kF32);
+        GatedAddArgs args{added, x, gate, want.mutable_view()};
+        RunImplementation(GatedAddTable(), "ref", args);
+        ForEachFast(GatedAddTable(), args, [&](std::string_view name) {
+          ForEachTarget([&] {
+            Tensor got({2, 5, width}, DType::kF32);
+            args.out = got.mutable_view();
+            RunImplementation(GatedAddTable(), name, args);
+            EXPECT_LT(RmsError(got, want), 1e-6);
+          });
+        });
+      }
+    }
+  }
+}
+
+TEST(GatedAdd, InPlaceAndErrors) {
+  Context ctx;
+  Tensor x = RandomTensor({1, 2, 3}, 1);
+  const Tensor before = Cast(x, DType::kF32);
+  Tensor gate({3}, DType::kF32);
+  for (int i = 0; i < 3; ++i) gate.MutableData<float>()[i] = static_cast<float>(i);
+  GatedAdd(ctx, {.residual = x, .x = x, .gate = gate, .out = x.mutable_view()});
+  for (int i = 0; i < 6; ++i) {
+    EXPECT_FLOAT_EQ(x.Data<float>()[i], before.Data<float>()[i] * static_cast<float>(1 + i % 3));
+  }
+  const Tensor wrong({2, 3}, DType::kF32);
+  ExpectError(ErrorKind::kShape, "gated_add: gate must be [3] or [1, 3]", [&] {
+    GatedAdd(ctx, {.residual = {}, .x = x, .gate = wrong, .out = x.mutable_view()});
+  });
+}
+
 }  // namespace
 }  // namespace gesso

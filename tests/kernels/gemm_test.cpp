@@ -152,7 +152,6 @@ TEST_P(LinearGluTest, EqualsRef) {
 
 // Weights packed for native bfloat16, whether or not this CPU gains from it.
 TEST_P(LinearTest, NativeBF16EqualsRef) {
-  if (!cpu::MultipliesBF16()) GTEST_SKIP() << "this CPU does not multiply bfloat16";
   const Case c = GetParam();
   const PackedMatrix packed = cpu::PackBF16(RandomWeight(c.n, c.k));
   const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
@@ -167,24 +166,25 @@ TEST_P(LinearTest, NativeBF16EqualsRef) {
   Tensor want({c.m, c.n}, c.out);
   args.out = want.mutable_view();
   RunImplementation(LinearTable(), "ref", args);
-  Tensor got({c.m, c.n}, c.out);
-  args.out = got.mutable_view();
-  Context ctx;
-  Linear(ctx, args);
-  EXPECT_LT(RmsError(got, want), 1e-2);
-  if (!c.residual) return;
-  Tensor in_place = Cast(residual, c.out);
-  args.out = in_place.mutable_view();
-  args.residual = in_place;
-  Linear(ctx, args);
-  EXPECT_LT(RmsError(in_place, want), 1e-2);
+  ForEachFast(LinearTable(), args, [&](std::string_view name) {
+    Tensor got({c.m, c.n}, c.out);
+    args.out = got.mutable_view();
+    args.residual = c.residual ? residual.view() : ConstView();
+    RunImplementation(LinearTable(), name, args);
+    EXPECT_LT(RmsError(got, want), 1e-2);
+    if (!c.residual) return;
+    Tensor in_place = Cast(residual, c.out);
+    args.out = in_place.mutable_view();
+    args.residual = in_place;
+    RunImplementation(LinearTable(), name, args);
+    EXPECT_EQ(RmsError(in_place, got), 0);
+  });
 }
 
 TEST_P(LinearGluTest, NativeBF16EqualsRef) {
-  if (!cpu::MultipliesBF16()) GTEST_SKIP() << "this CPU does not multiply bfloat16";
   const Case c = GetParam();
-  const PackedMatrix packed = cpu::PackBF16(RandomWeight(2 * c.n, c.k));
   const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
+  const PackedMatrix packed = cpu::PackBF16(RandomWeight(2 * c.n, c.k));
   LinearGluArgs args;
   args.x = x;
   args.weight = &packed;
@@ -192,11 +192,12 @@ TEST_P(LinearGluTest, NativeBF16EqualsRef) {
   Tensor want({c.m, c.n}, c.out);
   args.out = want.mutable_view();
   RunImplementation(LinearGluTable(), "ref", args);
-  Tensor got({c.m, c.n}, c.out);
-  args.out = got.mutable_view();
-  Context ctx;
-  LinearGlu(ctx, args);
-  EXPECT_LT(RmsError(got, want), 1e-2);
+  ForEachFast(LinearGluTable(), args, [&](std::string_view name) {
+    Tensor got({c.m, c.n}, c.out);
+    args.out = got.mutable_view();
+    RunImplementation(LinearGluTable(), name, args);
+    EXPECT_LT(RmsError(got, want), 1e-2);
+  });
 }
 INSTANTIATE_TEST_SUITE_P(Shapes, LinearGluTest, testing::ValuesIn(Cases()));
 
@@ -231,7 +232,7 @@ TEST(Linear, DoesNotDependOnThreads) {
   const Tensor x = RandomTensor({301, 96}, 2);
   std::vector<PackedMatrix> matrices = {
       PackMatrix(Device::kCpu, RandomWeight(288, 96), DType::kF32)};
-  if (cpu::MultipliesBF16()) matrices.push_back(cpu::PackBF16(RandomWeight(288, 96)));
+  if (cpu::GainsFromBF16()) matrices.push_back(cpu::PackBF16(RandomWeight(288, 96)));
   for (const PackedMatrix& packed : matrices) {
     SetNumThreads(1);
     const Products alone = RunProducts(packed, x);

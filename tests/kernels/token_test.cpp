@@ -1,6 +1,8 @@
 // SpaceDepth and GatherRows: known layouts, round trips, ref, ids outside the table.
 #include "kernels/token.h"
 
+#include <algorithm>
+#include <array>
 #include <vector>
 
 #include "tests/support/ops.h"
@@ -112,6 +114,31 @@ TEST(GatherRows, CopiesAndChecks) {
       });
     }
   }
+}
+
+TEST(SelectTokens, TakesOutAndPutsBack) {
+  const Tensor x = RandomTensor({2, 5, 37}, 1);
+  Tensor ids({2, 3}, DType::kI32);
+  std::ranges::copy(std::array<int32_t, 6>{0, 2, 4, 1, 2, 3}, ids.MutableData<int32_t>());
+  for (const std::string_view name : {"runs", "ref"}) {
+    Tensor part({2, 3, 37}, DType::kF32);
+    RunImplementation(SelectTokensTable(), name,
+                      SelectTokensArgs{x, ids, false, part.mutable_view()});
+    for (int i = 0; i < 6; ++i) {
+      const int token = i / 3 * 5 + ids.Data<int32_t>()[i];
+      EXPECT_EQ(part.Data<float>()[i * 37 + 36], x.Data<float>()[token * 37 + 36]) << name << i;
+    }
+    Tensor back({2, 5, 37}, DType::kF32);
+    RunImplementation(SelectTokensTable(), name,
+                      SelectTokensArgs{part, ids, true, back.mutable_view()});
+    EXPECT_EQ(back.Data<float>()[1 * 37], 0) << "a token that was not put back stays";
+    EXPECT_EQ(back.Data<float>()[(5 + 3) * 37 + 7], x.Data<float>()[(5 + 3) * 37 + 7]);
+  }
+  ids.MutableData<int32_t>()[5] = 5;
+  Tensor part({2, 3, 37}, DType::kF32);
+  Context ctx;
+  ExpectError(ErrorKind::kShape, "select_tokens: id 5 at position 5",
+              [&] { SelectTokens(ctx, {.x = x, .ids = ids, .out = part.mutable_view()}); });
 }
 
 }  // namespace

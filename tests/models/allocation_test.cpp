@@ -6,6 +6,7 @@
 #include <new>
 
 #include "models/hdit/session.h"
+#include "models/var/session.h"
 #include "tests/support/ops.h"
 #include "tests/support/random_weights.h"
 
@@ -59,3 +60,41 @@ TEST(Allocation, AForwardPassTakesNothingFromTheHeap) {
 
 }  // namespace
 }  // namespace gesso::hdit
+
+namespace gesso::var {
+namespace {
+
+TEST(Allocation, AScaleTakesNothingFromTheHeap) {
+  const Json config = Json::parse(R"({"depth": 2, "embed_dim": 32, "num_heads": 2,
+                                      "num_classes": 3, "patch_nums": [1, 2, 4]})");
+  Weights sizes;
+  sizes.tensors["head.weight"] = Tensor({20, 32}, DType::kF32);
+  sizes.tensors["word_embed.weight"] = Tensor({32, 8}, DType::kF32);
+  sizes.tensors["blocks.0.attn.scale_mul_1H11"] = Tensor({1, 2, 1, 1}, DType::kF32);
+  Tensor labels({2}, DType::kI32);
+  const Tensor input = testing_support::RandomTensor({1, 16, 8}, 1);
+  Tensor logits({2, 16, 20}, DType::kF32);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Model shapes(ParseConfig(config, sizes));
+    const auto model = Load(testing_support::RandomWeights(shapes, 1), config, Device::kCpu, dtype);
+    Session session(model, 2);
+    Arena arena(Device::kCpu, session.ArenaBytes({.labels = labels}));
+    Context ctx{.device = Device::kCpu, .arena = &arena};
+    const auto run = [&] {
+      session.Begin(ctx, {.labels = labels});
+      const int64_t before = allocations.load();
+      for (int64_t scale = 0; scale < 3; ++scale) {
+        const int64_t tokens = model->map(scale).tokens();
+        const View out(logits.mutable_view().data, {2, tokens, 20}, DType::kF32);
+        const ConstView codes(input.view().data, {1, tokens, 8}, DType::kF32);
+        session.Forward(ctx, scale, scale == 0 ? ConstView() : codes, out);
+      }
+      return allocations.load() - before;
+    };
+    run();  // kernels may be made at the first use
+    EXPECT_EQ(run(), 0) << NameOf(dtype);
+  }
+}
+
+}  // namespace
+}  // namespace gesso::var

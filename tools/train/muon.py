@@ -1,7 +1,7 @@
 """Muon (Jordan et al. 2024): momentum whose matrices are orthogonalised before the step.
 
-Unlike torch.optim.Muon it works in float32, which CPUs without a matrix unit for bfloat16 multiply
-faster. Updates have the root mean square of AdamW's (Liu et al. 2025), so one rate serves both.
+Unlike torch.optim.Muon it works in float32 where that is multiplied faster than bfloat16: on CPUs
+without a matrix unit. Updates have the root mean square of AdamW's (Liu et al. 2025), so one rate serves both.
 """
 import torch
 from torch import Tensor
@@ -11,14 +11,15 @@ from tools.train.parallel import Workers
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
-    """Brings the singular values of matrix [m, n] near 1 by Newton-Schulz iteration."""
+def orthogonalize(matrix: Tensor, steps: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Brings the singular values of matrix [m, n] near 1 by Newton-Schulz iteration in `dtype`."""
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+    x = (x / (x.norm() + 1e-7)).to(dtype)
     a, b, c = NEWTON_SCHULZ
     for _ in range(steps):
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.to(matrix.dtype)
     return x.T if matrix.shape[0] > matrix.shape[1] else x
 
 
@@ -28,13 +29,14 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, groups, workers: Workers, lr: float, weight_decay: float,
                  momentum: float = 0.95, steps: int = 5):
         self.workers = workers
+        self.dtype = torch.bfloat16 if workers.has_bf16() else torch.float32
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
         super().__init__(groups, defaults)
 
     def update(self, parameter: Tensor, momentum: float, steps: int) -> Tensor:
         """The orthogonalised Nesterov step of one matrix."""
         average = self.state[parameter]["momentum"]
-        return orthogonalize(parameter.grad.lerp(average, momentum), steps)
+        return orthogonalize(parameter.grad.lerp(average, momentum), steps, self.dtype)
 
     @torch.no_grad()
     def step(self) -> None:

@@ -23,6 +23,12 @@ class Workers:
                 self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
+    def has_bf16(self) -> bool:
+        """Whether bfloat16 is the faster type here: on CPUs only a matrix unit makes it so."""
+        if self.device.type == "cuda":
+            return torch.cuda.is_bf16_supported()
+        return torch.cpu._is_amx_tile_supported()
+
     def sum(self, tensors: list[Tensor]) -> None:
         """Replaces each tensor by its sum over the processes."""
         if self.count == 1:

@@ -135,7 +135,7 @@ class Trainer:
         clean = to_model_range(pictures.to(self.device, non_blocking=True))
         noise = optim.nearest_noise(clean, self.training["noise_candidates"])
         sigma = optim.sample_sigmas(len(captions), side, self.config["model"], self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.workers.has_bf16()):
             loss = self.loss_function(clean, noise, sigma, ids, mask)
         loss.backward()
         gradients = [p.grad for p in self.model.parameters()]
@@ -200,7 +200,7 @@ class Trainer:
               f"lr {rate:.1e} {speed:.0f} samples/s", flush=True)
 
     def write_sheet(self, side: int) -> None:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.workers.has_bf16()):
             pictures = generate(self.average.denoiser, self.average.encoder, self.tokenizer,
                                 SHEET_PROMPTS, side, steps=15)
         save_sheet(pictures, self.folder / f"sheet-{self.samples:08}.png", columns=8)
@@ -216,13 +216,6 @@ class Trainer:
 
 def blend(ends: list[float], progress: float) -> float:
     return ends[0] + (ends[1] - ends[0]) * progress
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is the faster type here: on CPUs only a matrix unit makes it so."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return torch.cpu._is_amx_tile_supported()
 
 
 def main() -> None:

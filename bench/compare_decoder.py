@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""gesso against PyTorch: the decoder of VAR's published tokenizer (a 16 x 16 map to 256 x 256
+pixels) with the same random weights and the same input, outputs compared before times are.
+
+    python3 bench/compare_decoder.py             # what this CPU can do
+    python3 bench/compare_decoder.py --isa avx2  # both sides without AVX-512
+
+PyTorch runs in every way that might be its fastest (bench/torch_decoder.py). All are tried; plain
+eager float32 and the best few of each type then alternate with gesso. Each side's figure is the
+median of its runs.
+"""
+import argparse
+import datetime
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.compare import (BOUND, cpu_name, enter_environment, relative_error,  # noqa: E402
+                           timed, try_variants)
+
+EAGER = "eager float32 channels first"
+
+
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
+    parser.add_argument("--venv", type=Path, default=ROOT / "build" / "bench-venv",
+                        help="virtual environment with torch; made if it is not there")
+    parser.add_argument("--latent", type=int, default=16, help="side of the latent map")
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--isa", choices=["native", "avx2"], default="native")
+    parser.add_argument("--rounds", type=int, default=3, help="alternations of the two sides")
+    parser.add_argument("--repetitions", type=int, default=3, help="runs a side and round")
+    parser.add_argument("--finalists", type=int, default=1,
+                        help="PyTorch variants of each type that alternate with gesso")
+    parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
+    return parser.parse_args()
+
+
+def write_inputs(folder: Path, side: int):
+    """Random weights and latents for both sides: returns weights and latents."""
+    import torch
+    from safetensors.torch import save_file
+
+    from bench.torch_decoder import OFFICIAL, Decoder
+    torch.manual_seed(0)
+    weights = Decoder(OFFICIAL).state_dict()
+    save_file(weights, folder / "decoder.model.safetensors", {"config": json.dumps(OFFICIAL)})
+    latents = torch.randn(1, OFFICIAL["z_channels"], side, side)
+    save_file({"latents": latents}, folder / "decoder.input.safetensors")
+    return weights, latents
+
+
+def run_gesso(options: argparse.Namespace, folder: Path, dtype: str,
+              repetitions: int) -> dict[str, Any]:
+    command = [options.build / "bench" / "gesso_bench_decode", folder / "decoder.model.safetensors",
+               "--input", folder / "decoder.input.safetensors",
+               "--output", folder / "decoder.output.safetensors",
+               "--repetitions", str(repetitions), "--dtype", dtype, "--isa", options.isa,
+               "--threads", str(options.threads)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def compare(options: argparse.Namespace, folder: Path) -> str:
+    from safetensors.torch import load_file
+
+    from bench.torch_decoder import OFFICIAL, variants
+    weights, latents = write_inputs(folder, options.latent)
+    made = variants(OFFICIAL, weights, latents, options.dtype)
+    eager = next(variant for variant in variants(OFFICIAL, weights, latents, ["float32"])
+                 if variant.name == EAGER)
+    reference = eager.run()
+    arena = {}
+    for dtype in options.dtype:
+        arena[dtype] = run_gesso(options, folder, dtype, 1)["arena_bytes"]
+        error = relative_error(load_file(folder / "decoder.output.safetensors")["out"], reference)
+        print(f"{dtype}: gesso's output differs by {error:.1e}", file=sys.stderr)
+        if not error < BOUND[dtype]:
+            sys.exit(f"outputs differ by more than {BOUND[dtype]}: there is nothing to time")
+    trial = try_variants(made, reference)
+    finalists = [eager] + [variant for dtype in options.dtype
+                           for variant in sorted((v for v in made if v.dtype == dtype
+                                                  and v.name in trial and v.name != EAGER),
+                                                 key=lambda v: trial[v.name])[:options.finalists]]
+    times: dict[str, list[float]] = {}
+    for _ in range(options.rounds):
+        for dtype in options.dtype:
+            runs = run_gesso(options, folder, dtype, options.repetitions)["seconds"]
+            times.setdefault(f"gesso {dtype}", []).extend(runs)
+        for variant in finalists:
+            runs = [timed(variant.run) for _ in range(options.repetitions)]
+            times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
+    baseline = statistics.median(times[f"PyTorch {EAGER}"])
+    lines = ["| who | ms | eager float32 / this | arena |", "|---|---|---|---|"]
+    for who, runs in times.items():
+        seconds = statistics.median(runs)
+        memory = arena.get(who.removeprefix("gesso "))
+        lines.append(f"| {who} | {1e3 * seconds:.0f} | {baseline / seconds:.2f} | "
+                     f"{f'{memory / 2**20:.0f} MiB' if memory else ''} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    options = parse_options()
+    if "GESSO_BENCH_ENVIRONMENT" not in os.environ:
+        enter_environment(options)
+    import torch
+    torch.set_num_threads(options.threads)
+    if options.isa == "avx2":
+        torch._inductor.config.cpp.simdlen = 256
+    folder = ROOT / "build" / "bench"
+    folder.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python3", "bench/compare_decoder.py", *sys.argv[1:]])
+    report = (f"\n## {datetime.date.today()}, {cpu_name()}, {options.threads} threads, "
+              f"{options.isa}\n\n`{command}` (PyTorch {torch.__version__})\n\n"
+              f"{compare(options, folder)}")
+    print(report)
+    if options.results:
+        with options.results.open("a", encoding="utf-8") as results:
+            results.write(report)
+
+
+if __name__ == "__main__":
+    main()

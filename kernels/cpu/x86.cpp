@@ -1,0 +1,81 @@
+#include "kernels/cpu/x86.h"
+
+#include "hwy/highway.h"
+#include "hwy/targets.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
+namespace gesso::cpu {
+
+namespace {
+
+#if defined(__x86_64__)
+
+struct Registers {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+Registers Features(unsigned subleaf) {
+  constexpr unsigned kExtendedFeatures = 7;
+  Registers r;
+  if (__get_cpuid_count(kExtendedFeatures, subleaf, &r.eax, &r.ebx, &r.ecx, &r.edx) == 0) return {};
+  return r;
+}
+
+bool AskForTiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM of asm/prctl.h
+  constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
+bool FindAmxBF16() {
+  constexpr unsigned kBF16 = 1U << 22;
+  constexpr unsigned kTile = 1U << 24;
+  const unsigned edx = Features(0).edx;
+  return (edx & kBF16) != 0 && (edx & kTile) != 0 && AskForTiles();
+}
+
+bool FindAvx512BF16() { return (Features(1).eax & (1U << 5)) != 0; }
+
+#else
+
+bool FindAmxBF16() { return false; }
+bool FindAvx512BF16() { return false; }
+
+#endif
+
+// What a limit on the instructions (kernels/isa.h) leaves.
+bool MayUseAvx512() { return (hwy::SupportedTargets() & HWY_AVX3) != 0; }
+
+}  // namespace
+
+bool HasAmxBF16() {
+  static const bool has = FindAmxBF16();
+  return has && MayUseAvx512();
+}
+
+bool HasAvx512BF16() {
+  static const bool has = FindAvx512BF16();
+  return has && MayUseAvx512();
+}
+
+bool IsIntel() {
+#if defined(__x86_64__)
+  static const bool is_intel = __builtin_cpu_is("intel") != 0;
+  return is_intel;
+#else
+  return false;
+#endif
+}
+
+}  // namespace gesso::cpu

@@ -1,0 +1,282 @@
+// Recomputes the cases of FastVAR: its op, a block of Infinity, and VAR sampled under it.
+#include "cache/tokens/fastvar.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "kernels/resize.h"
+#include "kernels/token.h"
+#include "kernels/token_pruning.h"
+#include "models/next_scale/block.h"
+#include "models/nn/load.h"
+#include "models/var/session.h"
+#include "pipelines/codebook_scale_model.h"
+#include "pipelines/verify/next_scale.h"
+#include "pipelines/verify/systems.h"
+
+namespace gesso {
+
+namespace {
+
+// The scale whose map is this wide.
+int64_t ScaleOfWidth(std::span<const TokenMap> schedule, int64_t width) {
+  for (size_t scale = 0; scale < schedule.size(); ++scale) {
+    if (schedule[scale].width == width) return static_cast<int64_t>(scale);
+  }
+  Fail(ErrorKind::kConfig, "no scale is {} tokens wide", width);
+}
+
+// The official settings name scales by their width.
+cache::FastVarPlan PlanOf(const Json& json, std::span<const TokenMap> schedule,
+                          int64_t cached_width) {
+  cache::FastVarPlan plan;
+  plan.cached_scale = ScaleOfWidth(schedule, cached_width);
+  plan.prune_ratio.assign(schedule.size(), 0);
+  plan.skipped.assign(schedule.size(), false);
+  const auto ratios = Get<Json>(json, "prune_ratio");
+  Require(ratios.is_object(), ErrorKind::kConfig, "field 'prune_ratio' is not a JSON object");
+  for (const auto& item : ratios.items()) {
+    int64_t width = 0;
+    std::from_chars(item.key().data(), item.key().data() + item.key().size(), width);
+    const int64_t scale = ScaleOfWidth(schedule, width);
+    plan.prune_ratio[static_cast<size_t>(scale)] = GetNumber(ratios, item.key(), 0, 1);
+  }
+  for (const int64_t width : Get<std::vector<int64_t>>(json, "skip_scales", {})) {
+    plan.skipped[static_cast<size_t>(ScaleOfWidth(schedule, width))] = true;
+  }
+  const auto layers = Get<std::vector<int64_t>>(json, "layers");
+  Require(layers.size() == 2, ErrorKind::kConfig, "field 'layers' must be [first, end]");
+  plan.first_layer = layers[0];
+  plan.end_layer = layers[1];
+  return plan;
+}
+
+}  // namespace
+
+void VerifyFastVar(Context& ctx, ParityCase& parity_case) {
+  const VerifyOptions& options = parity_case.options();
+  const auto model =
+      var::Load(Part(parity_case.ModelWeights(), "var."), Get<Json>(parity_case.config(), "var"),
+                options.device, options.dtype);
+  const auto quantizer = LoadQuantizer(parity_case);
+  std::vector<TokenMap> schedule;
+  for (int64_t scale = 0; scale < model->scales(); ++scale) schedule.push_back(model->map(scale));
+  const Json settings = Get<Json>(parity_case.config(), "fastvar");
+  const cache::FastVarPlan plan = PlanOf(settings, schedule, Get<int64_t>(settings, "cached_size"));
+  const Tensor& known = parity_case.At("in/label_sample");
+  const Tensor labels = GuidedLabels(known, model->config.num_classes);
+  ForEachGuidance(parity_case, [&](double cfg, const std::string& suffix) {
+    CodebookScaleModel<var::Session> scale_model(
+        var::Session(model, labels.view().numel(), std::make_unique<cache::FastVar>(plan)),
+        CodeSum(quantizer, options.device, known.view().numel()),
+        [&](Context& c, var::Session& session) { session.Begin(c, {.labels = labels}); });
+    // In bfloat16 other tokens are kept where scores are close, and their logits are other ones.
+    CompareSampling(ctx, parity_case, scale_model, cfg, suffix, options.dtype == DType::kF32);
+    const ConstView f_hat = scale_model.codes().f_hat();
+    parity_case.Compare("out/f_hat" + suffix, Cast(f_hat.Permute({0, 3, 1, 2}), DType::kF32));
+  });
+}
+
+void VerifyCachedTokenPruning(Context& ctx, ParityCase& parity_case) {
+  const Tensor& x = parity_case.At("in/x");
+  const auto size = Get<std::vector<int64_t>>(parity_case.config(), "cur_hw");
+  const auto cached_size = Get<std::vector<int64_t>>(parity_case.config(), "cached_hw");
+  Require(size.size() == 2 && cached_size.size() == 2 && x.shape().rank() == 3, ErrorKind::kConfig,
+          "cur_hw and cached_hw must be [height, width], in/x [B, L, C]");
+  const int64_t batch = x.shape()[0];
+  const int64_t tokens = x.shape()[1];
+  const int64_t width = x.shape()[2];
+  const double ratio = Get<double>(parity_case.config(), "ratio");
+  const int64_t kept = tokens - static_cast<int64_t>(static_cast<double>(tokens) * ratio);
+  Tensor score({batch, tokens}, DType::kF32);
+  TokenDistance(ctx, {.x = x, .score = score.mutable_view()});
+  ParityTap(parity_case).Record("score", score);
+  Tensor ids({batch, kept}, DType::kI32);
+  TopTokens(ctx, {.score = score, .by_score = true, .ids = ids.mutable_view()});
+  parity_case.Compare("out/indices", ids);
+  Tensor merged({batch, kept, width}, DType::kF32);
+  SelectTokens(ctx, {.x = x, .ids = ids, .out = merged.mutable_view()});
+  parity_case.Compare("out/merged", merged);
+  Tensor restored(x.shape(), DType::kF32);
+  Resize(ctx, {.x = parity_case.At("in/cached")
+                        .view()
+                        .Reshape({batch, cached_size[0], cached_size[1], width}),
+               .resampling = Resampling::kArea,
+               .out = restored.mutable_view().Reshape({batch, size[0], size[1], width})});
+  SelectTokens(ctx, {.x = parity_case.At("in/kept_output"),
+                     .ids = ids,
+                     .inverse = true,
+                     .out = restored.mutable_view()});
+  parity_case.Compare("out/restored", restored);
+}
+
+namespace {
+
+// Infinity's block with its own share of adaLN, as the case has it.
+struct InfinityBlock {
+  explicit InfinityBlock(const next_scale::BlockConfig& config)
+      : width(config.attention.width), block(config) {}
+
+  void Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
+    visitor.Plain(prefix + "ada_gss", {1, 1, 6, width}, nn::Role::kParameter, ada_gss);
+    block.Visit(visitor, prefix);
+  }
+
+  int64_t width;
+  Tensor ada_gss;
+  next_scale::Block block;
+};
+
+next_scale::BlockConfig InfinityBlockConfig(const Json& json) {
+  next_scale::BlockConfig config;
+  const auto width = GetInt(json, "embed_dim", 1, 1 << 15);
+  const auto heads = GetInt(json, "num_heads", 1, width);
+  Require(Get<bool>(json, "cos_attn"), ErrorKind::kUnsupported,
+          "blocks without cosine attention are not computed");
+  config.attention = {.width = width, .heads = heads, .l2_norm = true};
+  config.ff_width = static_cast<int64_t>(
+      std::round(static_cast<double>(width) * GetNumber(json, "mlp_ratio", 0, 64)));
+  config.norm_eps = static_cast<float>(GetNumber(json, "norm_eps", 0, 1));
+  config.text_width = GetInt(json, "kv_dim", 1, 1 << 15);
+  config.ca_gamma = GetNumber(json, "cross_attn_layer_scale", -1e6, 1e6) >= 0;
+  config.self_attention = "sa";
+  return config;
+}
+
+struct Angles {
+  Tensor cos;
+  Tensor sin;
+};
+
+// Infinity's rotary angles of a map [N, head_dim / 2]: the first half of the channel pairs turns
+// with y, the second with x; positions are stretched to the last map of the schedule.
+Angles AnglesOf(TokenMap map, TokenMap last, int64_t head_dim) {
+  const int64_t half = head_dim / 2;
+  Angles angles{Tensor({map.tokens(), half}, DType::kF32),
+                Tensor({map.tokens(), half}, DType::kF32)};
+  for (int64_t token = 0; token < map.tokens(); ++token) {
+    const auto stretch = [](int64_t i, int64_t count, int64_t to) {
+      const double share = static_cast<double>(to) / static_cast<double>(count);
+      return std::nearbyint(static_cast<double>(i) * share);  // half to even
+    };
+    const double y = stretch(token / map.width, map.height, last.height);
+    const double x = stretch(token % map.width, map.width, last.width);
+    for (int64_t i = 0; i < half; ++i) {
+      const int64_t turn = i % (half / 2);
+      const double frequency =
+          std::pow(10000.0, -static_cast<double>(2 * turn) / static_cast<double>(half));
+      const double angle = (i < half / 2 ? y : x) * frequency;
+      angles.cos.MutableData<float>()[token * half + i] = static_cast<float>(std::cos(angle));
+      angles.sin.MutableData<float>()[token * half + i] = static_cast<float>(std::sin(angle));
+    }
+  }
+  return angles;
+}
+
+// Texts [R, longest, C] and their mask, of rows that lie behind each other.
+struct PaddedText {
+  Tensor states;
+  Tensor mask;
+};
+
+PaddedText PadText(const Tensor& rows, const std::vector<int64_t>& lengths) {
+  const int64_t longest = *std::ranges::max_element(lengths);
+  const int64_t width = rows.shape()[1];
+  const auto count = static_cast<int64_t>(lengths.size());
+  PaddedText text{Tensor({count, longest, width}, DType::kF32),
+                  Tensor({count, longest}, DType::kI32)};
+  const float* from = rows.Data<float>();
+  for (int64_t row = 0; row < count; ++row) {
+    const int64_t length = lengths[static_cast<size_t>(row)];
+    std::copy_n(from, length * width, text.states.MutableData<float>() + row * longest * width);
+    std::fill_n(text.mask.MutableData<int32_t>() + row * longest, length, 1);
+    from += length * width;
+  }
+  return text;
+}
+
+// adaLN of the block [R, 6C]: shared part and the block's own.
+Tensor ModulationOf(const Tensor& shared, const Tensor& own) {
+  Tensor sum({shared.shape()[0], own.view().numel()}, DType::kF32);
+  for (int64_t i = 0; i < sum.view().numel(); ++i) {
+    sum.MutableData<float>()[i] =
+        shared.Data<float>()[i] + own.Data<float>()[i % own.view().numel()];
+  }
+  return sum;
+}
+
+// Shows the cached branches under the names of the case: "cache24_self_attn".
+class CacheTap : public Tap {
+ public:
+  CacheTap(ParityCase& parity_case, int64_t layer, int64_t width)
+      : tap_(parity_case),
+        attention_(fmt::format("cache_block{}_attn", layer)),
+        reference_(fmt::format("cache{}_self_attn", width)) {}
+  void Record(std::string_view name, ConstView value) override {
+    if (name == attention_) tap_.Record(reference_, value);
+  }
+
+ private:
+  ParityTap tap_;
+  std::string attention_;
+  std::string reference_;
+};
+
+}  // namespace
+
+void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case) {
+  const VerifyOptions& options = parity_case.options();
+  const Json& json = parity_case.config();
+  InfinityBlock model(InfinityBlockConfig(json));
+  nn::LoadWeights(model, parity_case.ModelWeights(), options.device, options.dtype);
+  model.block.Prepare();
+  std::vector<TokenMap> schedule;
+  for (const auto& size : Get<std::vector<std::vector<int64_t>>>(json, "scale_schedule")) {
+    Require(size.size() == 3, ErrorKind::kConfig,
+            "field 'scale_schedule' must be [t, h, w] a scale");
+    schedule.push_back({.height = size[1], .width = size[2]});
+  }
+  const auto cached = Get<std::vector<int64_t>>(json, "cached_size");
+  Require(cached.size() == 2, ErrorKind::kConfig, "field 'cached_size' must be [h, w]");
+  cache::FastVar hooks(PlanOf(json, schedule, cached[1]));
+  const auto layer = Get<int64_t>(json, "layer_idx");
+  const auto heads = Get<int64_t>(json, "num_heads");
+  hooks.Begin(schedule, std::max(layer + 1, Get<std::vector<int64_t>>(json, "layers").back()));
+
+  const DType activation = ActivationDType(options.device, options.dtype);
+  const Tensor& shared = parity_case.At("in/cond_gss");
+  const int64_t rows = shared.shape()[0];
+  const Tensor modulation = ModulationOf(shared, model.ada_gss);
+  const PaddedText text =
+      PadText(parity_case.At("in/text_kv"), Get<std::vector<int64_t>>(json, "text_lens"));
+  const Tensor keys = model.block.TextKeys(ctx, activation, text.states);
+  nn::KvCache kv(rows, heads, model.width / heads, hooks.CacheCapacity(layer, 0), activation);
+  CacheTap tap(parity_case, layer, cached[1]);
+  Context tapped = ctx;
+  tapped.tap = &tap;
+  for (size_t scale = 0; scale < schedule.size(); ++scale) {
+    const std::string name = fmt::format("_{}", schedule[scale].width);
+    if (!parity_case.Has("in/x" + name)) continue;
+    Tensor x = Cast(parity_case.At("in/x" + name), DType::kF32);
+    const Angles angles = AnglesOf(schedule[scale], schedule.back(), model.width / heads);
+    model.block.Forward(
+        {.ctx = tapped,
+         .activation = activation,
+         .hooks = &hooks,
+         .scale = static_cast<int64_t>(scale),
+         .map = schedule[scale],
+         .cos = angles.cos,
+         .sin = angles.sin},
+        layer, {.modulation = modulation, .cache = &kv, .text_keys = keys, .text_mask = text.mask},
+        x.mutable_view());
+    parity_case.Compare("out/y" + name, x);
+  }
+  if (parity_case.Has("mid/cached_k_len")) {
+    Tensor length(parity_case.At("mid/cached_k_len").shape(), DType::kI32);
+    length.MutableData<int32_t>()[0] = static_cast<int32_t>(kv.size());
+    parity_case.Compare("mid/cached_k_len", length);
+  }
+}
+
+}  // namespace gesso
