@@ -1,6 +1,7 @@
 #include "cache/registry.h"
 
 #include "cache/depth/depth_switch.h"
+#include "cache/kv/scalekv.h"
 #include "cache/tokens/fastvar.h"
 
 namespace gesso::cache {
@@ -43,6 +44,12 @@ const std::vector<PolicyInfo>& Policies() {
            "Chen et al. 2025, Progressive supernet training for efficient visual autoregressive "
            "modeling",
            {.layers = true}}),
+      Entry<ScaleKv, ScaleKvOptions>(
+          {"scalekv",
+           "layers keep the keys that matter, a tenth of all",
+           "Li et al. 2025, Memory-efficient visual autoregressive modeling with scale-aware KV "
+           "cache compression",
+           {.keys = true}}),
   };
   return kTable;
 }

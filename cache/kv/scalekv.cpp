@@ -1,6 +1,7 @@
 #include "cache/kv/scalekv.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -11,6 +12,8 @@ namespace gesso::cache {
 
 namespace {
 
+constexpr std::array<std::string_view, 2> kPoolings = {"max", "average"};
+constexpr int64_t kMaxWindow = 1 << 12;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 int64_t GridSide(int64_t window_size) {
@@ -82,16 +85,15 @@ void Score(ConstView keys, std::span<const float> query, std::span<float> scores
 }
 
 // Over `kernel` neighbours; beyond the ends an average counts zeros and a maximum nothing.
-void Pool(std::span<const float> scores, int64_t kernel, Pooling pooling, std::span<float> pooled) {
+void Pool(std::span<const float> scores, int64_t kernel, bool by_maximum, std::span<float> pooled) {
   const auto count = static_cast<int64_t>(scores.size());
   for (int64_t i = 0; i < count; ++i) {
     const auto begin = static_cast<size_t>(std::max<int64_t>(i - kernel / 2, 0));
     const auto end = static_cast<size_t>(std::min(i + kernel / 2 + 1, count));
     const std::span<const float> near = scores.subspan(begin, end - begin);
     pooled[static_cast<size_t>(i)] =
-        pooling == Pooling::kMax
-            ? *std::ranges::max_element(near)
-            : std::accumulate(near.begin(), near.end(), 0.0F) / static_cast<float>(kernel);
+        by_maximum ? *std::ranges::max_element(near)
+                   : std::accumulate(near.begin(), near.end(), 0.0F) / static_cast<float>(kernel);
   }
 }
 
@@ -111,16 +113,25 @@ void KeepHighest(std::span<const float> scores, int64_t count, std::span<int32_t
 
 }  // namespace
 
-ScaleKv::ScaleKv(const ScaleKvOptions& options, ScaleKvBudgets budgets)
-    : options_(options), budgets_(std::move(budgets)) {
+void ScaleKvOptions::Visit(OptionVisitor& visitor) {
+  visitor.Integer("window_size", window_size, 1, kMaxWindow,
+                  "tokens that decide by what they look at; a square number");
+  visitor.Integer("kernel_size", kernel_size, 1, kMaxWindow,
+                  "neighbouring keys whose scores are pooled; odd");
+  visitor.Choice("pooling", pooling, kPoolings, "how they are pooled");
+}
+
+ScaleKv::ScaleKv(const ScaleKvOptions& options, std::optional<ScaleKvBudgets> budgets)
+    : options_(options), given_(std::move(budgets)) {
   const int64_t side = GridSide(options.window_size);
   Require(options.window_size >= 1 && side * side == options.window_size, ErrorKind::kUsage,
           "scalekv: window_size is {}, must be a square number", options.window_size);
   Require(options.kernel_size >= 1 && options.kernel_size % 2 == 1, ErrorKind::kUsage,
           "scalekv: kernel_size is {}, must be odd", options.kernel_size);
-  Require(budgets_.base_capacity >= 1, ErrorKind::kUsage,
-          "scalekv: base_capacity is {}, must be positive", budgets_.base_capacity);
-  for (const std::vector<int64_t>& row : budgets_.capacity) {
+  if (!given_) return;
+  Require(given_->base_capacity >= 1, ErrorKind::kUsage,
+          "scalekv: base_capacity is {}, must be positive", given_->base_capacity);
+  for (const std::vector<int64_t>& row : given_->capacity) {
     for (const int64_t capacity : row) {
       Require(capacity >= 1, ErrorKind::kUsage, "scalekv: a budget is {}, must be positive",
               capacity);
@@ -129,6 +140,7 @@ ScaleKv::ScaleKv(const ScaleKvOptions& options, ScaleKvBudgets budgets)
 }
 
 void ScaleKv::Begin(std::span<const TokenMap> schedule, int64_t layers) {
+  budgets_ = given_ ? *given_ : DefaultScaleKvBudgets(schedule, layers);
   for (const std::vector<int64_t>& row : budgets_.capacity) {
     Require(row.empty() || static_cast<int64_t>(row.size()) == layers, ErrorKind::kUsage,
             "scalekv: budgets for {} layers, but the model has {}", row.size(), layers);
@@ -196,7 +208,7 @@ ConstView ScaleKv::RetainKeys(Context& ctx, const Site& site, ConstView queries,
     };
     for (const int32_t token : window) scores[key_of(token)] = -kInfinity;
     const std::span<float> pooled = Row<float>(scratch.pooled, list);
-    Pool(scores, options_.kernel_size, options_.pooling, pooled);
+    Pool(scores, options_.kernel_size, options_.pooling == kPoolings[0], pooled);
     for (const int32_t token : window) pooled[key_of(token)] = kInfinity;
     const std::span<int32_t> indices = Row<int32_t>(scratch.indices, list);
     KeepHighest(pooled, budget, indices);

@@ -6,22 +6,28 @@
 // paper: scores are plain dot products of unnormalised queries without rotation, max-pooled.
 #pragma once
 
+#include <optional>
+#include <string_view>
+
 #include "cache/kv/scalekv_budgets.h"
+#include "kernels/core/options.h"
 
 namespace gesso::cache {
-
-enum class Pooling { kMax, kAverage };
 
 struct ScaleKvOptions {
   int64_t window_size = 16;  // observing tokens, a square number: centres of a grid over the map
   int64_t kernel_size = 5;   // of the pooling over neighbouring keys, odd
-  Pooling pooling = Pooling::kMax;
+  std::string_view pooling = "max";  // or "average"
+
+  void Visit(OptionVisitor& visitor);
 };
 
 class ScaleKv : public Hooks {
  public:
-  // Throws kUsage for options out of range.
-  ScaleKv(const ScaleKvOptions& options, ScaleKvBudgets budgets);
+  // Without budgets those of DefaultScaleKvBudgets are used. Throws kUsage for options out of
+  // range.
+  explicit ScaleKv(const ScaleKvOptions& options,
+                   std::optional<ScaleKvBudgets> budgets = std::nullopt);
 
   // Throws kUsage where the budgets are for another number of layers.
   void Begin(std::span<const TokenMap> schedule, int64_t layers) override;
@@ -32,7 +38,8 @@ class ScaleKv : public Hooks {
 
  private:
   ScaleKvOptions options_;
-  ScaleKvBudgets budgets_;
+  std::optional<ScaleKvBudgets> given_;
+  ScaleKvBudgets budgets_;  // of this session
   std::vector<TokenMap> schedule_;
   std::vector<std::vector<int32_t>> windows_;  // by scale: tokens of its map, ascending
   std::vector<bool> began_;                    // by layer: its cache has exceeded base_capacity

@@ -33,6 +33,25 @@ void TokensToBits(Context& ctx, const Config& config, const TokenMap& map, Const
   SignBits(ctx, {.x = shuffled, .bits = bits});
 }
 
+void BitsToTokens(Context& ctx, const Config& config, const TokenMap& map, ConstView bits,
+                  View tokens) {
+  const int64_t pictures = bits.shape[0];
+  const Arena::Scope scope(*ctx.arena);
+  const View codes = ctx.arena->Alloc(bits.shape, DType::kF32);
+  BitCodes(ctx, {.bits = bits, .codes = codes});
+  View values = codes;
+  if (config.spatial_patchify) {
+    values = ctx.arena->Alloc({pictures, map.height, map.width, config.bits()}, DType::kF32);
+    bsq_vae::PixelUnshuffle(ctx, codes, values);
+  }
+  Require(tokens.numel() == values.numel(), ErrorKind::kShape,
+          "bits of a {} x {} map: expected [{}, {}], got {}", map.height, map.width, pictures,
+          map.tokens() * config.bits(), tokens.shape);
+  if (ctx.device == Device::kMeta) return;
+  std::transform(values.Data<float>(), values.Data<float>() + values.numel(),
+                 tokens.Data<int32_t>(), [](float code) { return code > 0 ? 1 : 0; });
+}
+
 void NextInput(Context& ctx, const Config& config, const TokenMap& map, ConstView summed,
                View input) {
   const int64_t pictures = summed.shape[0];

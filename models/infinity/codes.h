@@ -17,6 +17,10 @@ TokenMap CodeMap(const Config& config, const TokenMap& map);
 void TokensToBits(Context& ctx, const Config& config, const TokenMap& map, ConstView tokens,
                   View bits);
 
+// The other way round: bits that are known, e.g. of a picture to go on from.
+void BitsToTokens(Context& ctx, const Config& config, const TokenMap& map, ConstView bits,
+                  View tokens);
+
 // What the transformer is given at `map`: summed codes [B, H, W, codebook_dim] f32, resized, as
 // input [B, N, bits] f32.
 void NextInput(Context& ctx, const Config& config, const TokenMap& map, ConstView summed,

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
+#include "kernels/core/select.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
 #include "kernels/token.h"
@@ -243,6 +243,25 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
                   .eps = static_cast<float>(model_->config.norm_eps),
                   .out = normed});
   model_->head.Forward(ctx, normed, logits);
+}
+
+Session Session::Fork(std::span<const int64_t> rows) const {
+  for (const int64_t row : rows) {
+    Require(row >= 0 && row < this->rows(), ErrorKind::kUsage, "row {} of {} cannot be forked", row,
+            this->rows());
+  }
+  SessionOptions options = options_;
+  options.rows = static_cast<int64_t>(rows.size());
+  Session fork(model_, std::move(options));
+  if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
+  fork.next_scale_ = next_scale_;
+  for (size_t i = 0; i < caches_.size(); ++i) fork.caches_[i] = caches_[i].Fork(rows);
+  fork.cond_ = Select(cond_, 0, rows);
+  fork.modulations_ = Select(modulations_, 1, rows);
+  fork.head_ = Select(head_, 0, rows);
+  for (const Tensor& keys : text_keys_) fork.text_keys_.push_back(Select(keys, 0, rows));
+  fork.text_mask_ = Select(text_mask_, 0, rows);
+  return fork;
 }
 
 size_t Session::ArenaBytes(int64_t text_length) {

@@ -8,6 +8,8 @@ const std::vector<VerifySystem>& VerifySystems() {
       {"op.neighborhood_attention", true, VerifyNeighborhoodAttention},
       {"hdit", true, VerifyHdit},
       {"t5_encoder", true, VerifyT5Encoder},
+      {"infinity", true, VerifyInfinity},
+      {"infinity_sampling", false, VerifyInfinitySampling},
       {"scalekv", true, VerifyScaleKv},
       {"scalekv_asi", false, VerifyScaleKvRoles},
       {"sjd", false, VerifySpeculativeJacobi},

@@ -36,7 +36,8 @@ std::vector<TokenMap> ScheduleOf(const Json& config) {
 cache::ScaleKvBudgets BudgetsOf(const Json& config, size_t scales) {
   cache::ScaleKvBudgets budgets = {.base_capacity = Get<int64_t>(config, "base_capacity"),
                                    .capacity = std::vector<std::vector<int64_t>>(scales)};
-  for (const auto& [scale, row] : Get<Json>(config, "cache_sizes").items()) {
+  const auto sizes = Get<Json>(config, "cache_sizes");
+  for (const auto& [scale, row] : sizes.items()) {
     size_t number = 0;
     std::from_chars(scale.data(), scale.data() + scale.size(), number);
     Require(number >= 2 && number < scales + 2, ErrorKind::kConfig,
@@ -54,7 +55,7 @@ cache::ScaleKvOptions OptionsOf(const Json& config) {
           "pooling '{}' is not supported (maxpool, avgpool)", pooling);
   return {.window_size = Get<int64_t>(config, "window_size"),
           .kernel_size = Get<int64_t>(config, "kernel_size"),
-          .pooling = pooling == "maxpool" ? cache::Pooling::kMax : cache::Pooling::kAverage};
+          .pooling = pooling == "maxpool" ? "max" : "average"};
 }
 
 // Passes on to ScaleKv and knows the positions of what the layer's cache holds.

@@ -27,6 +27,8 @@ void VerifySampleTopKTopP(Context& ctx, ParityCase& parity_case);         // ops
 void VerifySampler(Context& ctx, ParityCase& parity_case);                // samplers.cpp
 void VerifySchedule(Context& ctx, ParityCase& parity_case);               // schedules.cpp
 void VerifySpeculativeJacobi(Context& ctx, ParityCase& parity_case);      // sjd.cpp
+void VerifyInfinity(Context& ctx, ParityCase& parity_case);               // infinity.cpp
+void VerifyInfinitySampling(Context& ctx, ParityCase& parity_case);       // infinity.cpp
 void VerifyScaleKv(Context& ctx, ParityCase& parity_case);                // scalekv.cpp
 void VerifyScaleKvRoles(Context& ctx, ParityCase& parity_case);           // scalekv.cpp
 void VerifyCosineInterpolated(Context& ctx, ParityCase& parity_case);     // schedules.cpp

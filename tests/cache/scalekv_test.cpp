@@ -76,7 +76,7 @@ TEST(ScaleKvBudgets, OtherSchedulesKeepTheSumAndTheHistory) {
 // A session of one layer at its second scale, with a budget of `budget` keys.
 struct OneCut {
   OneCut(const ScaleKvOptions& options, const TokenMap& map, int64_t base, int64_t budget)
-      : policy(options, {.base_capacity = base, .capacity = {{}, {budget}}}),
+      : policy(options, ScaleKvBudgets{.base_capacity = base, .capacity = {{}, {budget}}}),
         site{.layer = 0, .branch = Branch::kSelfAttention, .scale = 1, .map = map},
         arena(Device::kCpu, size_t{1} << 20) {
     ctx.arena = &arena;
@@ -121,7 +121,7 @@ TEST(ScaleKv, KeepsTheObserverAndTheHighestPooledScores) {
     EXPECT_THAT(pooled.Retain(keys, dtype), ElementsAre(0, 1, 2, 4, 5));
   }
   // Means of three, zeros beyond the ends: 3.3 4 3.7 - . - 3.7 2.7 (- next to the observer).
-  OneCut average({.window_size = 1, .kernel_size = 3, .pooling = Pooling::kAverage}, {2, 2}, 4, 4);
+  OneCut average({.window_size = 1, .kernel_size = 3, .pooling = "average"}, {2, 2}, 4, 4);
   EXPECT_THAT(average.Retain(keys), ElementsAre(1, 2, 4, 6));
 }
 
@@ -135,11 +135,11 @@ TEST(ScaleKv, DropsNothingBeforeTheBaseIsExceeded) {
 }
 
 TEST(ScaleKv, ReservesWhatACacheHoldsAtMost) {
-  ScaleKv policy({}, DefaultScaleKvBudgets(Square1M(), 32));
+  ScaleKv policy({});
   policy.Begin(Square1M(), 32);
   EXPECT_EQ(policy.CacheCapacity(0, 10521), 6385 + 4096);
   EXPECT_EQ(policy.CacheCapacity(1, 10521), 465 + 4096);
-  ScaleKv nothing({}, {});
+  ScaleKv nothing({}, ScaleKvBudgets{});
   nothing.Begin(Square1M(), 32);
   EXPECT_EQ(nothing.CacheCapacity(0, 10521), 10521);
 }
@@ -161,13 +161,15 @@ TEST(ScaleKvRoles, LowIndicesAreDrafters) {
 }
 
 TEST(ScaleKvErrors, NameTheOption) {
-  ExpectError(ErrorKind::kUsage, "window_size is 5", [] { ScaleKv({.window_size = 5}, {}); });
-  ExpectError(ErrorKind::kUsage, "kernel_size is 4", [] { ScaleKv({.kernel_size = 4}, {}); });
+  ExpectError(ErrorKind::kUsage, "window_size is 5", [] { ScaleKv({.window_size = 5}); });
+  ExpectError(ErrorKind::kUsage, "kernel_size is 4", [] { ScaleKv({.kernel_size = 4}); });
   ExpectError(ErrorKind::kUsage, "base_capacity is 0",
-              [] { ScaleKv({}, {.base_capacity = 0, .capacity = {}}); });
-  ExpectError(ErrorKind::kUsage, "a budget is 0", [] { ScaleKv({}, {.capacity = {{1, 0}}}); });
+              [] { ScaleKv({}, ScaleKvBudgets{.base_capacity = 0, .capacity = {}}); });
+  ExpectError(ErrorKind::kUsage, "a budget is 0", [] {
+    ScaleKv({}, ScaleKvBudgets{.capacity = {{1, 0}}});
+  });
   ExpectError(ErrorKind::kUsage, "budgets for 2 layers, but the model has 3", [] {
-    ScaleKv policy({}, {.capacity = {{9, 9}}});
+    ScaleKv policy({}, ScaleKvBudgets{.capacity = {{9, 9}}});
     policy.Begin(Square1M(), 3);
   });
   ExpectError(ErrorKind::kUsage, "num_drafters is 4", [] {
