@@ -279,6 +279,11 @@ class VQVAE(nn.Module):
         self.quant_conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.post_quant_conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
 
+    def fitted(self, pictures: Tensor) -> Tensor:
+        """Pictures [B, 3, H, W] averaged down to the side whose map the scales are made for."""
+        side = self.quantize.sides[-1] * 2 ** (len(self.config["ch_mult"]) - 1)
+        return F.avg_pool2d(pictures, pictures.shape[-1] // side)
+
     def encode(self, pictures: Tensor) -> Tensor:
         """pictures [B, 3, H, W] in [-1, 1] -> map [B, z, N, N], not quantised."""
         return self.quant_conv(self.encoder(pictures))
