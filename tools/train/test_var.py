@@ -121,4 +121,6 @@ def test_sub_network_agrees_with_teacher_forcing(late: int) -> None:
 
 
 def test_kept_blocks() -> None:
-    assert kept_blocks(8, 4) == [0, 2, 5, 7] and kept_blocks(8, 8) == list(range(8))
+    assert kept_blocks(8, 4) == [0, 2, 5, 7]
+    assert kept_blocks(6, 3) == [0, 3, 5]  # 2.5 becomes 3
+    assert kept_blocks(8, 8) == list(range(8))
