@@ -1,18 +1,21 @@
 """Scores pictures of the 300 held-out prompts by the detector.
 
-    python -m tools.eval.evaluate                                  samples with PyTorch
+    python -m tools.eval.evaluate --model assets/models/demo-hdit  samples with PyTorch
     python -m tools.eval.evaluate --write-prompts prompts.txt      one prompt a line, then
     gesso generate --prompt-file prompts.txt -o 'pictures/%03d.png'   and
     python -m tools.eval.evaluate --pictures pictures/             scores 000.png, 001.png, ...
 
 Prints JSON: the share of prompts fulfilled in each category, the same for real drawings of the
 prompts (the ceiling that the detector's own errors set), and the Frechet distance of the detector's
-features to those of real drawings, with that of as many other real drawings beside it.
+features to those of real drawings, with that of as many other real drawings beside it. For a
+next-scale model also what its tokenizer leaves of the real drawings: the model's own ceiling.
 """
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +26,9 @@ from tools.dataset.scenes import Painter
 from tools.dataset.stream import to_model_range
 from tools.eval.detector import Detector, detect, load_detector
 from tools.eval.prompts import CATEGORIES, Task, fulfilled, held_out_tasks
-from tools.train.pipeline import load_pipeline, save_sheet
-from tools.train.sampling import generate
+from tools.train import sampling, var_sampling
+from tools.train.pipeline import (load_pipeline, load_var_pipeline, load_vqvae, save_sheet,
+                                  to_bytes)
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "assets" / "models"
@@ -62,11 +66,51 @@ def draw(tasks: list[Task]) -> Tensor:
     return torch.from_numpy(np.stack([painter.draw(task.scene) for task in tasks]))
 
 
-def sample(folder: Path, prompts: list[str], steps: int, cfg_scale: float, seed: int) -> Tensor:
+def read_index(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+
+
+# prompts, seed -> pictures [B, 3, 64, 64] in [-1, 1]
+Drawer = Callable[[list[str], int], Tensor]
+
+
+def hdit_drawer(folder: Path, settings: dict[str, Any]) -> Drawer:
     pipeline = load_pipeline(folder)
     pipeline[0].inner.compile(dynamic=False)
-    return torch.cat([generate(*pipeline, prompts[i:i + 50], SIDE, steps, cfg_scale, seed + i)
+    return lambda prompts, seed: sampling.generate(
+        *pipeline, prompts, SIDE, settings["steps"], settings["cfg_scale"], seed)
+
+
+def var_drawer(folder: Path, settings: dict[str, Any]) -> Drawer:
+    pipeline = load_var_pipeline(folder)
+    return lambda prompts, seed: var_sampling.generate(
+        *pipeline, prompts, seed, cfg=settings["cfg_scale"], top_k=settings["top_k"],
+        top_p=settings["top_p"])
+
+
+# What draws prompts, and the settings that the command line may replace.
+PIPELINES = {"HourglassDiffusionPipeline": (hdit_drawer, ("steps", "cfg_scale")),
+             "VARPipeline": (var_drawer, ("cfg_scale", "top_k", "top_p"))}
+
+
+def sample(folder: Path, prompts: list[str], seed: int, given: dict[str, Any]) -> Tensor:
+    """Pictures uint8 [N, 64, 64, 3] by the model's own settings but for those given. Ends the
+    program on a setting that the model does not have."""
+    index = read_index(folder)
+    make_drawer, names = PIPELINES[index["_class_name"]]
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        sys.exit(f"{folder}: {index['_class_name']} has no setting {', '.join(unknown)}")
+    drawer = make_drawer(folder, index["defaults"] | given)
+    return torch.cat([to_bytes(drawer(prompts[i:i + 50], seed + i))
                       for i in range(0, len(prompts), 50)])
+
+
+def reconstruct(folder: Path, pictures: Tensor) -> Tensor:
+    """Pictures uint8 [N, 64, 64, 3] through a next-scale model's tokenizer and back."""
+    vqvae = load_vqvae(folder)
+    return torch.cat([to_bytes(vqvae.pictures(vqvae.tokens(to_model_range(part))))
+                      for part in pictures.split(50)])
 
 
 def read_pictures(folder: Path) -> Tensor:
@@ -103,6 +147,8 @@ def main() -> None:
     parser.add_argument("--per-category", type=int, default=60)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--top-k", type=int)
+    parser.add_argument("--top-p", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="write the first 64 of mixed pictures here")
     options = parser.parse_args()
@@ -114,13 +160,17 @@ def main() -> None:
     if options.pictures:
         pictures = read_pictures(options.pictures)
     else:
-        index = json.loads((options.model / "model_index.json").read_text(encoding="utf-8"))
-        defaults = index["defaults"]
-        pictures = sample(options.model, prompts, options.steps or defaults["steps"],
-                          options.cfg_scale or defaults["cfg_scale"], options.seed)
+        given = {name: getattr(options, name) for name in ("steps", "cfg_scale", "top_k", "top_p")
+                 if getattr(options, name) is not None}
+        pictures = sample(options.model, prompts, options.seed, given)
     if options.sheet:
         save_sheet(pictures[::max(1, len(tasks) // 64)][:64], options.sheet, columns=8)
-    json.dump(report(load_detector(options.detector), tasks, pictures), sys.stdout, indent=2)
+    detector = load_detector(options.detector)
+    result = report(detector, tasks, pictures)
+    if not options.pictures and "vae" in read_index(options.model):
+        result["reconstructed drawings"] = scores(detector, tasks,
+                                                  reconstruct(options.model, draw(tasks)))
+    json.dump(result, sys.stdout, indent=2)
     print()
 
 

@@ -16,7 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import T5Config
 
-from tools.train.train import ROOT, TextToImage
+from tools.train.text import TextEncoder
+from tools.train.train import TextToImage
+from tools.train.trainer import ROOT
 
 
 def halved(module: nn.Module) -> dict[str, Tensor]:
@@ -31,6 +33,19 @@ def write_json(path: Path, content: dict[str, Any]) -> str:
     text = json.dumps(content, indent=2) + "\n"
     path.write_text(text, encoding="utf-8")
     return text
+
+
+def export_text(encoder: TextEncoder, config: dict[str, Any], folder: Path) -> None:
+    """Writes text_encoder/ and tokenizer/ of a training config's model."""
+    t5_config = T5Config(**config["text_encoder"], architectures=["T5EncoderModel"])
+    write_json(folder / "text_encoder" / "config.json", t5_config.to_dict())
+    t5 = halved(encoder.t5)
+    del t5["encoder.embed_tokens.weight"]  # the same tensor as shared.weight
+    save_file(t5, folder / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
+    tokenizer = folder / "tokenizer" / "spiece.model"
+    tokenizer.parent.mkdir(exist_ok=True)
+    if tokenizer != ROOT / config["tokenizer"]:
+        shutil.copyfile(ROOT / config["tokenizer"], tokenizer)
 
 
 def export(checkpoint: Path, folder: Path, steps: int, cfg_scale: float) -> None:
@@ -51,15 +66,7 @@ def export(checkpoint: Path, folder: Path, steps: int, cfg_scale: float) -> None
     trained = {"samples": str(state["samples"]), "steps": str(state["step"])}
     save_file(halved(model.denoiser.inner), folder / "denoiser" / "model.safetensors",
               metadata={"config": text, **trained})
-    t5_config = T5Config(**config["text_encoder"], architectures=["T5EncoderModel"])
-    write_json(folder / "text_encoder" / "config.json", t5_config.to_dict())
-    t5 = halved(model.encoder.t5)
-    del t5["encoder.embed_tokens.weight"]  # the same tensor as shared.weight
-    save_file(t5, folder / "text_encoder" / "model.safetensors", metadata={"format": "pt"})
-    tokenizer = folder / "tokenizer" / "spiece.model"
-    tokenizer.parent.mkdir(exist_ok=True)
-    if tokenizer != ROOT / config["tokenizer"]:
-        shutil.copyfile(ROOT / config["tokenizer"], tokenizer)
+    export_text(model.encoder, config, folder)
 
 
 def main() -> None:

@@ -10,27 +10,30 @@ from tools.train.parallel import Workers
 
 # Read from small tables or by single channels, so orthogonalised updates make no sense for them.
 NOT_MUON = ("embed", "shared", "relative_attention_bias", "patch_in", "patch_out", "time_in_proj",
-            "aug_in_proj", "mapping_cond_in_proj", "norm.linear", "class_emb")
+            "aug_in_proj", "mapping_cond_in_proj", "norm.linear", "class_emb", "ada_lin",
+            "ada_gss", "scale_mul", "head.weight", "encoder.conv_in", "decoder.conv_out")
 NO_DECAY = ("scale", "fac", "norm", "shared", "embed", "bias", "time_in_proj", "aug_in_proj",
-            "mapping_cond_in_proj", "class_emb")
+            "mapping_cond_in_proj", "class_emb", "ada_gss", "pos_")
 
 
 def learning_rate_factor(name: str) -> float:
-    """The mapping network and the AdaRMSNorm layers learn at a third of the rate."""
-    return 1 / 3 if ".mapping." in f".{name}" or "norm.linear" in name else 1.0
+    """The mapping network and the layers that modulate norms learn at a third of the rate."""
+    slow = (".mapping.", "norm.linear", "ada_lin", "ada_gss")
+    return 1 / 3 if any(part in f".{name}" for part in slow) else 1.0
 
 
 def make_optimizers(model: nn.Module, config: dict[str, Any],
                     workers: Workers) -> list[torch.optim.Optimizer]:
-    """AdamW, or with "optimizer": "muon" also Muon for the matrices of the trunk.
+    """AdamW, or with "optimizer": "muon" also Muon for the matrices and convolutions of the trunk.
 
     Every group carries `factor`, its share of the schedule's learning rate.
     """
     muon: dict[float, list[Tensor]] = {}
     adam: dict[tuple[float, float], list[Tensor]] = {}
-    for name, parameter in model.named_parameters():
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    for name, parameter in trained:
         factor = learning_rate_factor(name)
-        if (config["optimizer"] == "muon" and parameter.ndim == 2
+        if (config["optimizer"] == "muon" and parameter.ndim in (2, 4)
                 and not any(part in name for part in NOT_MUON)):
             muon.setdefault(factor, []).append(parameter)
         else:

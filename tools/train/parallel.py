@@ -11,6 +11,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is the faster type here: on CPUs only a matrix unit makes it so."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_amx_tile_supported()
+
+
 class Workers:
     """This process's place among those that train together; alone if torchrun did not start it."""
 
@@ -23,11 +30,9 @@ class Workers:
                 self.device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
 
-    def has_bf16(self) -> bool:
-        """Whether bfloat16 is the faster type here: on CPUs only a matrix unit makes it so."""
-        if self.device.type == "cuda":
-            return torch.cuda.is_bf16_supported()
-        return torch.cpu._is_amx_tile_supported()
+    def autocast(self) -> torch.autocast:
+        """Mixed precision where that is faster."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device))
 
     def sum(self, tensors: list[Tensor]) -> None:
         """Replaces each tensor by its sum over the processes."""

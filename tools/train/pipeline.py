@@ -1,4 +1,4 @@
-"""Reads an exported model folder and lays pictures out on a sheet."""
+"""Reads exported model folders and lays pictures out on a sheet."""
 import json
 from pathlib import Path
 
@@ -10,6 +10,18 @@ from torch import Tensor
 
 from tools.train.hdit import Denoiser, HDiT
 from tools.train.text import TextEncoder, Tokenizer
+from tools.train.var import VAR
+from tools.train.vqvae import VQVAE
+
+
+def load_text_encoder(folder: Path) -> TextEncoder:
+    """The text encoder (float32, for inference) of an exported folder."""
+    config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+    encoder = TextEncoder(config)
+    # strict=False: the input embedding is stored once, under shared.weight.
+    encoder.t5.load_state_dict(load_file(folder / "text_encoder" / "model.safetensors"),
+                               strict=False)
+    return encoder.eval()
 
 
 def load_pipeline(folder: Path) -> tuple[Denoiser, TextEncoder, Tokenizer]:
@@ -17,19 +29,36 @@ def load_pipeline(folder: Path) -> tuple[Denoiser, TextEncoder, Tokenizer]:
     config = json.loads((folder / "denoiser" / "config.json").read_text(encoding="utf-8"))
     inner = HDiT(config)
     inner.load_state_dict(load_file(folder / "denoiser" / "model.safetensors"))
-    text_config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-    encoder = TextEncoder(text_config)
-    # strict=False: the input embedding is stored once, under shared.weight.
-    encoder.t5.load_state_dict(load_file(folder / "text_encoder" / "model.safetensors"),
-                               strict=False)
     tokenizer = Tokenizer(folder / "tokenizer" / "spiece.model")
-    return Denoiser(inner).eval(), encoder.eval(), tokenizer
+    return Denoiser(inner).eval(), load_text_encoder(folder), tokenizer
+
+
+def load_vqvae(folder: Path) -> VQVAE:
+    """The tokenizer (float32, for inference) of an exported next-scale model."""
+    vqvae = VQVAE(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")))
+    vqvae.load_state_dict(load_file(folder / "vae" / "model.safetensors"))
+    return vqvae.eval()
+
+
+def load_var_pipeline(folder: Path) -> tuple[VAR, VQVAE, TextEncoder, Tokenizer]:
+    """The parts (float32, for inference) of an exported next-scale model."""
+    vqvae = load_vqvae(folder)
+    config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
+    var = VAR(config, vqvae.config["vocab_size"], vqvae.config["z_channels"])
+    var.load_state_dict(load_file(folder / "transformer" / "model.safetensors"))
+    tokenizer = Tokenizer(folder / "tokenizer" / "spiece.model")
+    return var.eval(), vqvae, load_text_encoder(folder), tokenizer
 
 
 def trained_for(folder: Path) -> tuple[int, int]:
     """Steps and samples that the weights of an exported folder have seen."""
     with safe_open(folder / "denoiser" / "model.safetensors", "pt") as file:
         return int(file.metadata()["steps"]), int(file.metadata()["samples"])
+
+
+def to_bytes(pictures: Tensor) -> Tensor:
+    """[B, 3, H, W] in [-1, 1] -> uint8 [B, H, W, 3] on the CPU."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu()
 
 
 def save_sheet(pictures: Tensor, path: Path, columns: int, gap: int = 2) -> None:

@@ -33,7 +33,7 @@ def dpmpp_2m(denoise, x: Tensor, sigmas: Tensor) -> Tensor:
 @torch.no_grad()
 def generate(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, prompts: list[str],
              side: int, steps: int = 20, cfg_scale: float = 2.0, seed: int = 0) -> Tensor:
-    """One picture per prompt, uint8 [B, side, side, 3]."""
+    """One picture per prompt, [B, 3, side, side] in [-1, 1]."""
     device = next(denoiser.parameters()).device
     model = denoiser.inner.config["model"]
     ids, mask = (t.to(device) for t in tokenizer([*prompts, *[""] * len(prompts)]))
@@ -49,4 +49,4 @@ def generate(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, pro
     shape = (len(prompts), model["input_channels"], side, side)
     x = torch.randn(shape, generator=generator).to(device) * sigmas[0]
     clean = dpmpp_2m(guided, x, sigmas)
-    return ((clean.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu()
+    return clean.clamp(-1, 1)

@@ -49,8 +49,14 @@ class Tokenizer:
         return ids, ids != 0
 
 
+def drop_captions(captions: list[str], rate: float) -> list[str]:
+    """Captions of which each is "" with probability rate, for classifier-free guidance."""
+    return ["" if drop else caption
+            for drop, caption in zip(torch.rand(len(captions)) < rate, captions)]
+
+
 class TextEncoder(nn.Module):
-    """T5 encoder whose states condition the denoiser."""
+    """T5 encoder whose states condition the model of pictures."""
 
     def __init__(self, config: dict[str, Any]):
         super().__init__()

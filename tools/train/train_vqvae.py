@@ -1,0 +1,148 @@
+"""Trains the tokenizer of the next-scale demo model on scenes.
+
+    python -m tools.train.train_vqvae
+    torchrun --nproc-per-node 2 -m tools.train.train_vqvae       one process per GPU or CPU core
+
+Goes on from the checkpoint in --folder if there is one. Ends after the last stage of the config
+(lengthen it to go on), after --minutes, or on SIGINT or SIGTERM, and saves each time.
+Sheets show drawings above their reconstructions.
+
+It begins with small pictures and one level less. Once grown, only the decoder learns, so that
+tokens stay what they are and tools.train.train_var can begin after the last stage of small
+pictures.
+"""
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tools.dataset.scenes import Mix
+from tools.dataset.stream import SceneBatches, to_model_range
+from tools.train.grow_vqvae import grow_state, inner_levels, keep_pixelwise
+from tools.train.parallel import Workers
+from tools.train.pipeline import save_sheet, to_bytes
+from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
+from tools.train.vqvae import VQVAE
+
+SHEET_SEED, SHEET_COUNT = 7, 24
+
+
+def tokens_are_final(state: dict[str, Any]) -> bool:
+    """Whether a checkpoint's tokens no longer change: its stages of small pictures are over."""
+    stages = state["config"]["training"]["stages"]
+    small = sum(s["samples"] for s in stages if s["levels"] == stages[0]["levels"])
+    return state["samples"] >= small
+
+
+def edges(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences of neighbouring pixels of x [B, C, H, W], across and down."""
+    return x[..., 1:] - x[..., :-1], x[..., 1:, :] - x[..., :-1, :]
+
+
+def reconstruction_loss(found: Tensor, wanted: Tensor, weights: dict[str, float]) -> Tensor:
+    """L1, L2 and, at full and half resolution, L1 of the edges; pictures [B, 3, H, W]."""
+    sharp = sum(F.l1_loss(a, b) for found_side, wanted_side in
+                ((found, wanted), (F.avg_pool2d(found, 2), F.avg_pool2d(wanted, 2)))
+                for a, b in zip(edges(found_side), edges(wanted_side)))
+    return (weights["l1"] * F.l1_loss(found, wanted) + weights["l2"] * F.mse_loss(found, wanted)
+            + weights["edge"] * sharp)
+
+
+class VQVAETrainer(Trainer):
+    """Of a batch, a stage's share "continuous" is decoded without quantisation, which lets the
+    encoder and decoder find each other early."""
+
+    def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
+        super().__init__(config, folder, workers, drawers)
+        self.hits = torch.zeros(config["model"]["vocab_size"], device=self.device)
+        self.build(self.training["stages"][0]["levels"])
+
+    def build(self, levels: int) -> None:
+        """Makes a fresh model of the config's innermost `levels` levels, equal in all workers."""
+        torch.manual_seed(levels)
+        self.levels = levels
+        model = VQVAE(inner_levels(self.config["model"], levels))
+        nn.init.normal_(model.quantize.embedding.weight, std=0.1)
+        self.grown = levels > self.training["stages"][0]["levels"]
+        if self.grown:
+            model.encoder.requires_grad_(False)
+            model.quant_conv.requires_grad_(False)
+            model.quantize.requires_grad_(False)
+        self.adopt(model)
+
+    def enter_stage(self, stage: dict[str, Any]) -> None:
+        if stage["levels"] > self.levels:
+            old = self.average.state_dict()
+            self.build(self.levels + 1)
+            state = grow_state(old, self.model.state_dict())
+            self.model.load_state_dict(state)
+            self.average.load_state_dict(state)
+            self.grown_at = self.step
+
+    def state(self) -> dict[str, Any]:
+        config = self.config | {"model": self.model.config}
+        return super().state() | {"levels": self.levels, "config": config}
+
+    def prepare_restore(self, state: dict[str, Any]) -> None:
+        self.build(state["levels"])
+
+    def loss(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
+        clean = self.model.fitted(to_model_range(pictures.to(self.device)).contiguous())
+        f = self.model.encode(clean).float()
+        with torch.autocast(self.device.type, enabled=False):
+            f_hat, code_loss, tokens, vectors = self.model.quantize(f)
+        self.hits += torch.bincount(tokens.flatten(), minlength=len(self.hits))
+        self.vectors = vectors.flatten(0, 1)
+        as_is = torch.rand(len(f), 1, 1, 1, device=self.device) < stage["continuous"]
+        found = self.model.decode(torch.where(as_is, f, f_hat)).float()
+        weights = self.training["loss_weights"]
+        return reconstruction_loss(found, clean, weights) + weights["codes"] * code_loss
+
+    def after_step(self) -> None:
+        if self.grown:
+            return
+        keep_pixelwise(self.model)
+        if (self.step + 1) % self.training["revive_every"] == 0:
+            self.revive()
+
+    @torch.no_grad()
+    def revive(self) -> None:
+        """Gives codes that hardly occurred since the last call the place of vectors seen now."""
+        self.workers.sum([self.hits])
+        dead = (self.hits < self.training["dead_below"] * self.hits.mean()).nonzero()[:, 0]
+        picks = self.vectors[torch.randint(len(self.vectors), dead.shape, device=self.device)]
+        if self.workers.rank:
+            picks.zero_()
+        self.workers.sum([picks])
+        for model in (self.model, self.average):
+            model.quantize.embedding.weight[dead] = picks
+        self.hits.zero_()
+
+    @torch.no_grad()
+    def write_sheet(self, stage: dict[str, Any]) -> None:
+        mix = Mix(**stage["mix"])
+        pictures, *_ = next(iter(SceneBatches(mix, stage["side"], SHEET_COUNT, SHEET_SEED)))
+        wanted = self.average.fitted(to_model_range(pictures.to(self.device)))
+        tokens = self.average.tokens(wanted)
+        found, wanted = to_bytes(self.average.pictures(tokens)), to_bytes(wanted)
+        error = (found.float() - wanted.float()).square().mean()
+        print(f"sheet: PSNR {20 * torch.log10(255 / error.sqrt()).item():.2f} dB, "
+              f"{tokens.unique().numel()} codes occur", flush=True)
+        rows = [row for pair in zip(wanted.split(8), found.split(8)) for row in pair]
+        save_sheet(torch.cat(rows), self.folder / f"sheet-{self.samples:08}.png", columns=8)
+
+
+def main() -> None:
+    parser = training_arguments(__doc__.splitlines()[0], Path(__file__).with_name("vqvae.json"),
+                                ROOT / "checkpoints" / "demo-vqvae")
+    options = parser.parse_args()
+    trainer = make_trainer(VQVAETrainer, options)
+    if (options.folder / "checkpoint.pt").exists():
+        trainer.restore()
+    run_until_stopped(trainer, options.minutes)
+
+
+if __name__ == "__main__":
+    main()

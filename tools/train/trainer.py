@@ -1,0 +1,187 @@
+"""What every training has: stages, checkpoints, a curve, sheets, and an end when asked for."""
+import argparse
+import copy
+import csv
+import json
+import os
+import signal
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tools.dataset.stream import scene_loader
+from tools.train import optim
+from tools.train.parallel import Workers
+
+ROOT = Path(__file__).parents[2]
+CURVE_COLUMNS = ("step", "samples", "stage", "side", "learning_rate", "loss", "seconds")
+
+
+class Trainer(ABC):
+    """Trains `model` by the config's stages and keeps its moving average.
+
+    A kind of model says how it is built, what its loss is and what its sheets show.
+    """
+
+    def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
+        self.config, self.folder, self.workers, self.drawers = config, folder, workers, drawers
+        self.device = workers.device
+        self.training = config["training"]
+        self.step = self.samples = 0
+        self.grown_at = 0  # the step at which the model last grew and the average began anew
+        self.seconds = 0.0
+        self.stop = self.ended = False  # asked to end here; agreed by all workers
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def adopt(self, model: nn.Module) -> None:
+        """Makes a fresh model, equal in all workers, the one that is trained."""
+        self.model = model.to(self.device)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        self.optimizers = optim.make_optimizers(self.model, self.training, self.workers)
+
+    @abstractmethod
+    def loss(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
+        """pictures uint8 [B, side, side, 3] -> the loss of this batch."""
+
+    @abstractmethod
+    def write_sheet(self, stage: dict[str, Any]) -> None:
+        """Writes pictures made with the averaged weights."""
+
+    def enter_stage(self, stage: dict[str, Any]) -> None:
+        """Called before the first step of a stage, and when training goes on inside one."""
+
+    def after_step(self) -> None:
+        """Called after the optimisers' step."""
+
+    def state(self) -> dict[str, Any]:
+        return {"model": self.model.state_dict(), "average": self.average.state_dict(),
+                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "grown_at": self.grown_at, "step": self.step, "samples": self.samples,
+                "seconds": self.seconds, "config": self.config}
+
+    def save(self) -> None:
+        """Writes beside the old checkpoint, then renames, so that one is always whole."""
+        if self.workers.rank:
+            return
+        partial = self.folder / "checkpoint.part"
+        torch.save(self.state(), partial)
+        os.replace(partial, self.folder / "checkpoint.pt")
+
+    def prepare_restore(self, state: dict[str, Any]) -> None:
+        """Makes the model have the shape of a checkpoint's."""
+
+    def restore(self) -> None:
+        """Goes on from the folder's checkpoint."""
+        state = torch.load(self.folder / "checkpoint.pt", map_location=self.device)
+        self.prepare_restore(state)
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.samples = state["step"], state["samples"]
+        self.seconds, self.grown_at = state["seconds"], state["grown_at"]
+
+    def train_step(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
+        """Returns the loss, not yet waited for."""
+        with self.workers.autocast():
+            loss = self.loss(pictures, captions, stage)
+        loss.backward()
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        self.workers.sum(gradients)
+        torch._foreach_div_(gradients, self.workers.count)
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        self.after_step()
+        optim.update_average(self.average, self.model, self.step - self.grown_at,
+                             self.training["ema_power"])
+        return loss.detach()
+
+    def train_stage(self, stage: dict[str, Any], first: int, begin: float,
+                    deadline: float) -> None:
+        """Trains to the end of a stage whose first sample is number `first`.
+
+        The last stage's learning rate also falls with time, to reach its end by the deadline.
+        """
+        self.enter_stage(stage)
+        torch.manual_seed(self.samples + self.workers.rank)
+        losses: list[Tensor] = []
+        start, last = time.monotonic(), first + stage["samples"]
+        batch = stage["batch"] // self.workers.count
+        loader = iter(scene_loader(stage | {"batch": batch}, self.samples + self.workers.rank,
+                                   self.drawers))
+        while self.samples < last and not self.ended:
+            pictures, captions, _ = next(loader)
+            progress = (self.samples - first) / stage["samples"]
+            if stage is self.training["stages"][-1]:
+                progress = max(progress, (time.monotonic() - begin) / (deadline - begin))
+            rate = self.training["lr"] * blend(stage["lr"], progress)
+            optim.set_learning_rate(self.optimizers, rate)
+            losses.append(self.train_step(pictures, captions, stage))
+            self.ended = self.workers.any(self.stop or time.monotonic() > deadline)
+            self.step += 1
+            self.samples += batch * self.workers.count
+            if len(losses) == self.training["log_every"]:
+                now = time.monotonic()
+                self.seconds += now - start
+                self.log(stage, rate, torch.stack(losses).mean().item(), now - start)
+                losses, start = [], now
+            if self.step % self.training["save_every"] == 0:
+                self.save()
+            if self.step % self.training["sheet_every"] == 0 and self.workers.rank == 0:
+                self.write_sheet(stage)
+
+    def log(self, stage: dict[str, Any], rate: float, loss: float, seconds: float) -> None:
+        if self.workers.rank:
+            return
+        path = self.folder / "curve.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if fresh:
+                writer.writerow(CURVE_COLUMNS)
+            writer.writerow([self.step, self.samples, stage["name"], stage["side"], f"{rate:.3e}",
+                             f"{loss:.6f}", f"{self.seconds:.0f}"])
+        speed = self.training["log_every"] * stage["batch"] / seconds
+        print(f"{stage['name']}: step {self.step} samples {self.samples} loss {loss:.5f} "
+              f"lr {rate:.1e} {speed:.0f} samples/s", flush=True)
+
+    def run(self, minutes: float) -> None:
+        begin, first = time.monotonic(), 0
+        for stage in self.training["stages"]:
+            if self.samples < first + stage["samples"] and not self.ended:
+                self.train_stage(stage, first, begin, begin + 60 * minutes)
+            first += stage["samples"]
+        self.save()
+
+
+def blend(ends: list[float], progress: float) -> float:
+    return ends[0] + (ends[1] - ends[0]) * progress
+
+
+def training_arguments(description: str, config: Path, folder: Path) -> argparse.ArgumentParser:
+    """The options that every training has."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--config", type=Path, default=config)
+    parser.add_argument("--folder", type=Path, default=folder, help="for checkpoints and sheets")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--drawers", type=int, default=0, help="processes that draw scenes")
+    return parser
+
+
+def make_trainer(kind: type[Trainer], options: argparse.Namespace) -> Trainer:
+    config = json.loads(options.config.read_text(encoding="utf-8"))
+    return kind(config, options.folder, Workers(options.device), options.drawers)
+
+
+def run_until_stopped(trainer: Trainer, minutes: float) -> None:
+    """Runs; SIGINT and SIGTERM end it after the step, and it saves."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(trainer, "stop", True))
+    trainer.run(minutes)
