@@ -19,7 +19,8 @@ class Conv2d {
   int64_t in_channels() const { return in_; }
 
   void Visit(ParameterVisitor& visitor, const std::string& prefix) {
-    visitor.Kernel(prefix + "weight", {out_, in_, size_, size_}, conv_, precision_, kernel_);
+    visitor.Kernel(prefix + "weight", {out_, in_ / conv_.groups, size_, size_}, conv_, precision_,
+                   kernel_);
     visitor.Plain(prefix + "bias", {out_}, Role::kParameter, bias_);
   }
 
