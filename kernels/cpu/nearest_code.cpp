@@ -61,7 +61,7 @@ namespace gesso::cpu {
 
 HWY_EXPORT(FirstLargest);
 
-std::optional<std::string> WhyNotNearestCode(const NearestCodeArgs& args) {
+std::optional<std::string_view> WhyNotNearestCode(const NearestCodeArgs& args) {
   return WhyNotPanels(args.codebook->codes);
 }
 

@@ -6,7 +6,7 @@
 
 namespace gesso::cpu {
 
-std::optional<std::string> WhyNotNearestCode(const NearestCodeArgs& args);
+std::optional<std::string_view> WhyNotNearestCode(const NearestCodeArgs& args);
 void NearestCode(Context& ctx, const NearestCodeArgs& args);
 
 }  // namespace gesso::cpu
