@@ -128,16 +128,20 @@ class Decoder {
     const float* cond = logits.Data<float>();
     const float* uncond = branches == 2 ? cond + rows * vocab_ : cond;
     const double scale = options_.guidance_scale;
-    ParallelFor(rows, [&](int64_t i) {
-      const std::span<double> row =
-          std::span(new_probs_).subspan(static_cast<size_t>(i) * width_, width_);
-      for (int64_t v = 0; v < vocab_; ++v) {
-        const double c = cond[i * vocab_ + v];
-        const double u = uncond[i * vocab_ + v];
-        row[static_cast<size_t>(v)] = scale == 1 ? c : scale * (c - u) + u;
-      }
-      SoftmaxTopK(row, options_.top_k);
-    });
+    constexpr int64_t kValuesPerTask = 1 << 14;
+    ParallelRange(rows, std::max<int64_t>(1, kValuesPerTask / vocab_),
+                  [&](int64_t begin, int64_t end) {
+                    for (int64_t i = begin; i < end; ++i) {
+                      const std::span<double> row =
+                          std::span(new_probs_).subspan(static_cast<size_t>(i) * width_, width_);
+                      for (int64_t v = 0; v < vocab_; ++v) {
+                        const double c = cond[i * vocab_ + v];
+                        const double u = uncond[i * vocab_ + v];
+                        row[static_cast<size_t>(v)] = scale == 1 ? c : scale * (c - u) + u;
+                      }
+                      SoftmaxTopK(row, options_.top_k);
+                    }
+                  });
   }
 
   NextTokenModel& model_;

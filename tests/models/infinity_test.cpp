@@ -37,8 +37,9 @@ TEST(InfinitySchedule, HasThePublishedSizes) {
                   schedule.h_div_w, 0.01);
     }
     for (size_t i = 1; i < schedule.maps.size(); ++i) {
-      EXPECT_GT(schedule.maps[i].height, schedule.maps[i - 1].height);
+      EXPECT_GE(schedule.maps[i].height, schedule.maps[i - 1].height);
       EXPECT_GE(schedule.maps[i].width, schedule.maps[i - 1].width);
+      EXPECT_GT(schedule.maps[i].tokens(), schedule.maps[i - 1].tokens());
     }
   }
 }
@@ -143,6 +144,53 @@ TEST(InfinityConfig, IsFoundInTheCheckpoint) {
     EXPECT_EQ(got.ca_gamma, want.ca_gamma);
     EXPECT_EQ(got.BlockName(3), "block_chunks.1.module.1.");
   }
+}
+
+TEST(InfinityConfig, ThePublishedModelsHaveTheirNamesAndShapes) {
+  const auto shapes_of = [](const Json& json) {
+    Model model(ParseConfig(json));
+    nn::ShapeCollector collector;
+    model.Visit(collector, "");
+    return collector;
+  };
+  const auto small = shapes_of({{"depth", 32},
+                                {"embed_dim", 2048},
+                                {"num_heads", 16},
+                                {"block_chunks", 8},
+                                {"codebook_dim", 32},
+                                {"text_channels", 2048},
+                                {"text_maxlen", 512}});
+  const std::vector<std::pair<std::string, Shape>> of_2b = {
+      {"cfg_uncond", {512, 2048}},
+      {"lvl_embed.weight", {15, 2048}},
+      {"text_proj_for_sos.ca.mat_q", {1, 16, 128}},
+      {"text_proj_for_sos.ca.mat_kv.weight", {4096, 2048}},
+      {"word_embed.weight", {2048, 32}},
+      {"head.weight", {64, 2048}},
+      {"head_nm.ada_lin.1.weight", {4096, 2048}},
+      {"shared_ada_lin.1.bias", {12288}},
+      {"block_chunks.7.module.3.ada_gss", {1, 1, 6, 2048}},
+      {"block_chunks.7.module.3.sa.scale_mul_1H11", {1, 16, 1, 1}},
+      {"block_chunks.7.module.3.ca.mat_kv.weight", {4096, 2048}},
+      {"block_chunks.7.module.3.ca_norm.bias", {2048}},
+      {"block_chunks.7.module.3.ffn.fc1.weight", {8192, 2048}}};
+  for (const auto& [name, shape] : of_2b) {
+    ASSERT_TRUE(small.shapes().contains(name)) << name;
+    EXPECT_EQ(small.shapes().at(name), shape) << name;
+  }
+  // Matrices of C x C: 16 a block, 8 of adaLN, 3 of the pooling, 2 of the text's states.
+  EXPECT_NEAR(static_cast<double>(small.parameters()), (32.0 * 16 + 13) * 2048 * 2048, 3e6);
+  const auto large = shapes_of({{"depth", 40},
+                                {"embed_dim", 3584},
+                                {"num_heads", 28},
+                                {"block_chunks", 8},
+                                {"codebook_dim", 14},
+                                {"apply_spatial_patchify", 1},
+                                {"text_channels", 2048},
+                                {"text_maxlen", 512}});
+  EXPECT_EQ(large.shapes().at("word_embed.weight"), Shape({3584, 56}));
+  EXPECT_EQ(large.shapes().at("block_chunks.7.module.4.ffn.fc2.weight"), Shape({3584, 14336}));
+  EXPECT_EQ(large.shapes().at("text_proj_for_sos.ca.mat_q"), Shape({1, 16, 224}));
 }
 
 TEST(InfinityConfig, ATokenizerWithOtherBitsIsRefused) {

@@ -58,7 +58,7 @@ SpeculativeJacobiOptions Options(int64_t new_tokens, int64_t window) {
 
 std::vector<int32_t> Decode(const SpeculativeJacobiOptions& options, uint64_t seed,
                             bool has_unconditional = false) {
-  TestContext test;
+  static TestContext test;
   Chain chain(has_unconditional);
   const std::vector<int32_t> prompt = {1};
   std::vector<int32_t> tokens =
@@ -136,12 +136,10 @@ TEST(SpeculativeJacobi, GreedyTokensAreTheSequentialOnes) {
 TEST(SpeculativeJacobi, NeedsFewerCallsThanTokens) {
   TestContext test;
   Chain chain;
-  SpeculativeJacobiOptions options = Options(200, 8);
-  options.draws = false;
-  options.rule = DraftRule::kMatching;
   const std::vector<int32_t> prompt = {1};
-  DecodeSpeculativeJacobi(test.ctx, chain, prompt, options, PhiloxTokenDraws(1));
-  EXPECT_LT(chain.calls, 120);
+  DecodeSpeculativeJacobi(test.ctx, chain, prompt, Options(400, 8), PhiloxTokenDraws(1));
+  // A random draft alone is accepted with a chance of one in kVocab.
+  EXPECT_LT(chain.calls, 360);
 }
 
 TEST(SpeculativeJacobi, UsesWindowsWithinTheIntervalOnly) {
