@@ -17,10 +17,11 @@ from tools.dataset.scenes import Mix
 from tools.dataset.stream import SceneBatches, to_model_range
 from tools.eval.detector import (Detector, detector_loss, load_detector, make_targets,
                                  save_detector)
+from tools.train.parallel import has_bf16
 
 ROOT = Path(__file__).parents[2]
 MIX = Mix(kinds={"single": 2, "pair": 2, "relation": 2, "sizes": 1, "count": 2, "several": 2},
-          colour=0.6, background=0.4, size_word=0.3, flip=0.3, jitter=2)
+          colour=0.75, background=0.4, size_word=0.3, flip=0.3, jitter=2)
 MAX_SHIFT = 4
 
 
@@ -56,7 +57,8 @@ def train(detector: Detector, minutes: float, batch: int, rate: float, path: Pat
             group["lr"] = rate * min((step + 1) / 100, 0.5 + 0.5 * np.cos(np.pi * progress))
         shifts = random.integers(-MAX_SHIFT, MAX_SHIFT + 1, (batch, 2))
         moved = degrade(shift_pictures(to_model_range(pictures), shifts))
-        loss = loss_function(detector, moved, *make_targets(scenes, shifts))
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16(torch.device("cpu"))):
+            loss = loss_function(detector, moved, *make_targets(scenes, shifts))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
