@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "kernels/cpu/highway.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/transpose-inl.h"
 

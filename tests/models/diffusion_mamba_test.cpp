@@ -1,0 +1,80 @@
+// DiM and the bidirectional Diffusion Mamba beyond their parity cases: memory, sizes, and what does
+// not fit.
+#include <array>
+
+#include "models/bidim/session.h"
+#include "models/dim/session.h"
+#include "tests/support/ops.h"
+#include "tests/support/random_weights.h"
+
+namespace gesso {
+namespace {
+
+using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
+
+const Json& DimJson() {
+  static const Json json = Json::parse(R"({
+      "num_attention_heads": 1, "attention_head_dim": 32, "num_layers": 5, "in_channels": 4,
+      "sample_size": 8, "num_embeds_ada_norm": 10})");
+  return json;
+}
+
+const Json& BidimJson() {
+  static const Json json = Json::parse(R"({
+      "hidden_size": 32, "depth": 2, "in_channels": 3, "num_classes": 4, "patch_size": [2, 2, 1],
+      "scan_orders": ["spatial_first", "temporal_first"]})");
+  return json;
+}
+
+template <class Session, class Model>
+void ExpectTheArenaToDo(std::shared_ptr<const Model> model, const Shape& shape, int64_t channels) {
+  const Session session(std::move(model), shape);
+  const Tensor x = RandomTensor(shape, 2);
+  Shape out_shape = shape;
+  out_shape.Set(1, channels);
+  Tensor out(out_shape, DType::kF32);
+  const std::array<double, 2> times = {3, 500.5};
+  const Tensor classes({2}, DType::kI32);
+  const auto run = [&](size_t bytes) {
+    Arena arena(Device::kCpu, bytes);
+    Context ctx{.device = Device::kCpu, .arena = &arena};
+    session.Forward(ctx, x, times, classes, out.mutable_view());
+    EXPECT_EQ(arena.peak_bytes(), bytes);
+  };
+  run(session.ArenaBytes());
+  ExpectError(ErrorKind::kMemory, "", [&] { run(session.ArenaBytes() - 64); });
+}
+
+std::shared_ptr<const dim::Model> SmallDim() {
+  dim::Model shapes(dim::ParseConfig(DimJson()));
+  return dim::Load(RandomWeights(shapes, 1), DimJson(), Device::kCpu, DType::kF32);
+}
+
+std::shared_ptr<const bidim::Model> SmallBidim() {
+  bidim::Model shapes(bidim::ParseConfig(BidimJson()));
+  return bidim::Load(RandomWeights(shapes, 1), BidimJson(), Device::kCpu, DType::kF32);
+}
+
+TEST(Dim, TheArenaIsAsLargeAsSaid) {
+  ExpectTheArenaToDo<dim::Session>(SmallDim(), {2, 4, 8, 12}, 4);  // resized positions
+}
+
+TEST(Bidim, TheArenaIsAsLargeAsSaid) {
+  ExpectTheArenaToDo<bidim::Session>(SmallBidim(), {2, 3, 4, 6, 5}, 6);
+}
+
+TEST(DiffusionMamba, NamesSizesThatDoNotFit) {
+  ExpectError(ErrorKind::kUsage, "multiples of 2", [] { dim::Session(SmallDim(), {1, 4, 7, 8}); });
+  ExpectError(ErrorKind::kUsage, "patches of 2 x 2 x 1", [] {
+    bidim::Session(SmallBidim(), {1, 3, 3, 4, 4});
+  });
+  Json json = DimJson();
+  json["num_layers"] = 4;
+  ExpectError(ErrorKind::kConfig, "num_layers", [&] { dim::ParseConfig(json); });
+  json = DimJson();
+  json["is_freeu"] = true;
+  ExpectError(ErrorKind::kUnsupported, "FreeU", [&] { dim::ParseConfig(json); });
+}
+
+}  // namespace
+}  // namespace gesso
