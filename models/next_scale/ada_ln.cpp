@@ -11,10 +11,10 @@ AdaLayerNorms::AdaLayerNorms(int64_t width, int64_t chunks, bool shared,
     : width_(width),
       chunks_(chunks),
       names_(std::move(blocks)),
-      linears_(shared ? 1 : names_.size(),
-               nn::Linear(chunks * width, width,
-                          shared ? nn::Precision::kFull : nn::Precision::kModel,
-                          nn::Bias::kLearned)),
+      linears_(
+          shared ? 1 : names_.size(),
+          nn::Linear(chunks * width, width, shared ? nn::Precision::kFull : nn::Precision::kModel,
+                     nn::Bias::kLearned)),
       offsets_(shared ? names_.size() : 0),
       head_(2 * width, width, nn::Precision::kFull, nn::Bias::kLearned) {}
 
