@@ -27,6 +27,18 @@ const PolicyInfo& FindPolicy(std::string_view name) {
   Fail(ErrorKind::kUsage, "there is no cache policy '{}' (policies: {})", name, names);
 }
 
+// Calls visit(info, options) for every policy of "name:options+name:options".
+template <class Visit>
+void ForEachPart(std::string_view text, const Visit& visit) {
+  while (true) {
+    const size_t plus = text.find('+');
+    const auto [name, options] = SplitMethod(text.substr(0, plus));
+    visit(FindPolicy(name), options);
+    if (plus == std::string_view::npos) return;
+    text.remove_prefix(plus + 1);
+  }
+}
+
 }  // namespace
 
 const std::vector<PolicyInfo>& Policies() {
@@ -60,15 +72,9 @@ Policy MakePolicy(std::string_view text) {
     Policy policy;
   };
   std::vector<Part> parts;
-  while (true) {
-    const size_t plus = text.find('+');
-    const auto [name, options] = SplitMethod(text.substr(0, plus));
-    const PolicyInfo& info = FindPolicy(name);
-    parts.push_back({&info, WithContext("cache " + info.name,
-                                        [&, &given = options] { return info.make(given); })});
-    if (plus == std::string_view::npos) break;
-    text.remove_prefix(plus + 1);
-  }
+  ForEachPart(text, [&](const PolicyInfo& info, std::string_view options) {
+    parts.push_back({&info, WithContext("cache " + info.name, [&] { return info.make(options); })});
+  });
   Policy policy = [parts] {
     std::vector<NamedHooks> hooks;
     for (const Part& part : parts) {
@@ -78,6 +84,17 @@ Policy MakePolicy(std::string_view text) {
   };
   policy();  // says now what does not go together
   return policy;
+}
+
+Decides DecidesOf(std::string_view text) {
+  Decides all;
+  ForEachPart(text, [&](const PolicyInfo& info, std::string_view) {
+    all.scales |= info.decides.scales;
+    all.layers |= info.decides.layers;
+    all.tokens |= info.decides.tokens;
+    all.keys |= info.decides.keys;
+  });
+  return all;
 }
 
 }  // namespace gesso::cache

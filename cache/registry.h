@@ -26,4 +26,7 @@ const std::vector<PolicyInfo>& Policies();
 // name, an unknown option, a value out of range and policies that do not go together.
 Policy MakePolicy(std::string_view text);
 
+// What the policies of such a text decide together. Throws kUsage for an unknown name.
+Decides DecidesOf(std::string_view text);
+
 }  // namespace gesso::cache

@@ -1,12 +1,11 @@
 #include "pipelines/diffusion_model.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <array>
 #include <vector>
 
 #include "kernels/core/select.h"
+#include "pipelines/conditions.h"
 #include "pipelines/model_files.h"
 
 namespace gesso {
@@ -50,8 +49,8 @@ DiffusionModel LoadFolder(const fs::path& path, Device device, DType dtype) {
   DiffusionModel model;
   WithContext(index_path.string(), [&] {
     const auto name = Get<std::string>(index, "_class_name");
-    Require(name == kPipeline, ErrorKind::kUnsupported, "gesso has no pipeline '{}' (it has: {})",
-            name, kPipeline);
+    Require(name == kPipeline, ErrorKind::kUnsupported,
+            "a diffusion model ({}) is needed here, not a '{}'", kPipeline, name);
   });
   const fs::path config_path = path / "denoiser" / "config.json";
   model.denoiser = LoadDenoiser(OpenWeights(path / "denoiser" / "model.safetensors"),
@@ -60,7 +59,10 @@ DiffusionModel LoadFolder(const fs::path& path, Device device, DType dtype) {
     model.text = text::PromptEncoder::Load(path, device, dtype);
   }
   model.defaults = DefaultsOf(model.denoiser->config);
-  model.defaults = Merge(model.defaults, ReadDefaults(index, index_path));
+  static constexpr std::array<std::string_view, 8> kPresets = {
+      "width",           "height",   "steps", "cfg_scale", "cfg_rescale", "guidance_interval",
+      "sampling_method", "scheduler"};
+  model.defaults = Merge(model.defaults, ReadDefaults(index, index_path, kPresets));
   return model;
 }
 
@@ -94,20 +96,9 @@ hdit::Conditioning Conditions::view() const {
 
 EncodedPrompt::EncodedPrompt(const DiffusionModel& model, const Request& request) {
   const hdit::Config& config = model.denoiser->config;
-  if (config.num_classes > 0) {
-    rows_.class_cond = Tensor({2}, DType::kI32);
-    int32_t* labels = rows_.class_cond.MutableData<int32_t>();
-    labels[0] = static_cast<int32_t>(config.num_classes);  // no class
-    labels[1] = static_cast<int32_t>(request.class_label.value_or(config.num_classes));
-  }
+  if (config.num_classes > 0) rows_.class_cond = ClassLabels(request, config.num_classes);
   if (model.text == nullptr) return;
-  const std::array<std::string, 2> prompts = {*request.negative_prompt, *request.prompt};
-  text::EncodedPrompts encoded = model.text->Encode(prompts);
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    if (!encoded.truncated[i]) continue;
-    spdlog::warn("the {}prompt is too long: the model reads its first {} tokens",
-                 i == 0 ? "negative " : "", model.text->max_tokens());
-  }
+  text::EncodedPrompts encoded = EncodePrompts(*model.text, request);
   if (config.mapping_cond_dim > 0) rows_.mapping_cond = std::move(encoded.pooled);
   if (model.denoiser->attends_to_text()) {
     rows_.context = std::move(encoded.context);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/elementwise.h"
+#include "pipelines/conditions.h"
 #include "pipelines/guided_model.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/memory.h"
@@ -15,8 +16,6 @@ namespace gesso {
 
 namespace {
 
-// Pictures made together: more gain little speed, and an interruption loses them all.
-constexpr int64_t kMaxBatch = 8;
 // A sampler's memory does not grow after its first steps.
 constexpr size_t kDryRunSteps = 8;
 
@@ -52,19 +51,7 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
   Require(channels == 1 || channels == 3 || channels == 4, ErrorKind::kUnsupported,
           "model '{}' makes pictures of {} channels; PNG files hold 1, 3 or 4", *request.model,
           channels);
-  const int64_t classes = model.denoiser->config.num_classes;
-  Require(!request.class_label || classes > 0, ErrorKind::kUsage,
-          "class_label: model '{}' knows no classes", *request.model);
-  Require(!request.class_label || *request.class_label < classes, ErrorKind::kUsage,
-          "class_label: {} is none of the {} classes (0 .. {}) of model '{}'",
-          request.class_label.value_or(0), classes, classes - 1, *request.model);
-  Require(request.prompt || model.text == nullptr, ErrorKind::kUsage,
-          "there is no prompt (an empty one, \"\", is allowed)");
-  const bool has_text =
-      !request.prompt.value_or("").empty() || !request.negative_prompt.value_or("").empty();
-  Require(!has_text || model.text != nullptr, ErrorKind::kUsage,
-          "prompt: model '{}' takes no text{}", *request.model,
-          classes > 0 ? "; choose a class with --class-label" : "");
+  CheckCondition(request, model.text != nullptr, model.denoiser->config.num_classes);
   Require(*request.cfg_scale == 1 || model.is_guidable(), ErrorKind::kUsage,
           "cfg_scale: model '{}' is unconditional, there is nothing to guide", *request.model);
   Require(*request.cfg_scale != 1 || (request.negative_prompt.value_or("").empty() &&
@@ -132,9 +119,7 @@ class DiffusionBatch : public PictureBatch {
       const std::function<std::vector<Image>()> preview = [&] { return ToImages(step.denoised); };
       observer.OnStep({first, count_, step.progress, preview});
     });
-    const float* values = x.Data<float>();
-    Require(std::all_of(values, values + x.numel(), [](float v) { return std::isfinite(v); }),
-            ErrorKind::kFormat, "model '{}' gave values that are not numbers", *job_.request.model);
+    RequireFinite(x, job_.request);
     return ToImages(x);
   }
 
@@ -189,7 +174,8 @@ class DiffusionJob : public PictureJob {
   DiffusionJob(const DiffusionModel& model, const Request& request)
       : job_(PrepareJob(model, request)) {}
 
-  int64_t MaxBatch() const override { return job_.sampler.couples_batch ? 1 : kMaxBatch; }
+  int64_t MaxBatch() const override { return job_.sampler.couples_batch ? 1 : kMaxTogether; }
+  int64_t StateBytes(int64_t) const override { return 0; }
   void RequireRoom() const override { RequireRoomForPixels(job_); }
   std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override {
     return std::make_unique<DiffusionBatch>(job_, count);

@@ -57,19 +57,24 @@ void Generator::Run(const Request& resolved, GenerateObserver& observer) {
   const std::unique_ptr<PictureJob> job = ModelOf(resolved).Prepare(resolved);
   job->RequireRoom();
   const int64_t total = *resolved.batch_count;
+  const std::string name = fmt::format("a picture of {} x {}", *resolved.width, *resolved.height);
   int64_t size = std::min(total, job->MaxBatch());
+  while (size > 1 && job->StateBytes(size) > AvailableMemory()) size /= 2;
+  RequireMemory(job->StateBytes(size), name);
   auto batch = job->MakeBatch(size);
   int64_t bytes = batch->ArenaBytes();
   for (; size > 1 && bytes > AvailableMemory(); bytes = batch->ArenaBytes()) {
     size /= 2;
+    batch.reset();
     batch = job->MakeBatch(size);
   }
-  RequireMemory(bytes, fmt::format("a picture of {} x {}", *resolved.width, *resolved.height));
+  RequireMemory(bytes, name);
   Arena arena(device_, static_cast<size_t>(bytes));
   Context ctx{.device = device_, .arena = &arena};
   for (int64_t first = 0; first < total; first += size) {
     if (size > total - first) {
       size = total - first;
+      batch.reset();
       batch = job->MakeBatch(size);
     }
     std::vector<Image> images = batch->Run(ctx, first, observer);

@@ -38,16 +38,14 @@ NamedConfig ConfigOf(const Weights& weights) {
   return *std::move(config);
 }
 
-Request ReadDefaults(const Json& index, const fs::path& index_path) {
-  static constexpr std::array<std::string_view, 11> kAllowed = {
-      "width",           "height",    "steps", "cfg_scale", "cfg_rescale", "guidance_interval",
-      "sampling_method", "scheduler", "top_k", "top_p",     "cache"};
+Request ReadDefaults(const Json& index, const fs::path& index_path,
+                     std::span<const std::string_view> presets) {
   const auto found = index.find("defaults");
   if (found == index.end()) return {};
   const std::string source = index_path.string() + ", defaults";
   Require(found->is_object(), ErrorKind::kConfig, "{}: expected an object", source);
   for (const auto& [name, value] : found->items()) {
-    Require(std::ranges::find(kAllowed, name) != kAllowed.end(), ErrorKind::kConfig,
+    Require(std::ranges::find(presets, name) != presets.end(), ErrorKind::kConfig,
             "{}: a model cannot preset '{}'", source, name);
   }
   try {

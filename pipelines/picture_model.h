@@ -57,6 +57,8 @@ class PictureJob {
 
   // Pictures that may be made together.
   virtual int64_t MaxBatch() const = 0;
+  // What a batch of `count` pictures keeps beside the arena, where that is much.
+  virtual int64_t StateBytes(int64_t count) const = 0;
   // Throws kMemory for what is surely too large, before anything large is made.
   virtual void RequireRoom() const = 0;
   virtual std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const = 0;

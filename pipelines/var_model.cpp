@@ -109,10 +109,21 @@ void CheckTogether(const VarModel& model) {
           "patch_nums of the transformer and v_patch_nums of the tokenizer differ");
 }
 
+NamedConfig ReadNamed(const fs::path& path) { return {path.string(), ReadJson(path)}; }
+
+std::shared_ptr<const var::Model> LoadTransformer(Weights weights, const NamedConfig& config,
+                                                  Device device, DType dtype) {
+  WithContext(config.source, [&] { var::ParseConfig(config.json, weights); });
+  return var::Load(std::move(weights), config.json, device, dtype);
+}
+
+// The size of its pictures, the only one. Throws kUnsupported for pictures that no file holds.
 void SetSize(VarModel& model) {
   const vqvae::Config& config = model.vae->config();
   const int64_t latent = model.transformer->config.patch_nums.back();
   const Shape picture = model.vae->PictureShape({1, latent, latent, config.quantizer.z_channels});
+  Require(picture[1] == 1 || picture[1] == 3 || picture[1] == 4, ErrorKind::kUnsupported,
+          "the tokenizer makes pictures of {} channels; PNG files hold 1, 3 or 4", picture[1]);
   model.defaults.height = picture[2];
   model.defaults.width = picture[3];
 }
@@ -132,11 +143,13 @@ VarModel MakeVarModel(Weights weights, Device device, DType dtype) {
   const std::optional<NamedConfig> config = FindConfig(weights);
   VarModel model;
   const fs::path tokenizer = weights.path.parent_path() / kTokenizer;
-  Require(fs::exists(tokenizer), ErrorKind::kIo,
+  std::error_code error;
+  Require(fs::exists(tokenizer, error), ErrorKind::kIo,
           "{}: its tokenizer is missing: put the published file {} beside it",
           weights.path.string(), kTokenizer);
-  model.transformer =
-      var::Load(std::move(weights), config ? config->json : OfficialConfig(weights), device, dtype);
+  const Json json = config ? config->json : OfficialConfig(weights);
+  const std::string source = config ? config->source : "config told by the sizes of the weights";
+  model.transformer = LoadTransformer(std::move(weights), {source, json}, device, dtype);
   model.vae = vqvae::Model::Load(OpenWeights(tokenizer),
                                  OfficialTokenizerConfig(model.transformer->config.patch_nums),
                                  device, dtype);
@@ -150,10 +163,13 @@ VarModel LoadVarModel(const fs::path& folder, Device device, DType dtype) {
   const fs::path index_path = folder / "model_index.json";
   const Json index = ReadJson(index_path);
   VarModel model;
-  model.transformer = var::Load(OpenWeights(folder / "transformer" / "model.safetensors"),
-                                ReadJson(folder / "transformer" / "config.json"), device, dtype);
-  model.vae = vqvae::Model::Load(OpenWeights(folder / "vae" / "model.safetensors"),
-                                 ReadJson(folder / "vae" / "config.json"), device, dtype);
+  model.transformer =
+      LoadTransformer(OpenWeights(folder / "transformer" / "model.safetensors"),
+                      ReadNamed(folder / "transformer" / "config.json"), device, dtype);
+  const NamedConfig vae = ReadNamed(folder / "vae" / "config.json");
+  WithContext(vae.source, [&] { vqvae::ParseConfig(vae.json); });
+  model.vae = vqvae::Model::Load(OpenWeights(folder / "vae" / "model.safetensors"), vae.json,
+                                 device, dtype);
   WithContext(folder.string(), [&] { CheckTogether(model); });
   if (model.transformer->config.text) {
     model.text = text::PromptEncoder::Load(folder, device, dtype);
@@ -161,9 +177,10 @@ VarModel LoadVarModel(const fs::path& folder, Device device, DType dtype) {
             "{}: the text encoder gives {} values a token, the transformer reads {}",
             folder.string(), model.text->features(), model.transformer->config.text->dim);
   }
-  model.defaults = OfficialDefaults();
+  static constexpr std::array<std::string_view, 4> kPresets = {"cfg_scale", "top_k", "top_p",
+                                                               "cache"};
+  model.defaults = Merge(OfficialDefaults(), ReadDefaults(index, index_path, kPresets));
   SetSize(model);
-  model.defaults = Merge(model.defaults, ReadDefaults(index, index_path));
   return model;
 }
 

@@ -1,17 +1,12 @@
 #include "pipelines/var_pictures.h"
 
-#include <spdlog/spdlog.h>
-
-#include <algorithm>
 #include <array>
-#include <cmath>
 
 #include "cache/registry.h"
 #include "kernels/core/select.h"
-#include "models/nn/load.h"
 #include "models/var/session.h"
 #include "pipelines/codebook_scale_model.h"
-#include "pipelines/memory.h"
+#include "pipelines/conditions.h"
 #include "pipelines/var_model.h"
 #include "samplers/next_scale/sampler.h"
 
@@ -19,10 +14,7 @@ namespace gesso {
 
 namespace {
 
-// Pictures made together: more gain little speed, and an interruption loses them all.
-constexpr int64_t kMaxBatch = 8;
-
-// What the pictures of a request shall show: row 0 their condition, row 1 none.
+// What the pictures of a request shall show: row 0 nothing in particular, row 1 the condition.
 struct VarCondition {
   Tensor labels;
   Tensor text;
@@ -30,8 +22,8 @@ struct VarCondition {
 
   // Rows for `pictures` pictures, with guidance followed by as many without condition.
   VarCondition Bind(int64_t pictures, bool guided) const {
-    std::vector<int64_t> rows(static_cast<size_t>(pictures), 0);
-    if (guided) rows.resize(2 * rows.size(), 1);
+    std::vector<int64_t> rows(static_cast<size_t>(pictures), 1);
+    if (guided) rows.resize(2 * rows.size(), 0);
     return {Select(labels, 0, rows), Select(text, 0, rows), Select(mask, 0, rows)};
   }
   var::Conditioning view() const { return {.labels = labels, .text = text, .mask = mask}; }
@@ -40,20 +32,10 @@ struct VarCondition {
 VarCondition Encode(const VarModel& model, const Request& request) {
   VarCondition condition;
   if (model.text == nullptr) {
-    const auto none = static_cast<int32_t>(model.transformer->config.num_classes);
-    condition.labels = Tensor({2}, DType::kI32);
-    int32_t* labels = condition.labels.MutableData<int32_t>();
-    labels[0] = static_cast<int32_t>(request.class_label.value_or(none));
-    labels[1] = none;
+    condition.labels = ClassLabels(request, model.transformer->config.num_classes);
     return condition;
   }
-  const std::array<std::string, 2> prompts = {*request.prompt, *request.negative_prompt};
-  text::EncodedPrompts encoded = model.text->Encode(prompts);
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    if (!encoded.truncated[i]) continue;
-    spdlog::warn("the {}prompt is too long: the model reads its first {} tokens",
-                 i == 0 ? "" : "negative ", model.text->max_tokens());
-  }
+  text::EncodedPrompts encoded = EncodePrompts(*model.text, request);
   condition.text = std::move(encoded.context);
   condition.mask = std::move(encoded.context_mask);
   return condition;
@@ -63,6 +45,7 @@ VarCondition Encode(const VarModel& model, const Request& request) {
 struct Job {
   const VarModel& model;
   const Request& request;
+  Device device;
   VarCondition condition;
   cache::Policy policy;  // or none
   NextScaleOptions options;
@@ -70,9 +53,9 @@ struct Job {
   bool guided() const { return *request.cfg_scale != 0; }
 };
 
-Job PrepareJob(const VarModel& model, const Request& request) {
+Job PrepareJob(const VarModel& model, const Request& request, Device device) {
   const int64_t scales = model.transformer->scales();
-  Job job{model, request, Encode(model, request), nullptr, {}};
+  Job job{model, request, device, Encode(model, request), nullptr, {}};
   if (!request.cache.value_or("").empty()) job.policy = cache::MakePolicy(*request.cache);
   job.options.guidance = RampedGuidance(*request.cfg_scale, scales);
   job.options.top_k = *request.top_k;
@@ -87,7 +70,7 @@ class VarBatch : public PictureBatch {
         condition_(job.condition.Bind(count, job.guided())),
         scales_(var::Session(job.model.transformer, job.guided() ? 2 * count : count,
                              job.policy ? job.policy() : nullptr),
-                CodeSum(Quantizer(job.model), Device::kCpu, count),
+                CodeSum(Quantizer(job.model), job.device, count),
                 [this](Context& ctx, var::Session& session) {
                   session.Begin(ctx, condition_.view());
                 }) {}
@@ -95,8 +78,11 @@ class VarBatch : public PictureBatch {
   int64_t ArenaBytes() override {
     Arena arena(Device::kMeta, 0);
     Context ctx{.device = Device::kMeta, .arena = &arena};
-    Sample(ctx, PhiloxTokenNoise({}), nullptr);
-    Decode(ctx);
+    // Pictures may be looked at after every scale, while the scale's own values are still there.
+    Sample(ctx, PhiloxTokenNoise({}), [&](const NextScaleStep&) {
+      const Arena::Scope scope(arena);
+      Decode(ctx);
+    });
     return static_cast<int64_t>(arena.peak_bytes());
   }
 
@@ -104,9 +90,12 @@ class VarBatch : public PictureBatch {
     const int64_t count = scales_.pictures();
     const PhiloxTokenNoise noise(SeedsOf(job_.request, first, count));
     const std::function<std::vector<Image>()> preview = [&] { return Show(ctx); };
-    Sample(ctx, noise, [&](const NextScaleStep& step) {
-      const auto done = static_cast<double>(step.scale + 1);
-      observer.OnStep({first, count, done / static_cast<double>(step.scales), preview});
+    int64_t scales = 0;
+    for (int64_t k = 0; k < scales_.scales(); ++k) scales += scales_.Runs(k) ? 1 : 0;
+    int64_t done = 0;
+    Sample(ctx, noise, [&](const NextScaleStep&) {
+      const double progress = static_cast<double>(++done) / static_cast<double>(scales);
+      observer.OnStep({first, count, progress, preview});
     });
     return Show(ctx);
   }
@@ -137,9 +126,7 @@ class VarBatch : public PictureBatch {
   std::vector<Image> Show(Context& ctx) const {
     const Arena::Scope scope(*ctx.arena);
     const View picture = Decode(ctx);
-    const float* values = picture.Data<float>();
-    Require(std::all_of(values, values + picture.numel(), [](float v) { return std::isfinite(v); }),
-            ErrorKind::kFormat, "model '{}' gave values that are not numbers", *job_.request.model);
+    RequireFinite(picture, job_.request);
     return ToImages(picture);
   }
 
@@ -150,18 +137,20 @@ class VarBatch : public PictureBatch {
 
 class VarJob : public PictureJob {
  public:
-  VarJob(const VarModel& model, const Request& request) : job_(PrepareJob(model, request)) {}
+  VarJob(const VarModel& model, const Request& request, Device device)
+      : job_(PrepareJob(model, request, device)) {}
 
-  int64_t MaxBatch() const override { return kMaxBatch; }
+  int64_t MaxBatch() const override { return kMaxTogether; }
 
-  void RequireRoom() const override {
+  int64_t StateBytes(int64_t count) const override {
     const var::Config& config = job_.model.transformer->config;
-    if (config.mamba) return;  // keeps no keys
-    const int64_t rows = job_.guided() ? 2 : 1;
+    if (config.mamba) return 0;  // keeps no keys and values
+    const int64_t rows = (job_.guided() ? 2 : 1) * count;
     const auto element = static_cast<int64_t>(SizeOf(job_.model.transformer->activation));
-    RequireMemory(2 * config.depth * rows * config.tokens() * config.width * element,
-                  "the keys and values of a picture");
+    return 2 * config.depth * rows * config.tokens() * config.width * element;
   }
+
+  void RequireRoom() const override {}  // pictures have one size, and the model fits
 
   std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override {
     return std::make_unique<VarBatch>(job_, count);
@@ -173,7 +162,7 @@ class VarJob : public PictureJob {
 
 class VarPictures : public PictureModel {
  public:
-  explicit VarPictures(VarModel model) : model_(std::move(model)) {}
+  VarPictures(VarModel model, Device device) : model_(std::move(model)), device_(device) {}
 
   Request defaults() const override { return model_.defaults; }
 
@@ -182,21 +171,30 @@ class VarPictures : public PictureModel {
         "steps",      "sampling_method", "scheduler", "cfg_rescale", "guidance_interval",
         "init_image", "strength"};
     RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
-    CheckCondition(request);
+    const var::Config& config = model_.transformer->config;
+    CheckCondition(request, model_.text != nullptr, config.num_classes);
+    if (model_.text == nullptr && !request.class_label)
+      request.cfg_scale = 0;  // nothing to lead to
+    Require(*request.cfg_scale != 0 || request.negative_prompt.value_or("").empty(),
+            ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
     const Request own = model_.defaults;
     Require(request.width == own.width && request.height == own.height, ErrorKind::kUsage,
             "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
     request.prompt = request.prompt.value_or("");
     request.negative_prompt = request.negative_prompt.value_or("");
-    if (!request.cache.value_or("").empty()) cache::MakePolicy(*request.cache);
+    if (request.cache.value_or("").empty()) return;
+    cache::MakePolicy(*request.cache);
+    Require(!config.mamba || !cache::DecidesOf(*request.cache).keys, ErrorKind::kUsage,
+            "cache: model '{}' keeps no keys that '{}' could thin out", *request.model,
+            *request.cache);
   }
 
   std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
-    return std::make_unique<VarJob>(model_, resolved);
+    return std::make_unique<VarJob>(model_, resolved, device_);
   }
 
   Json Describe(const Request& resolved) const override {
-    const VarJob job(model_, resolved);
+    const VarJob job(model_, resolved, device_);
     const var::Config& config = model_.transformer->config;
     const std::string classes = fmt::format("{} classes", config.num_classes);
     return {{"kind", config.mamba ? "M-VAR: next-scale prediction, attention and Mamba"
@@ -213,37 +211,19 @@ class VarPictures : public PictureModel {
   }
 
  private:
-  void CheckCondition(const Request& request) const {
-    const int64_t classes = model_.transformer->config.num_classes;
-    if (model_.text != nullptr) {
-      Require(!request.class_label, ErrorKind::kUsage, "class_label: model '{}' knows no classes",
-              *request.model);
-      Require(request.prompt.has_value(), ErrorKind::kUsage,
-              "there is no prompt (an empty one, \"\", is allowed)");
-      Require(*request.cfg_scale != 0 || request.negative_prompt.value_or("").empty(),
-              ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
-      return;
-    }
-    Require(request.prompt.value_or("").empty() && request.negative_prompt.value_or("").empty(),
-            ErrorKind::kUsage,
-            "prompt: model '{}' takes no text; choose a class with --class-label", *request.model);
-    Require(!request.class_label || *request.class_label < classes, ErrorKind::kUsage,
-            "class_label: {} is none of the {} classes (0 .. {}) of model '{}'",
-            request.class_label.value_or(0), classes, classes - 1, *request.model);
-  }
-
   VarModel model_;
+  Device device_;
 };
 
 }  // namespace
 
 std::unique_ptr<PictureModel> LoadVarFolder(const std::filesystem::path& folder, Device device,
                                             DType dtype) {
-  return std::make_unique<VarPictures>(LoadVarModel(folder, device, dtype));
+  return std::make_unique<VarPictures>(LoadVarModel(folder, device, dtype), device);
 }
 
 std::unique_ptr<PictureModel> LoadVarCheckpoint(Weights weights, Device device, DType dtype) {
-  return std::make_unique<VarPictures>(MakeVarModel(std::move(weights), device, dtype));
+  return std::make_unique<VarPictures>(MakeVarModel(std::move(weights), device, dtype), device);
 }
 
 }  // namespace gesso

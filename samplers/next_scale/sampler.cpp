@@ -139,9 +139,8 @@ void SampleScale(Context& ctx, const NextScaleRun& run, int64_t scale) {
   } else {
     run.model.Commit(ctx, scale, tokens);
   }
-  if (!real) return;
   const int64_t all = run.tokens.shape[1];
-  for (int64_t b = 0; b < pictures; ++b) {
+  for (int64_t b = 0; real && b < pictures; ++b) {
     std::copy_n(tokens.Data<int32_t>() + b * count, count,
                 run.tokens.Data<int32_t>() + b * all + first);
   }

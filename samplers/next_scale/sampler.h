@@ -42,7 +42,8 @@ struct NextScaleStep {
   ConstView tokens;  // [B, choices of this scale] i32
 };
 
-// Called once a scale that runs. It cancels the run by throwing Error(kCancelled).
+// Called once a scale that runs, on the meta device too. It cancels the run by throwing
+// Error(kCancelled).
 using NextScaleObserver = std::function<void(const NextScaleStep&)>;
 
 struct NextScaleRun {
@@ -51,7 +52,7 @@ struct NextScaleRun {
   const TokenNoise& noise;
   View tokens;  // out [B, choices of all scales] i32 contiguous; those of skipped scales stay
   GivenTokens given = {};
-  NextScaleObserver observer = nullptr;  // optional; not called on the meta device
+  NextScaleObserver observer = nullptr;  // optional
 };
 
 // Choices of scales 0..scale-1: where a scale begins in NextScaleRun::tokens.

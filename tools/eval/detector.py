@@ -101,7 +101,7 @@ def heat_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def detector_loss(detector: Detector, pictures: Tensor, heat: Tensor, colours: Tensor) -> Tensor:
-    heat_logits, colour_logits = detector(pictures)
+    heat_logits, colour_logits = (logits.float() for logits in detector(pictures))
     colour = F.cross_entropy(colour_logits, colours, ignore_index=IGNORE)
     return heat_loss(heat_logits, heat) + colour
 

@@ -47,7 +47,7 @@ def train(detector: Detector, minutes: float, batch: int, rate: float, path: Pat
     detector.train()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=rate, weight_decay=1e-2, fused=True)
     random = np.random.default_rng(0)
-    loss_function = torch.compile(detector_loss, dynamic=False)
+    loss_function = detector_loss  # compiled, it gives NaN in bfloat16 (PyTorch 2.15)
     start, step, losses = time.monotonic(), 0, []
     for pictures, _, scenes in SceneBatches(MIX, 64, batch, int(start), everything=True):
         progress = (time.monotonic() - start) / (60 * minutes)
