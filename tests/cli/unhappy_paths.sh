@@ -58,6 +58,10 @@ Broken() {
 
 # --- models ---------------------------------------------------------------------------------------
 ExpectNothing 3 "there is no model 'nix'.*tiny-hdit" generate x -m nix -o a.png
+ExpectNothing 2 "steps: has no effect.*scale by scale" generate x -m tiny-var --steps 5 -o a.png
+ExpectNothing 2 "no cache policy 'nix' .*fastvar" generate x -m tiny-var --cache nix -o a.png
+ExpectNothing 2 "pictures of 8 x 8 only" generate x -m tiny-var -W 16 -o a.png
+ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
 ExpectNothing 3 'nix/model.safetensors: no such' generate x -m nix/model.safetensors -o a.png
 ExpectNothing 3 'no model_index.json' generate x -m "$here/work" -o a.png
 weights=$here/broken/denoiser/model.safetensors
