@@ -8,6 +8,7 @@
 #include "kernels/resize.h"
 #include "kernels/token.h"
 #include "kernels/token_pruning.h"
+#include "models/infinity/config.h"
 #include "models/next_scale/block.h"
 #include "models/nn/load.h"
 #include "models/var/session.h"
@@ -132,11 +133,14 @@ next_scale::BlockConfig InfinityBlockConfig(const Json& json) {
   next_scale::BlockConfig config;
   const auto width = GetInt(json, "embed_dim", 1, 1 << 15);
   const auto heads = GetInt(json, "num_heads", 1, width);
-  Require(Get<bool>(json, "cos_attn"), ErrorKind::kUnsupported,
-          "blocks without cosine attention are not computed");
+  infinity::CheckBlockVariant(json);  // and tau does nothing then: it is of dot-product attention
+  const auto norm = Get<std::string>(json, "norm", "layernorm");
+  Require(norm == "layernorm", ErrorKind::kUnsupported, "norm '{}' is not supported (layernorm)",
+          norm);
+  Require(Get<bool>(json, "apply_rope2d"), ErrorKind::kUnsupported,
+          "apply_rope2d false is not supported");
   config.attention = {.width = width, .heads = heads, .l2_norm = true};
-  config.ff_width = static_cast<int64_t>(
-      std::round(static_cast<double>(width) * GetNumber(json, "mlp_ratio", 0, 64)));
+  config.ff_width = infinity::FeedForwardWidth(json, width);
   config.norm_eps = static_cast<float>(GetNumber(json, "norm_eps", 0, 1));
   config.text_width = GetInt(json, "kv_dim", 1, 1 << 15);
   config.ca_gamma = GetNumber(json, "cross_attn_layer_scale", -1e6, 1e6) >= 0;
