@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "kernels/resize.h"
 #include "kernels/token.h"
 #include "kernels/token_pruning.h"
 #include "models/infinity/config.h"
+#include "models/infinity/rotary.h"
 #include "models/next_scale/block.h"
 #include "models/nn/load.h"
 #include "models/var/session.h"
@@ -148,36 +148,6 @@ next_scale::BlockConfig InfinityBlockConfig(const Json& json) {
   return config;
 }
 
-struct Angles {
-  Tensor cos;
-  Tensor sin;
-};
-
-// Infinity's rotary angles of a map [N, head_dim / 2]: the first half of the channel pairs turns
-// with y, the second with x; positions are stretched to the last map of the schedule.
-Angles AnglesOf(TokenMap map, TokenMap last, int64_t head_dim) {
-  const int64_t half = head_dim / 2;
-  Angles angles{Tensor({map.tokens(), half}, DType::kF32),
-                Tensor({map.tokens(), half}, DType::kF32)};
-  for (int64_t token = 0; token < map.tokens(); ++token) {
-    const auto stretch = [](int64_t i, int64_t count, int64_t to) {
-      const double share = static_cast<double>(to) / static_cast<double>(count);
-      return std::nearbyint(static_cast<double>(i) * share);  // half to even
-    };
-    const double y = stretch(token / map.width, map.height, last.height);
-    const double x = stretch(token % map.width, map.width, last.width);
-    for (int64_t i = 0; i < half; ++i) {
-      const int64_t turn = i % (half / 2);
-      const double frequency =
-          std::pow(10000.0, -static_cast<double>(2 * turn) / static_cast<double>(half));
-      const double angle = (i < half / 2 ? y : x) * frequency;
-      angles.cos.MutableData<float>()[token * half + i] = static_cast<float>(std::cos(angle));
-      angles.sin.MutableData<float>()[token * half + i] = static_cast<float>(std::sin(angle));
-    }
-  }
-  return angles;
-}
-
 // Texts [R, longest, C] and their mask, of rows that lie behind each other.
 struct PaddedText {
   Tensor states;
@@ -263,7 +233,8 @@ void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case) {
     const std::string name = fmt::format("_{}", schedule[scale].width);
     if (!parity_case.Has("in/x" + name)) continue;
     Tensor x = Cast(parity_case.At("in/x" + name), DType::kF32);
-    const Angles angles = AnglesOf(schedule[scale], schedule.back(), model.width / heads);
+    const infinity::Rotary angles =
+        infinity::MakeRotary({&schedule[scale], 1}, schedule.back(), model.width / heads);
     model.block.Forward(
         {.ctx = tapped,
          .activation = activation,
