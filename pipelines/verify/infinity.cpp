@@ -59,7 +59,8 @@ Plan PlanOf(const Json& config) {
             "cfg_insertion_layer {} is not supported (0, or -n for the n-th block from the end)",
             layer);
     plan.guides_logits = plan.guides_logits || layer == 0;
-    if (layer < 0) plan.guided_layers.push_back(depth + layer);
+    // Without guidance at any scale there is nothing to mix inside the network either.
+    if (layer < 0 && plan.is_guided()) plan.guided_layers.push_back(depth + layer);
   }
   return plan;
 }
