@@ -33,7 +33,15 @@ Tensor Concatenate(const std::vector<Tensor>& parts) {
 class RecordedLogits : public ScaleModel {
  public:
   RecordedLogits(ScaleModel& model, std::vector<double> guidance, const Tensor& recorded, Tap& tap)
-      : model_(model), guidance_(std::move(guidance)), recorded_(recorded), tap_(tap) {}
+      : model_(model), guidance_(std::move(guidance)), recorded_(recorded), tap_(tap) {
+    int64_t count = 0;  // of the scales that run
+    for (int64_t scale = 0; scale < model.scales(); ++scale) {
+      if (model.Runs(scale)) count += model.tokens(scale) * model.choices().units;
+    }
+    const Shape expected = {model.pictures(), count, model.choices().values};
+    Require(recorded.shape() == expected, ErrorKind::kShape,
+            "mid/guided_logits: expected {}, got {}", expected, recorded.shape());
+  }
 
   int64_t pictures() const override { return model_.pictures(); }
   int64_t scales() const override { return model_.scales(); }
