@@ -64,7 +64,7 @@ cache::FastVarPlan PlanOf(const Json& json, std::span<const TokenMap> schedule,
 void VerifyFastVar(Context& ctx, ParityCase& parity_case) {
   const VerifyOptions& options = parity_case.options();
   const auto model =
-      var::Load(Part(parity_case.ModelWeights(), "var."), Get<Json>(parity_case.config(), "var"),
+      var::Load(parity_case.ModelWeights().Under("var."), Get<Json>(parity_case.config(), "var"),
                 options.device, options.dtype);
   const auto quantizer = LoadQuantizer(parity_case);
   std::vector<TokenMap> schedule;

@@ -133,20 +133,11 @@ void SequenceTap::Compare(ParityCase& parity_case, const std::string& prefix,
   }
 }
 
-Weights Part(const Weights& weights, const std::string& prefix) {
-  Weights part;
-  part.path = weights.path;
-  for (const auto& [name, tensor] : weights.tensors) {
-    if (name.starts_with(prefix)) part.tensors[name.substr(prefix.size())] = tensor;
-  }
-  return part;
-}
-
 std::shared_ptr<const vqvae::Quantizer> LoadQuantizer(const ParityCase& parity_case) {
   auto quantizer = std::make_shared<vqvae::Quantizer>(
       vqvae::ParseQuantizerConfig(Get<Json>(parity_case.config(), "vae")));
   const Device device = parity_case.options().device;
-  nn::LoadWeights(*quantizer, Part(parity_case.ModelWeights(), "vae.quantize."), device,
+  nn::LoadWeights(*quantizer, parity_case.ModelWeights().Under("vae.quantize."), device,
                   DType::kF32);
   quantizer->Pack(device);
   return quantizer;
