@@ -258,6 +258,7 @@ void VerifyInfinitySampling(Context& ctx, ParityCase& parity_case) {
           uncond.shape());
   const auto cfg = Get<double>(config, "cfg");
   const auto tau = Get<double>(config, "tau");
+  Require(tau > 0, ErrorKind::kConfig, "field 'tau': {} is not positive", tau);
   const Shape by_bit = {cond.shape()[0], cond.shape()[1] * cond.shape()[2] / 2, 2};
   Tensor logits(by_bit, DType::kF32);
   const std::array<Term, 2> guided = {

@@ -1,6 +1,7 @@
 #include "samplers/next_token/speculative_jacobi.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "kernels/core/parallel.h"
@@ -146,6 +147,11 @@ class Decoder {
                       SoftmaxTopK(row, options_.top_k);
                     }
                   });
+    // One bad logit spoils the whole row.
+    for (int64_t i = 0; i < rows; ++i) {
+      Require(std::isfinite(new_probs_[static_cast<size_t>(i) * width_]), ErrorKind::kFormat,
+              "the logits after input {} are not finite: the model's weights are broken", i);
+    }
   }
 
   NextTokenModel& model_;
