@@ -1,5 +1,7 @@
 // Normalisation of a picture's channels in groups, with the activation that follows it.
 // Statistics are taken in float32 whatever the element type.
+//
+// Wu & He 2018, "Group Normalization". Official: pytorch/pytorch torch/nn/functional.py:group_norm.
 #pragma once
 
 #include "kernels/activation.h"
@@ -9,7 +11,7 @@
 namespace gesso {
 
 // out = activation((x - mean) * rsqrt(var + eps) * scale + shift), mean and variance over all
-// pixels of a picture and the C / groups channels of a group. Wu & He 2018, "Group Normalization".
+// pixels of a picture and the C / groups channels of a group.
 struct GroupNormArgs {
   ConstView x;          // [B, H, W, C] f32 or bf16, contiguous
   int64_t groups = 32;  // divides C

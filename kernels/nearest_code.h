@@ -1,5 +1,8 @@
 // Vector quantisation: the nearest entry of a codebook for every vector. Always in float32, since
 // tokens are decided here.
+//
+// Van den Oord et al. 2017, "Neural Discrete Representation Learning". Official:
+// FoundationVision/VAR models/quant.py:VectorQuantizer2.
 #pragma once
 
 #include "kernels/gemm.h"

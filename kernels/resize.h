@@ -1,4 +1,7 @@
 // Pictures and maps of another size: the interpolations of PyTorch that next-scale models use.
+//
+// Keys 1981, "Cubic Convolution Interpolation for Digital Image Processing". Official:
+// pytorch/pytorch torch/nn/functional.py:interpolate.
 #pragma once
 
 #include "kernels/core/context.h"

@@ -1,8 +1,11 @@
 #include "kernels/sample.h"
 
+#include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "kernels/core/check.h"
+#include "kernels/core/parallel.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/sample.h"
 #include "kernels/ref/sample.h"
@@ -20,6 +23,29 @@ OpCost CostOfSampleTokens(const SampleTokensArgs& args) {
 OpCost CostOfGumbelSoftmax(const GumbelSoftmaxArgs& args) {
   return {24 * static_cast<double>(args.logits.numel()),
           3 * static_cast<double>(args.logits.bytes())};
+}
+
+// The first row that has no finite maximum or NaN somewhere; the number of rows if there is none.
+int64_t FirstBadRow(ConstView logits) {
+  const int64_t count = logits.shape[1];
+  std::atomic<int64_t> first = logits.shape[0];
+  ParallelRange(logits.shape[0], cpu::RowsATask(count), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* values = logits.Data<float>() + row * count;
+      constexpr float kInfinity = std::numeric_limits<float>::infinity();
+      bool any = false;
+      bool bad = false;
+      for (int64_t i = 0; i < count; ++i) {
+        any |= values[i] > -kInfinity;
+        bad |= !(values[i] < kInfinity);
+      }
+      if (any && !bad) continue;
+      int64_t lowest = first;
+      while (row < lowest && !first.compare_exchange_weak(lowest, row)) {
+      }
+    }
+  });
+  return first;
 }
 
 }  // namespace
@@ -40,6 +66,11 @@ void SampleTokens(Context& ctx, const SampleTokensArgs& args) {
   Require(args.top_k >= 0 && args.top_p >= 0 && args.top_p <= 1, ErrorKind::kUsage,
           "{}: top_k {} must be 0 or more, top_p {} within 0..1", kOp, args.top_k, args.top_p);
   if (rows == 0) return;
+  if (ctx.device == Device::kCpu) {
+    const int64_t bad = FirstBadRow(args.logits);
+    Require(bad == rows, ErrorKind::kFormat,
+            "{}: the logits of row {} are not finite: what made them is broken", kOp, bad);
+  }
   SampleTokensTable().Run(ctx, args);
 }
 

@@ -17,8 +17,9 @@ namespace gesso {
 //   3. token = the first index, in order of the vocabulary, at which the running sum of the softmax
 //      of what is left exceeds the row's uniform number; the last one left if none does
 // FoundationVision/VAR models/helpers.py:sample_with_top_k_top_p_, with a uniform number a token.
+// Throws kFormat for a row with NaN or without a finite maximum.
 struct SampleTokensArgs {
-  View logits;  // [R, V] f32 contiguous, without NaN; dropped ones become -infinity
+  View logits;  // [R, V] f32 contiguous, each row's largest finite; dropped ones become -infinity
   int64_t top_k = 0;
   double top_p = 0;
   std::span<const double> uniforms;  // [R] in [0, 1), on the host

@@ -1,6 +1,8 @@
 // Which tokens of a map matter: how far each is from their mean, and the farthest of them.
 #pragma once
 
+#include <cmath>
+
 #include "kernels/core/context.h"
 #include "kernels/core/op_table.h"
 
@@ -14,10 +16,19 @@ struct TokenDistanceArgs {
 };
 void TokenDistance(Context& ctx, const TokenDistanceArgs& args);
 
+// Whether token i of `score` comes before token j: by descending score, the lower index where
+// scores are equal, NaN last. A strict order whatever the scores are.
+inline bool ScoresHigher(const float* score, int32_t i, int32_t j) {
+  if (score[i] > score[j]) return true;
+  if (score[i] < score[j]) return false;
+  const bool is_nan = std::isnan(score[i]);
+  return is_nan == std::isnan(score[j]) ? i < j : !is_nan;
+}
+
 // ids[b] = the K tokens with the highest scores, the lower index where scores are equal; by
 // ascending index, or by descending score.
 struct TopTokensArgs {
-  ConstView score;  // [B, N] f32 contiguous, without NaN
+  ConstView score;  // [B, N] f32 contiguous; NaN counts as lowest
   bool by_score = false;
   View ids;  // [B, K] i32 contiguous, K <= N
 };

@@ -1,5 +1,7 @@
 #include "cache/depth/depth_switch.h"
 
+#include <algorithm>
+
 namespace gesso::cache {
 
 void DepthSwitchOptions::Visit(OptionVisitor& visitor) {
@@ -24,9 +26,12 @@ void DepthSwitch::Begin(std::span<const TokenMap> schedule, int64_t layers) {
   const int64_t kept = options_.layers == 0 ? (layers + 1) / 2 : options_.layers;
   Require(kept <= layers, ErrorKind::kUsage, "depth switching to {} layers, but the model has {}",
           kept, layers);
-  from_ = options_.from < 0 ? scales - scales / 3 : options_.from;
+  // At least the last scale, but never the first, which all others build on.
+  const int64_t late = std::max<int64_t>(scales / 3, 1);
+  from_ = options_.from < 0 ? std::max<int64_t>(scales - late, 1) : options_.from;
   Require(from_ < scales, ErrorKind::kUsage,
-          "depth switching from scale {} on, but the last one is {}", from_, scales - 1);
+          "depth switching from scale {} on, but the last of {} scales is {}", from_, scales,
+          scales - 1);
   kept_ = EquidistantLayers(layers, kept);
   tokens_before_ = 0;
   for (int64_t scale = 0; scale < from_; ++scale) {

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "kernels/core/parallel.h"
+#include "kernels/token_pruning.h"
 
 namespace gesso::cache {
 
@@ -101,11 +102,7 @@ void Pool(std::span<const float> scores, int64_t kernel, bool by_maximum, std::s
 // sorts them.
 void KeepHighest(std::span<const float> scores, int64_t count, std::span<int32_t> indices) {
   std::iota(indices.begin(), indices.end(), 0);
-  const auto before = [&](int32_t a, int32_t b) {
-    const float left = scores[static_cast<size_t>(a)];
-    const float right = scores[static_cast<size_t>(b)];
-    return left != right ? left > right : a < b;
-  };
+  const auto before = [&](int32_t a, int32_t b) { return ScoresHigher(scores.data(), a, b); };
   const auto cut = indices.begin() + count;
   std::nth_element(indices.begin(), cut, indices.end(), before);
   std::sort(indices.begin(), cut);

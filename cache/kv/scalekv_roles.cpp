@@ -43,6 +43,8 @@ double AttentionSelectivity(ConstView attention, int64_t top_k) {
   const int64_t keys = attention.shape[2];
   const int64_t history = keys - attention.shape[1];
   const auto* values = attention.Data<float>();
+  Require(std::all_of(values, values + rows * keys, [](float x) { return std::isfinite(x); }),
+          ErrorKind::kFormat, "attention {} is not finite", attention.shape);
   double on_current = 0;
   double on_history = 0;
   std::vector<double> earlier;

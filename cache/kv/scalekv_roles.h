@@ -16,6 +16,7 @@ namespace gesso::cache {
 // The attention selectivity index of one layer at one scale: the mass that lies on the current map,
 // times the sum of the `top_k` largest values on the history, each a mean over heads and queries.
 // attention [H, Q, K] f32 contiguous, each row of sum 1; the last Q keys are the current map's.
+// Throws kFormat where it is not finite.
 double AttentionSelectivity(ConstView attention, int64_t top_k);
 
 struct ScaleKvRoleOptions {

@@ -16,16 +16,23 @@ std::map<std::string, std::string, std::less<>>& Forced() {
   return forced;
 }
 
-constexpr std::array<std::string_view, 20> kOps = {"linear",         "linear_glu",
-                                                   "conv2d",         "rms_norm",
-                                                   "layer_norm",     "glu",
-                                                   "attention",      "window_attention",
-                                                   "rope",           "elementwise",
-                                                   "space_depth",    "neighborhood_attention",
-                                                   "gather_rows",    "fourier_features",
-                                                   "deviation",      "scaled_error",
-                                                   "masked_mean",    "causal_conv1d",
-                                                   "selective_scan", "ssd"};
+constexpr auto kOps = std::to_array<std::string_view>({"linear",         "linear_glu",
+                                                       "conv2d",         "rms_norm",
+                                                       "layer_norm",     "glu",
+                                                       "attention",      "window_attention",
+                                                       "rope",           "elementwise",
+                                                       "space_depth",    "neighborhood_attention",
+                                                       "gather_rows",    "fourier_features",
+                                                       "deviation",      "scaled_error",
+                                                       "masked_mean",    "causal_conv1d",
+                                                       "selective_scan", "ssd",
+                                                       "activate",       "sign_bits",
+                                                       "bit_codes",      "fade_in",
+                                                       "gated_add",      "group_norm",
+                                                       "prepare_heads",  "nearest_code",
+                                                       "resize",         "sample_tokens",
+                                                       "gumbel_softmax", "select_tokens",
+                                                       "token_distance", "top_tokens"});
 
 }  // namespace
 

@@ -102,9 +102,7 @@ void TopTokens(Context&, const TopTokensArgs& args) {
   ParallelFor(args.score.shape[0], [&](int64_t b) {
     thread_local std::vector<int32_t> order;
     const float* score = args.score.Data<float>() + b * count;
-    const auto before = [score](int32_t i, int32_t j) {
-      return score[i] > score[j] || (score[i] == score[j] && i < j);
-    };
+    const auto before = [score](int32_t i, int32_t j) { return ScoresHigher(score, i, j); };
     order.resize(static_cast<size_t>(count));
     std::iota(order.begin(), order.end(), 0);
     const auto end = order.begin() + kept;

@@ -33,7 +33,7 @@ void TopTokens(Context&, const TopTokensArgs& args) {
     const float* score = args.score.Data<float>() + b * count;
     std::vector<int32_t> order(static_cast<size_t>(count));
     std::iota(order.begin(), order.end(), 0);
-    std::ranges::stable_sort(order, [&](int32_t i, int32_t j) { return score[i] > score[j]; });
+    std::ranges::sort(order, [&](int32_t i, int32_t j) { return ScoresHigher(score, i, j); });
     order.resize(static_cast<size_t>(kept));
     if (!args.by_score) std::ranges::sort(order);
     std::ranges::copy(order, args.ids.Data<int32_t>() + b * kept);

@@ -1,4 +1,7 @@
 // Configuration of a bidirectional Diffusion Mamba.
+//
+// Mo & Tian 2024, "Scaling Diffusion Mamba with Bidirectional SSMs for Efficient Image and Video
+// Generation", which has no published code.
 #pragma once
 
 #include <vector>

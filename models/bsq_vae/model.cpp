@@ -11,11 +11,8 @@ constexpr std::string_view kFolder = "vae.";  // where published files keep the 
 
 // The weights of the published file's model, or all of a file that has no such folder.
 void KeepTokenizer(Weights& weights) {
-  std::map<std::string, Tensor> tensors;
-  for (const auto& [name, tensor] : weights.tensors) {
-    if (name.starts_with(kFolder)) tensors[name.substr(kFolder.size())] = tensor;
-  }
-  if (!tensors.empty()) weights.tensors = std::move(tensors);
+  Weights tokenizer = weights.Under(kFolder);
+  if (!tokenizer.tensors.empty()) weights.tensors = std::move(tokenizer.tensors);
   // Powers of two for integer labels, which do not exist for bits.
   weights.tensors.erase("quantizer.lfq.mask");
   weights.tensors.erase("quantize.lfq.mask");

@@ -4,6 +4,7 @@
 // Official: tyshiwo1/DiM-DiffusionMamba mamba_attn_diff/models/mamba_2d.py:Mamba2DModel.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "models/io/json.h"

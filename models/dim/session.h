@@ -3,6 +3,8 @@
 //
 // A sequence holds time, class, pad tokens, and then the tokens of the picture, which has pad
 // tokens on its right and lower sides, in the scan order of the block that reads it.
+//
+// Official: tyshiwo1/DiM-DiffusionMamba mamba_attn_diff/models/mamba_2d.py:Mamba2DModel.
 #pragma once
 
 #include <map>

@@ -36,23 +36,21 @@ void CheckShape(const Config& config) {
           config.text_channels, heads, config.embed_dim);
 }
 
+void RequireVariant(bool is_supported, std::string_view what) {
+  Require(is_supported, ErrorKind::kUnsupported, "Infinity with {} is not supported", what);
+}
+
 // Refuses what only unpublished checkpoints have.
 void CheckVariant(const Json& config) {
-  const auto require = [](bool is_supported, const std::string& what) {
-    Require(is_supported, ErrorKind::kUnsupported, "Infinity with {} is not supported", what);
-  };
-  require(Flag(config, "use_bit_label", true),
-          "use_bit_label 0 (one softmax over the codebook; the published code cannot sample it)");
-  require(Get<bool>(config, "shared_aln", true), "shared_aln false");
-  require(Get<bool>(config, "head_aln", true), "head_aln false");
-  require(Get<bool>(config, "cos_attn", true), "cos_attn false");
-  require(!Get<bool>(config, "rms_norm", false), "rms_norm");
-  require(!Get<bool>(config, "swiglu", false), "swiglu");
-  require(!Get<bool>(config, "nm0", false), "nm0");
-  require(GetInt(config, "head_depth", 1, kMaxDepth, 1) == 1, "head_depth above 1");
-  require(Flag(config, "rope2d_each_sa_layer", true), "rope2d_each_sa_layer 0");
-  require(GetInt(config, "rope2d_normalized_by_hw", 0, 2, 2) == 2,
-          "rope2d_normalized_by_hw other than 2");
+  RequireVariant(
+      Flag(config, "use_bit_label", true),
+      "use_bit_label 0 (one softmax over the codebook; the published code cannot sample it)");
+  RequireVariant(Get<bool>(config, "head_aln", true), "head_aln false");
+  RequireVariant(!Get<bool>(config, "rms_norm", false), "rms_norm");
+  RequireVariant(!Get<bool>(config, "nm0", false), "nm0");
+  RequireVariant(GetInt(config, "head_depth", 1, kMaxDepth, 1) == 1, "head_depth above 1");
+  RequireVariant(Flag(config, "rope2d_each_sa_layer", true), "rope2d_each_sa_layer 0");
+  CheckBlockVariant(config);
 }
 
 const Shape& ShapeOf(const Weights& weights, const std::string& name, int rank) {
@@ -100,6 +98,24 @@ std::string Config::BlockName(int64_t block) const {
   return fmt::format("{}{}.module.{}.", kChunks, block / blocks_a_chunk, block % blocks_a_chunk);
 }
 
+void CheckBlockVariant(const Json& config) {
+  RequireVariant(Get<bool>(config, "shared_aln", true), "shared_aln false");
+  RequireVariant(Get<bool>(config, "cos_attn", true), "cos_attn false");
+  RequireVariant(!Get<bool>(config, "swiglu", false), "swiglu");
+  RequireVariant(GetInt(config, "rope2d_normalized_by_hw", 0, 2, 2) == 2,
+                 "rope2d_normalized_by_hw other than 2");
+}
+
+int64_t FeedForwardWidth(const Json& config, int64_t embed_dim) {
+  // Halves to even, as Python rounds.
+  const double hidden =
+      static_cast<double>(embed_dim) * GetNumber(config, "mlp_ratio", 0, kMaxText, 4) / 256;
+  const int64_t width = 256 * std::llrint(hidden);
+  Require(width >= 1, ErrorKind::kConfig, "mlp_ratio leaves no hidden features at embed_dim {}",
+          embed_dim);
+  return width;
+}
+
 Config ParseConfig(const Json& json) {
   Require(json.is_object(), ErrorKind::kConfig, "the configuration is not a JSON object");
   CheckVariant(json);
@@ -108,12 +124,7 @@ Config ParseConfig(const Json& json) {
   config.embed_dim = GetInt(json, "embed_dim", 1, kMaxWidth);
   config.num_heads = GetInt(json, "num_heads", 1, kMaxWidth);
   config.block_chunks = GetInt(json, "block_chunks", 1, kMaxDepth);
-  // Hidden features come in multiples of 256; halves to even, as Python rounds.
-  const double hidden =
-      static_cast<double>(config.embed_dim) * GetNumber(json, "mlp_ratio", 0, kMaxText, 4) / 256;
-  config.ff_width = 256 * std::llrint(hidden);
-  Require(config.ff_width >= 1, ErrorKind::kConfig,
-          "mlp_ratio leaves no hidden features at embed_dim {}", config.embed_dim);
+  config.ff_width = FeedForwardWidth(json, config.embed_dim);
   config.codebook_dim = GetInt(json, "codebook_dim", 1, kMaxBits);
   config.spatial_patchify = Flag(json, "apply_spatial_patchify", false);
   config.text_channels = GetInt(json, "text_channels", 1, kMaxWidth);

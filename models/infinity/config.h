@@ -33,6 +33,12 @@ struct Config {
   std::string BlockName(int64_t block) const;
 };
 
+// Refuses (kUnsupported) arguments of a block that only unpublished checkpoints have.
+void CheckBlockVariant(const Json& config);
+
+// Hidden features of a block's feed-forward, from mlp_ratio; a multiple of 256. Throws kConfig.
+int64_t FeedForwardWidth(const Json& config, int64_t embed_dim);
+
 // From the official arguments. Throws kConfig naming the field, kUnsupported for variants that no
 // published checkpoint uses.
 Config ParseConfig(const Json& config);

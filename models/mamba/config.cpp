@@ -27,6 +27,19 @@ int64_t ParseRank(const Json& json, int64_t width) {
   return automatic ? (width + 15) / 16 : ToInt(*found, "dt_rank", 1, kMaxWidth);
 }
 
+// Refuses what the official block can do beyond what is computed here.
+void CheckVariant(const Json& json, const Mamba2Config& config) {
+  Require(Get<int64_t>(json, "d_ssm", config.inner) == config.inner, ErrorKind::kUnsupported,
+          "field 'd_ssm': a scan over a part of the {} inner channels is not supported",
+          config.inner);
+  // Infinity is no number of JSON.
+  const auto limit = Get<std::vector<Json>>(json, "dt_limit", std::vector<Json>{0, nullptr});
+  const bool is_open = limit.size() == 2 && limit[0].is_number() && limit[0] <= 0 &&
+                       (limit[1].is_null() || limit[1] == "inf" || limit[1] == "Infinity");
+  Require(is_open, ErrorKind::kUnsupported,
+          "field 'dt_limit': only [0, null], no limits, is supported");
+}
+
 }  // namespace
 
 MambaConfig ParseMambaConfig(const Json& json, int64_t width) {
@@ -49,6 +62,7 @@ Mamba2Config ParseMamba2Config(const Json& json, int64_t width) {
   config.skip_has_head_dim = Get<bool>(json, "D_has_hdim", false);
   config.norm_before_gate = Get<bool>(json, "norm_before_gate", false);
   config.has_norm = Get<bool>(json, "rmsnorm", true);
+  CheckVariant(json, config);
   return config;
 }
 

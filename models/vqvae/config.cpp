@@ -30,12 +30,38 @@ std::vector<int64_t> ParseList(const Json& json, const std::string& key, size_t 
   return list;
 }
 
+// A side n of a square, or [h, w].
+MapSize ParseMap(const Json& item, const std::string& name) {
+  if (!item.is_array()) {
+    const int64_t side = ToInt(item, name, 1, kMaxSide);
+    return {side, side};
+  }
+  Require(item.size() == 2, ErrorKind::kConfig, "field '{}' is neither a side nor [h, w]", name);
+  return {ToInt(item[0], name + "[0]", 1, kMaxSide), ToInt(item[1], name + "[1]", 1, kMaxSide)};
+}
+
+std::vector<MapSize> ParseMaps(const Json& json) {
+  const std::string key = "v_patch_nums";
+  const auto items =
+      Get<std::vector<Json>>(json, key, std::vector<Json>{1, 2, 3, 4, 5, 6, 8, 10, 13, 16});
+  Require(!items.empty() && items.size() <= kMaxScales, ErrorKind::kConfig,
+          "field '{}' has {} entries, expected 1 to {}", key, items.size(), kMaxScales);
+  std::vector<MapSize> maps;
+  for (size_t i = 0; i < items.size(); ++i) {
+    maps.push_back(ParseMap(items[i], fmt::format("{}[{}]", key, i)));
+  }
+  Require(std::ranges::is_sorted(maps, {}, &MapSize::height) &&
+              std::ranges::is_sorted(maps, {}, &MapSize::width),
+          ErrorKind::kConfig, "field '{}' is not in ascending order", key);
+  return maps;
+}
+
 int64_t CountPhis(const QuantizerConfig& config, const Json& json) {
   constexpr double kNoPhi = 1e-6;
   if (config.quant_resi <= kNoPhi) return 0;
   if (config.share_quant_resi > 0) return config.share_quant_resi;
   const int64_t counts = GetInt(json, "default_qresi_counts", 0, kMaxScales, 0);
-  return counts > 0 ? counts : static_cast<int64_t>(config.patch_nums.size());
+  return counts > 0 ? counts : static_cast<int64_t>(config.maps.size());
 }
 
 autoencoder::Config ParseNetwork(const Json& json, int64_t z_channels) {
@@ -53,15 +79,9 @@ autoencoder::Config ParseNetwork(const Json& json, int64_t z_channels) {
 
 }  // namespace
 
-std::vector<MapSize> QuantizerConfig::Maps() const {
-  std::vector<MapSize> maps;
-  for (const int64_t side : patch_nums) maps.push_back({side, side});
-  return maps;
-}
-
 int64_t QuantizerConfig::tokens() const {
   int64_t sum = 0;
-  for (const int64_t side : patch_nums) sum += side * side;
+  for (const MapSize& map : maps) sum += map.tokens();
   return sum;
 }
 
@@ -70,10 +90,7 @@ QuantizerConfig ParseQuantizerConfig(const Json& json) {
   QuantizerConfig config;
   config.vocab_size = GetInt(json, "vocab_size", 1, kMaxVocabulary, 4096);
   config.z_channels = GetInt(json, "z_channels", 1, kMaxWidth, 32);
-  config.patch_nums =
-      ParseList(json, "v_patch_nums", kMaxScales, kMaxSide, {1, 2, 3, 4, 5, 6, 8, 10, 13, 16});
-  Require(std::ranges::is_sorted(config.patch_nums), ErrorKind::kConfig,
-          "field 'v_patch_nums' is not in ascending order");
+  config.maps = ParseMaps(json);
   config.quant_resi = std::abs(GetNumber(json, "quant_resi", -1, 1, 0.5));
   config.share_quant_resi = GetInt(json, "share_quant_resi", 0, kMaxScales, 4);
   config.phi_count = CountPhis(config, json);

@@ -16,14 +16,13 @@ using autoencoder::MapSize;
 struct QuantizerConfig {
   int64_t vocab_size = 0;
   int64_t z_channels = 0;
-  std::vector<int64_t> patch_nums;  // v_patch_nums: side of the square token map of each scale
-  double quant_resi = 0;            // share of the convolution in phi; about 0: phi is the identity
-  int64_t share_quant_resi = 0;     // number of phis; 0: one a scale
-  int64_t phi_count = 0;            // phis in the checkpoint; 0: phi is the identity
-  bool using_znorm = false;         // nearest by angle instead of distance
+  std::vector<MapSize> maps;     // v_patch_nums: token map of each scale, small to large
+  double quant_resi = 0;         // share of the convolution in phi; about 0: phi is the identity
+  int64_t share_quant_resi = 0;  // number of phis; 0: one a scale
+  int64_t phi_count = 0;         // phis in the checkpoint; 0: phi is the identity
+  bool using_znorm = false;      // nearest by angle instead of distance
 
-  // The token maps of a square picture, small to large.
-  std::vector<MapSize> Maps() const;
+  const std::vector<MapSize>& Maps() const { return maps; }
   // Tokens of all maps.
   int64_t tokens() const;
 };

@@ -1,13 +1,17 @@
 // Recomputes the cases of FastVAR: its op, a block of Infinity, and VAR sampled under it.
 #include "cache/tokens/fastvar.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "kernels/resize.h"
 #include "kernels/token.h"
 #include "kernels/token_pruning.h"
+#include "models/bsq_vae/config.h"
+#include "models/infinity/config.h"
+#include "models/infinity/rotary.h"
 #include "models/next_scale/block.h"
 #include "models/nn/load.h"
 #include "models/var/session.h"
@@ -18,6 +22,8 @@
 namespace gesso {
 
 namespace {
+
+constexpr int64_t kMaxLayers = 1024;
 
 // The scale whose map is this wide.
 int64_t ScaleOfWidth(std::span<const TokenMap> schedule, int64_t width) {
@@ -46,7 +52,8 @@ cache::FastVarPlan PlanOf(const Json& json, std::span<const TokenMap> schedule,
     plan.skipped[static_cast<size_t>(ScaleOfWidth(schedule, width))] = true;
   }
   const auto layers = Get<std::vector<int64_t>>(json, "layers");
-  Require(layers.size() == 2, ErrorKind::kConfig, "field 'layers' must be [first, end]");
+  Require(layers.size() == 2 && layers[0] >= 0 && layers[0] <= layers[1] && layers[1] <= kMaxLayers,
+          ErrorKind::kConfig, "field 'layers' must be [first, end] within 0..{}", kMaxLayers);
   plan.first_layer = layers[0];
   plan.end_layer = layers[1];
   return plan;
@@ -57,7 +64,7 @@ cache::FastVarPlan PlanOf(const Json& json, std::span<const TokenMap> schedule,
 void VerifyFastVar(Context& ctx, ParityCase& parity_case) {
   const VerifyOptions& options = parity_case.options();
   const auto model =
-      var::Load(Part(parity_case.ModelWeights(), "var."), Get<Json>(parity_case.config(), "var"),
+      var::Load(parity_case.ModelWeights().Under("var."), Get<Json>(parity_case.config(), "var"),
                 options.device, options.dtype);
   const auto quantizer = LoadQuantizer(parity_case);
   std::vector<TokenMap> schedule;
@@ -87,7 +94,7 @@ void VerifyCachedTokenPruning(Context& ctx, ParityCase& parity_case) {
   const int64_t batch = x.shape()[0];
   const int64_t tokens = x.shape()[1];
   const int64_t width = x.shape()[2];
-  const double ratio = Get<double>(parity_case.config(), "ratio");
+  const double ratio = GetNumber(parity_case.config(), "ratio", 0, 1);
   const int64_t kept = tokens - static_cast<int64_t>(static_cast<double>(tokens) * ratio);
   Tensor score({batch, tokens}, DType::kF32);
   TokenDistance(ctx, {.x = x, .score = score.mutable_view()});
@@ -132,46 +139,21 @@ next_scale::BlockConfig InfinityBlockConfig(const Json& json) {
   next_scale::BlockConfig config;
   const auto width = GetInt(json, "embed_dim", 1, 1 << 15);
   const auto heads = GetInt(json, "num_heads", 1, width);
-  Require(Get<bool>(json, "cos_attn"), ErrorKind::kUnsupported,
-          "blocks without cosine attention are not computed");
+  Require(width % (4 * heads) == 0, ErrorKind::kConfig,
+          "embed_dim {} does not give {} heads of a multiple of 4 channels", width, heads);
+  infinity::CheckBlockVariant(json);  // and tau does nothing then: it is of dot-product attention
+  const auto norm = Get<std::string>(json, "norm", "layernorm");
+  Require(norm == "layernorm", ErrorKind::kUnsupported, "norm '{}' is not supported (layernorm)",
+          norm);
+  Require(Get<bool>(json, "apply_rope2d"), ErrorKind::kUnsupported,
+          "apply_rope2d false is not supported");
   config.attention = {.width = width, .heads = heads, .l2_norm = true};
-  config.ff_width = static_cast<int64_t>(
-      std::round(static_cast<double>(width) * GetNumber(json, "mlp_ratio", 0, 64)));
+  config.ff_width = infinity::FeedForwardWidth(json, width);
   config.norm_eps = static_cast<float>(GetNumber(json, "norm_eps", 0, 1));
   config.text_width = GetInt(json, "kv_dim", 1, 1 << 15);
   config.ca_gamma = GetNumber(json, "cross_attn_layer_scale", -1e6, 1e6) >= 0;
   config.self_attention = "sa";
   return config;
-}
-
-struct Angles {
-  Tensor cos;
-  Tensor sin;
-};
-
-// Infinity's rotary angles of a map [N, head_dim / 2]: the first half of the channel pairs turns
-// with y, the second with x; positions are stretched to the last map of the schedule.
-Angles AnglesOf(TokenMap map, TokenMap last, int64_t head_dim) {
-  const int64_t half = head_dim / 2;
-  Angles angles{Tensor({map.tokens(), half}, DType::kF32),
-                Tensor({map.tokens(), half}, DType::kF32)};
-  for (int64_t token = 0; token < map.tokens(); ++token) {
-    const auto stretch = [](int64_t i, int64_t count, int64_t to) {
-      const double share = static_cast<double>(to) / static_cast<double>(count);
-      return std::nearbyint(static_cast<double>(i) * share);  // half to even
-    };
-    const double y = stretch(token / map.width, map.height, last.height);
-    const double x = stretch(token % map.width, map.width, last.width);
-    for (int64_t i = 0; i < half; ++i) {
-      const int64_t turn = i % (half / 2);
-      const double frequency =
-          std::pow(10000.0, -static_cast<double>(2 * turn) / static_cast<double>(half));
-      const double angle = (i < half / 2 ? y : x) * frequency;
-      angles.cos.MutableData<float>()[token * half + i] = static_cast<float>(std::cos(angle));
-      angles.sin.MutableData<float>()[token * half + i] = static_cast<float>(std::sin(angle));
-    }
-  }
-  return angles;
 }
 
 // Texts [R, longest, C] and their mask, of rows that lie behind each other.
@@ -180,10 +162,18 @@ struct PaddedText {
   Tensor mask;
 };
 
-PaddedText PadText(const Tensor& rows, const std::vector<int64_t>& lengths) {
+// The case's texts in `count` rows.
+PaddedText PadText(const ParityCase& parity_case, int64_t count) {
+  const Tensor rows = Cast(parity_case.At("in/text_kv"), DType::kF32);
+  const auto lengths = Get<std::vector<int64_t>>(parity_case.config(), "text_lens");
+  const auto width = Get<int64_t>(parity_case.config(), "kv_dim");
+  int64_t left = rows.shape().rank() == 2 && rows.shape()[1] == width ? rows.shape()[0] : -1;
+  for (const int64_t length : lengths) left = length >= 1 && length <= left ? left - length : -1;
+  Require(std::ssize(lengths) == count && left == 0, ErrorKind::kShape,
+          "in/text_kv: {} is not what text_lens [{}] and kv_dim {} ask for, with a text for each "
+          "of {} rows",
+          rows.shape(), fmt::join(lengths, ", "), width, count);
   const int64_t longest = *std::ranges::max_element(lengths);
-  const int64_t width = rows.shape()[1];
-  const auto count = static_cast<int64_t>(lengths.size());
   PaddedText text{Tensor({count, longest, width}, DType::kF32),
                   Tensor({count, longest}, DType::kI32)};
   const float* from = rows.Data<float>();
@@ -197,8 +187,12 @@ PaddedText PadText(const Tensor& rows, const std::vector<int64_t>& lengths) {
 }
 
 // adaLN of the block [R, 6C]: shared part and the block's own.
-Tensor ModulationOf(const Tensor& shared, const Tensor& own) {
-  Tensor sum({shared.shape()[0], own.view().numel()}, DType::kF32);
+Tensor ModulationOf(const ParityCase& parity_case, const Tensor& own) {
+  const Tensor shared = Cast(parity_case.At("in/cond_gss"), DType::kF32);
+  const Shape& s = shared.shape();
+  Require(s.rank() == 4 && s[0] >= 1 && Shape({1, s[1], s[2], s[3]}) == own.shape(),
+          ErrorKind::kShape, "in/cond_gss: expected {} a row, got {}", own.shape(), s);
+  Tensor sum({s[0], own.view().numel()}, DType::kF32);
   for (int64_t i = 0; i < sum.view().numel(); ++i) {
     sum.MutableData<float>()[i] =
         shared.Data<float>()[i] + own.Data<float>()[i % own.view().numel()];
@@ -232,24 +226,20 @@ void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case) {
   nn::LoadWeights(model, parity_case.ModelWeights(), options.device, options.dtype);
   model.block.Prepare();
   std::vector<TokenMap> schedule;
-  for (const auto& size : Get<std::vector<std::vector<int64_t>>>(json, "scale_schedule")) {
-    Require(size.size() == 3, ErrorKind::kConfig,
-            "field 'scale_schedule' must be [t, h, w] a scale");
-    schedule.push_back({.height = size[1], .width = size[2]});
+  for (const bsq_vae::MapSize& map : bsq_vae::ParseSchedule(json, "scale_schedule")) {
+    schedule.push_back({.height = map.height, .width = map.width});
   }
   const auto cached = Get<std::vector<int64_t>>(json, "cached_size");
   Require(cached.size() == 2, ErrorKind::kConfig, "field 'cached_size' must be [h, w]");
   cache::FastVar hooks(PlanOf(json, schedule, cached[1]));
-  const auto layer = Get<int64_t>(json, "layer_idx");
+  const auto layer = GetInt(json, "layer_idx", 0, kMaxLayers - 1);
   const auto heads = Get<int64_t>(json, "num_heads");
   hooks.Begin(schedule, std::max(layer + 1, Get<std::vector<int64_t>>(json, "layers").back()));
 
   const DType activation = ActivationDType(options.device, options.dtype);
-  const Tensor& shared = parity_case.At("in/cond_gss");
-  const int64_t rows = shared.shape()[0];
-  const Tensor modulation = ModulationOf(shared, model.ada_gss);
-  const PaddedText text =
-      PadText(parity_case.At("in/text_kv"), Get<std::vector<int64_t>>(json, "text_lens"));
+  const Tensor modulation = ModulationOf(parity_case, model.ada_gss);
+  const int64_t rows = modulation.shape()[0];
+  const PaddedText text = PadText(parity_case, rows);
   const Tensor keys = model.block.TextKeys(ctx, activation, text.states);
   nn::KvCache kv(rows, heads, model.width / heads, hooks.CacheCapacity(layer, 0), activation);
   CacheTap tap(parity_case, layer, cached[1]);
@@ -259,7 +249,11 @@ void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case) {
     const std::string name = fmt::format("_{}", schedule[scale].width);
     if (!parity_case.Has("in/x" + name)) continue;
     Tensor x = Cast(parity_case.At("in/x" + name), DType::kF32);
-    const Angles angles = AnglesOf(schedule[scale], schedule.back(), model.width / heads);
+    const Shape expected = {rows, schedule[scale].tokens(), model.width};
+    Require(x.shape() == expected, ErrorKind::kShape, "in/x{}: expected {}, got {}", name, expected,
+            x.shape());
+    const infinity::Rotary angles =
+        infinity::MakeRotary({&schedule[scale], 1}, schedule.back(), model.width / heads);
     model.block.Forward(
         {.ctx = tapped,
          .activation = activation,
@@ -273,7 +267,7 @@ void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case) {
     parity_case.Compare("out/y" + name, x);
   }
   if (parity_case.Has("mid/cached_k_len")) {
-    Tensor length(parity_case.At("mid/cached_k_len").shape(), DType::kI32);
+    Tensor length({1}, DType::kI32);
     length.MutableData<int32_t>()[0] = static_cast<int32_t>(kv.size());
     parity_case.Compare("mid/cached_k_len", length);
   }

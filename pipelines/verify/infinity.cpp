@@ -59,7 +59,8 @@ Plan PlanOf(const Json& config) {
             "cfg_insertion_layer {} is not supported (0, or -n for the n-th block from the end)",
             layer);
     plan.guides_logits = plan.guides_logits || layer == 0;
-    if (layer < 0) plan.guided_layers.push_back(depth + layer);
+    // Without guidance at any scale there is nothing to mix inside the network either.
+    if (layer < 0 && plan.is_guided()) plan.guided_layers.push_back(depth + layer);
   }
   return plan;
 }
@@ -257,6 +258,7 @@ void VerifyInfinitySampling(Context& ctx, ParityCase& parity_case) {
           uncond.shape());
   const auto cfg = Get<double>(config, "cfg");
   const auto tau = Get<double>(config, "tau");
+  Require(tau > 0, ErrorKind::kConfig, "field 'tau': {} is not positive", tau);
   const Shape by_bit = {cond.shape()[0], cond.shape()[1] * cond.shape()[2] / 2, 2};
   Tensor logits(by_bit, DType::kF32);
   const std::array<Term, 2> guided = {

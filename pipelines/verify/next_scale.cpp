@@ -33,7 +33,15 @@ Tensor Concatenate(const std::vector<Tensor>& parts) {
 class RecordedLogits : public ScaleModel {
  public:
   RecordedLogits(ScaleModel& model, std::vector<double> guidance, const Tensor& recorded, Tap& tap)
-      : model_(model), guidance_(std::move(guidance)), recorded_(recorded), tap_(tap) {}
+      : model_(model), guidance_(std::move(guidance)), recorded_(recorded), tap_(tap) {
+    int64_t count = 0;  // of the scales that run
+    for (int64_t scale = 0; scale < model.scales(); ++scale) {
+      if (model.Runs(scale)) count += model.tokens(scale) * model.choices().units;
+    }
+    const Shape expected = {model.pictures(), count, model.choices().values};
+    Require(recorded.shape() == expected, ErrorKind::kShape,
+            "mid/guided_logits: expected {}, got {}", expected, recorded.shape());
+  }
 
   int64_t pictures() const override { return model_.pictures(); }
   int64_t scales() const override { return model_.scales(); }
@@ -125,20 +133,11 @@ void SequenceTap::Compare(ParityCase& parity_case, const std::string& prefix,
   }
 }
 
-Weights Part(const Weights& weights, const std::string& prefix) {
-  Weights part;
-  part.path = weights.path;
-  for (const auto& [name, tensor] : weights.tensors) {
-    if (name.starts_with(prefix)) part.tensors[name.substr(prefix.size())] = tensor;
-  }
-  return part;
-}
-
 std::shared_ptr<const vqvae::Quantizer> LoadQuantizer(const ParityCase& parity_case) {
   auto quantizer = std::make_shared<vqvae::Quantizer>(
       vqvae::ParseQuantizerConfig(Get<Json>(parity_case.config(), "vae")));
   const Device device = parity_case.options().device;
-  nn::LoadWeights(*quantizer, Part(parity_case.ModelWeights(), "vae.quantize."), device,
+  nn::LoadWeights(*quantizer, parity_case.ModelWeights().Under("vae.quantize."), device,
                   DType::kF32);
   quantizer->Pack(device);
   return quantizer;

@@ -26,9 +26,6 @@ class SequenceTap : public Tap {
   std::map<std::string, std::vector<Tensor>> values_;
 };
 
-// The weights whose names begin with `prefix`, without it.
-Weights Part(const Weights& weights, const std::string& prefix);
-
 // The quantiser of the section "vae" of the case, whose weights are called vae.quantize.*.
 std::shared_ptr<const vqvae::Quantizer> LoadQuantizer(const ParityCase& parity_case);
 

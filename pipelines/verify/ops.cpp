@@ -41,6 +41,8 @@ void VerifySampleTopKTopP(Context& ctx, ParityCase& parity_case) {
   const Shape shape = {logits.shape()[0], logits.shape()[1]};
   const int64_t rows = shape.numel();
   const int64_t count = logits.shape()[2];
+  Require(uniforms.shape().numel() == rows, ErrorKind::kShape, "in/uniforms: {} for {} tokens",
+          uniforms.shape(), rows);
   Tensor tokens(shape, DType::kI32);
   SampleTokens(ctx, {.logits = logits.mutable_view().Reshape({rows, count}),
                      .top_k = Get<int64_t>(parity_case.config(), "top_k"),

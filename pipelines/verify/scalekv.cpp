@@ -110,7 +110,10 @@ class Recording : public Hooks {
     const View indices = ctx.arena->Alloc(shape, DType::kI32);
     for (int64_t i = 0; i < indices.numel(); ++i) {
       const std::vector<int32_t>& held = positions_[static_cast<size_t>(i / shape[2])];
-      const auto found = std::ranges::lower_bound(held, positions.Data<int32_t>()[i]);
+      const int32_t position = positions.Data<int32_t>()[i];
+      const auto found = std::ranges::lower_bound(held, position);
+      Require(found != held.end() && *found == position, ErrorKind::kFormat,
+              "out/kept: the cache of list {} no longer holds token {}", i / shape[2], position);
       indices.Data<int32_t>()[i] = static_cast<int32_t>(found - held.begin());
     }
     return indices;

@@ -9,6 +9,8 @@ namespace gesso {
 
 namespace {
 
+constexpr int64_t kMaxSize = 1 << 20;
+
 std::vector<int32_t> Integers(const Tensor& tensor) {
   const Tensor values = Cast(tensor, DType::kI32);
   return {values.Data<int32_t>(), values.Data<int32_t>() + values.shape().numel()};
@@ -28,7 +30,10 @@ class TableModel : public NextTokenModel {
       tables_.push_back(Table(parity_case, "weights/table_uncond"));
     }
     pos_bias_ = Cast(parity_case.At("weights/pos_bias"), DType::kF32);
-    RequireShape("weights/pos_bias", pos_bias_, {pos_bias_.shape()[0], vocab});
+    Require(
+        pos_bias_.shape().rank() == 2 && pos_bias_.shape()[0] >= 1 && pos_bias_.shape()[1] == vocab,
+        ErrorKind::kShape, "weights/pos_bias: expected [M, {}] with M > 0, got {}", vocab,
+        pos_bias_.shape());
   }
 
   int64_t vocab_size() const override { return vocab_; }
@@ -128,7 +133,7 @@ Tensor IntegerTensor(const std::vector<int32_t>& values, const Shape& shape) {
 
 void VerifyDecode(Context& ctx, ParityCase& parity_case) {
   const SpeculativeJacobiOptions options = OptionsOf(parity_case);
-  TableModel model(parity_case, Get<int64_t>(parity_case.config(), "vocab_size"));
+  TableModel model(parity_case, GetInt(parity_case.config(), "vocab_size", 1, kMaxSize));
   std::vector<int32_t> accepted;
   std::vector<int32_t> windows;
   const auto width = static_cast<size_t>(options.window);
@@ -154,9 +159,9 @@ std::span<const double> Batch(const Tensor& values, int64_t b) {
 
 void VerifyAccept(ParityCase& parity_case) {
   const Json& config = parity_case.config();
-  const auto batch = Get<int64_t>(config, "batch");
-  const auto length = Get<int64_t>(config, "window");
-  const auto vocab = Get<int64_t>(config, "vocab_size");
+  const auto batch = GetInt(config, "batch", 1, kMaxSize);
+  const auto length = GetInt(config, "window", 1, kMaxSize);
+  const auto vocab = GetInt(config, "vocab_size", 1, kMaxSize);
   const auto input = [&](const std::string& name, const Shape& shape, DType dtype) {
     RequireShape(name, parity_case.At(name), shape);
     return Cast(parity_case.At(name), dtype);

@@ -33,7 +33,7 @@ struct PictureDecoder {
 Tensor DecodePicture(Context& ctx, const ParityCase& parity_case, ConstView f_hat) {
   const VerifyOptions& options = parity_case.options();
   PictureDecoder model(vqvae::ParseConfig(Get<Json>(parity_case.config(), "vae")));
-  Weights weights = Part(parity_case.ModelWeights(), "vae.");
+  Weights weights = parity_case.ModelWeights().Under("vae.");
   std::erase_if(weights.tensors,
                 [](const auto& item) { return item.first.starts_with("quantize."); });
   nn::LoadWeights(model, weights, options.device, options.dtype);
@@ -71,7 +71,7 @@ void VerifyVar(Context& ctx, ParityCase& parity_case) {
   const VerifyOptions& options = parity_case.options();
   const std::string& name = parity_case.system();  // "var" or "mvar", also in the case
   const auto model =
-      var::Load(Part(parity_case.ModelWeights(), name + "."), Get<Json>(parity_case.config(), name),
+      var::Load(parity_case.ModelWeights().Under(name + "."), Get<Json>(parity_case.config(), name),
                 options.device, options.dtype);
   if (parity_case.Has("out/logits")) CompareTeacherForced(ctx, parity_case, model);
   const auto quantizer = LoadQuantizer(parity_case);

@@ -11,7 +11,7 @@ namespace {
 // A map [B, H, W, C] as the case stores it: [B, C, H, W].
 ConstView ChannelsFirst(ConstView map) { return map.Permute({0, 3, 1, 2}); }
 
-// Encodes f on square maps and compares tokens and their sum, which it returns.
+// Encodes f on the configured maps and compares tokens and their sum, which it returns.
 Tensor CompareEncoded(Context& ctx, ParityCase& parity_case, const vqvae::Quantizer& quantizer,
                       const Tensor& f) {
   const int64_t count = quantizer.config().tokens();
@@ -28,10 +28,10 @@ Tensor CompareDecoded(Context& ctx, ParityCase& parity_case, const vqvae::Quanti
                       const Tensor& tokens) {
   const vqvae::QuantizerConfig& config = quantizer.config();
   const int64_t batch = tokens.shape()[0];
-  const int64_t side = config.patch_nums.back();
-  const int64_t first = config.patch_nums.front();
-  Tensor f_hat({batch, side, side, config.z_channels}, DType::kF32);
-  Tensor inputs({batch, config.tokens() - first * first, config.z_channels}, DType::kF32);
+  const vqvae::MapSize& last = config.Maps().back();
+  const int64_t first = config.Maps().front().tokens();
+  Tensor f_hat({batch, last.height, last.width, config.z_channels}, DType::kF32);
+  Tensor inputs({batch, config.tokens() - first, config.z_channels}, DType::kF32);
   quantizer.Decode(ctx, tokens, config.Maps(), f_hat.mutable_view(), inputs.mutable_view());
   parity_case.Compare("out/x_BLCv_wo_first_l", inputs);
   return f_hat;

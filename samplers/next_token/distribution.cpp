@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <numeric>
 #include <vector>
@@ -14,7 +13,9 @@ namespace {
 double KthLargest(std::span<const double> scores, int64_t k) {
   std::vector<double> sorted(scores.begin(), scores.end());
   const auto kth = sorted.begin() + (k - 1);
-  std::nth_element(sorted.begin(), kth, sorted.end(), std::greater<>());
+  // NaN last: an order whatever the scores are.
+  std::ranges::nth_element(
+      sorted, kth, [](double a, double b) { return a > b || (std::isnan(b) && !std::isnan(a)); });
   return *kth;
 }
 

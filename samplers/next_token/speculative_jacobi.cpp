@@ -1,6 +1,8 @@
 #include "samplers/next_token/speculative_jacobi.h"
 
 #include <algorithm>
+#include <cmath>
+#include <utility>
 
 #include "kernels/core/parallel.h"
 #include "samplers/next_token/distribution.h"
@@ -8,6 +10,8 @@
 namespace gesso {
 
 namespace {
+
+constexpr int64_t kMaxWindow = 1 << 12;  // a window holds two distributions for each of its tokens
 
 std::span<const double> Row(std::span<const double> rows, int64_t row, size_t width) {
   return rows.subspan(static_cast<size_t>(row) * width, width);
@@ -40,7 +44,8 @@ void CheckOptions(const SpeculativeJacobiOptions& options, const NextTokenModel&
           "the prompt must hold at least one token, all below {}", vocab);
   Require(options.max_new_tokens >= 1, ErrorKind::kUsage, "max_new_tokens is {}, must be positive",
           options.max_new_tokens);
-  Require(options.window >= 1, ErrorKind::kUsage, "window is {}, must be positive", options.window);
+  Require(options.window >= 1 && options.window <= kMaxWindow, ErrorKind::kUsage,
+          "window is {}, must be from 1 to {}", options.window, kMaxWindow);
   Require(options.top_k >= 0, ErrorKind::kUsage, "top_k is {}, must not be negative",
           options.top_k);
   Require(std::ranges::all_of(options.draft_tokens, is_token), ErrorKind::kUsage,
@@ -142,6 +147,11 @@ class Decoder {
                       SoftmaxTopK(row, options_.top_k);
                     }
                   });
+    // One bad logit spoils the whole row.
+    for (int64_t i = 0; i < rows; ++i) {
+      Require(std::isfinite(new_probs_[static_cast<size_t>(i) * width_]), ErrorKind::kFormat,
+              "the logits after input {} are not finite: the model's weights are broken", i);
+    }
   }
 
   NextTokenModel& model_;
@@ -163,6 +173,9 @@ WindowVerdict VerifyWindow(const DraftWindow& window, std::span<const double> ac
                            double resample) {
   const size_t vocab = VocabOf(window);
   const auto length = static_cast<int64_t>(window.inputs.size());
+  const auto is_token = [&](int32_t token) { return token >= 0 && std::cmp_less(token, vocab); };
+  Require(std::ranges::all_of(window.inputs.subspan(1), is_token), ErrorKind::kFormat,
+          "a draft is no token of a vocabulary of {}", vocab);
   for (int64_t i = 1; i < length; ++i) {
     const int32_t draft = window.inputs[static_cast<size_t>(i)];
     const std::span<const double> drawn_from = Row(window.draft_probs, i, vocab);

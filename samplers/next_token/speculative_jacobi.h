@@ -34,7 +34,8 @@ struct WindowVerdict {
 
 // Draft i is kept if accept[i] < min(1, new_probs[i - 1][x] / draft_probs[i][x]); accept [L] and
 // resample are uniform in [0, 1). After the first one that is not, the token is redrawn from the
-// normalised max(0, new_probs[i - 1] - draft_probs[i]).
+// normalised max(0, new_probs[i - 1] - draft_probs[i]). Throws kFormat for a draft outside 0..V
+// - 1.
 WindowVerdict VerifyWindow(const DraftWindow& window, std::span<const double> accept,
                            double resample);
 
@@ -46,7 +47,7 @@ enum class DraftRule { kSpeculative, kMatching };
 
 struct SpeculativeJacobiOptions {
   int64_t max_new_tokens = 1;  // the last window may go past it
-  int64_t window = 16;         // inputs of a call
+  int64_t window = 16;         // inputs of a call, at most 4096
   // Windows are used for tokens begin .. end - 1 after the prompt, plain decoding elsewhere.
   int64_t window_begin = 0;
   int64_t window_end = 0;

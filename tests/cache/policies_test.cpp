@@ -151,6 +151,13 @@ TEST(DepthSwitch, RunsAllLayersEarlyAndAPartLate) {
   }
   EXPECT_EQ(hooks.CacheCapacity(0, 680), 680);
   EXPECT_EQ(hooks.CacheCapacity(1, 680), 155);
+  for (const size_t scales : {2, 3, 5}) {  // of fewer than three scales the last one
+    hooks.Begin(std::span(Var256()).first(scales), 7);
+    EXPECT_TRUE(hooks.RunsLayer(1, static_cast<int64_t>(scales) - 2)) << scales;
+    EXPECT_FALSE(hooks.RunsLayer(1, static_cast<int64_t>(scales) - 1)) << scales;
+  }
+  ExpectError(ErrorKind::kUsage, "from scale 1 on, but the last of 1 scales is 0",
+              [&] { hooks.Begin(std::span(Var256()).first(1), 7); });
   ExpectError(ErrorKind::kUsage, "depth switching to 8 layers, but the model has 7",
               [] { DepthSwitch(DepthSwitchOptions{.layers = 8}).Begin(Var256(), 7); });
 }

@@ -103,6 +103,26 @@ TEST(SampleTokensErrors, NameTheArgument) {
   });
 }
 
+TEST(SampleTokensErrors, RefuseLogitsThatAreNotFinite) {
+  Context ctx;
+  const std::array<double, 3> uniforms = {};
+  Tensor tokens({3}, DType::kI32);
+  const auto sample = [&](float a, float b) {
+    Tensor logits({3, 2}, DType::kF32);
+    logits.MutableData<float>()[2] = a;
+    logits.MutableData<float>()[3] = b;
+    SampleTokens(ctx, {logits.mutable_view(), 1, 0.9, uniforms, tokens.mutable_view()});
+  };
+  EXPECT_NO_THROW(sample(-INFINITY, 0));
+  for (const auto& [a, b] : {std::pair<float, float>{NAN, 1},
+                             {1, NAN},
+                             {INFINITY, 0},
+                             {-INFINITY, -INFINITY},
+                             {NAN, NAN}}) {
+    ExpectError(ErrorKind::kFormat, "row 1 are not finite", [&, a = a, b = b] { sample(a, b); });
+  }
+}
+
 TEST(GumbelSoftmax, EqualsRefAndLeavesDroppedOnesOut) {
   for (const int64_t values : {1, 5, 37, 64, 500}) {
     Tensor logits = RandomTensor({3, values}, 1);

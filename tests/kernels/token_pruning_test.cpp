@@ -52,6 +52,20 @@ TEST(TopTokens, ByIndexAndByScore) {
               [&] { TopTokens(ctx, {.score = score, .ids = ids.mutable_view()}); });
 }
 
+TEST(TopTokens, TakesNanLast) {
+  Tensor score = RandomTensor({1, 300}, 1);
+  for (int64_t i = 0; i < 300; i += 3) score.MutableData<float>()[i] = NAN;
+  for (const std::string_view name : {"select", "ref"}) {
+    for (const bool by_score : {false, true}) {
+      Tensor ids({1, 201}, DType::kI32);
+      RunImplementation(TopTokensTable(), name, TopTokensArgs{score, by_score, ids.mutable_view()});
+      const std::span<const int32_t> kept(ids.Data<int32_t>(), 201);
+      EXPECT_EQ(std::ranges::count_if(kept, [](int32_t id) { return id % 3 == 0; }), 1) << name;
+      EXPECT_EQ(kept[by_score ? 200 : 0], 0) << name;  // of the NaN the lowest index
+    }
+  }
+}
+
 TEST(TopTokens, EqualsRefOnManyTokens) {
   const Tensor score = RandomTensor({3, 1000}, 1);
   for (const int64_t kept : {1, 500, 999, 1000}) {

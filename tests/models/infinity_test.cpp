@@ -126,6 +126,13 @@ TEST(InfinityConfig, NamesTheFieldOrTheVariant) {
   ExpectError(ErrorKind::kConfig, "JSON object", [] { ParseConfig(Json(3)); });
 }
 
+TEST(InfinityConfig, HiddenFeaturesAreMultiplesOf256) {
+  EXPECT_EQ(FeedForwardWidth(Json::object(), 2048), 8192);
+  EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 4}}, 80), 256);   // 1.25 of them
+  EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 12}}, 32), 512);  // 1.5, to even
+  EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 20}}, 32), 512);  // 2.5, to even
+}
+
 TEST(InfinityConfig, IsFoundInTheCheckpoint) {
   for (const int patchify : {0, 1}) {
     const Json json =

@@ -147,6 +147,16 @@ TEST(Config, RefusesWhatDoesNotFit) {
               [] { ParseMamba2Config(Json::parse(R"({"headdim": 7})"), 16); });
   ExpectError(ErrorKind::kConfig, {"ngroups", "3"},
               [] { ParseMamba2Config(Json::parse(R"({"headdim": 8, "ngroups": 3})"), 16); });
+  ExpectError(ErrorKind::kUnsupported, {"d_ssm", "64"}, [] {
+    ParseMamba2Config(Json::parse(R"({"expand": 2, "headdim": 8, "d_ssm": 32})"), 32);
+  });
+  ExpectError(ErrorKind::kUnsupported, {"dt_limit"}, [] {
+    ParseMamba2Config(Json::parse(R"({"headdim": 8, "dt_limit": [0.0, 0.1]})"), 16);
+  });
+  EXPECT_EQ(
+      ParseMamba2Config(Json::parse(R"({"headdim": 8, "d_ssm": 32, "dt_limit": [0.0, null]})"), 16)
+          .inner,
+      32);
   ExpectError(ErrorKind::kConfig, {"dt_rank"},
               [] { ParseMambaConfig(Json::parse(R"({"dt_rank": "many"})"), 16); });
 }

@@ -142,8 +142,11 @@ TEST(Quantizer, FirstScaleNeedsNoZeros) {
 
 TEST(Quantizer, WorksOnRectangles) {
   Workspace work;
-  const Quantizer quantizer = RandomQuantizer(Json::object());
-  const std::vector<MapSize> maps = {{1, 2}, {3, 2}, {6, 4}};
+  const Quantizer quantizer =
+      RandomQuantizer({{"v_patch_nums", Json::parse("[[1, 2], [3, 2], [6, 4]]")}});
+  const std::vector<MapSize>& maps = quantizer.config().Maps();
+  EXPECT_EQ(maps, (std::vector<MapSize>{{1, 2}, {3, 2}, {6, 4}}));
+  EXPECT_EQ(quantizer.config().tokens(), 32);
   const Tensor f = RandomTensor({2, 6, 4, 6}, 1);
   Tensor tokens({2, 32}, DType::kI32);
   Tensor f_hat(f.shape(), DType::kF32);
@@ -220,6 +223,10 @@ TEST(VqvaeConfig, NamesTheField) {
   expect("ch_mult[1]", {{"ch_mult", {1, -1}}});
   expect("v_patch_nums", {{"v_patch_nums", {4, 2}}});
   expect("v_patch_nums[0]", {{"v_patch_nums", {0, 2}}});
+  expect("v_patch_nums[1]' is neither a side nor [h, w]",
+         {{"v_patch_nums", Json::parse("[1, [2, 3, 4]]")}});
+  expect("v_patch_nums[1][0]", {{"v_patch_nums", Json::parse("[1, [-1, 3]]")}});
+  expect("ascending", {{"v_patch_nums", Json::parse("[1, [2, 4], [4, 3]]")}});
   expect("quant_conv_ks 4 is not odd", {{"quant_conv_ks", 4}});
   expect("share_quant_resi", {{"share_quant_resi", -1}});
   expect("quant_resi", {{"quant_resi", 2}});

@@ -220,6 +220,15 @@ TEST(SpeculativeJacobiErrors, NameTheOption) {
   ExpectError(ErrorKind::kUsage, "prompt", [&] { decode({5}, Options(4, 2)); });
   ExpectError(ErrorKind::kUsage, "max_new_tokens is 0", [&] { decode({1}, Options(0, 2)); });
   ExpectError(ErrorKind::kUsage, "window is 0", [&] { decode({1}, Options(4, 0)); });
+  ExpectError(ErrorKind::kUsage, "window is 5000", [&] { decode({1}, Options(4, 5000)); });
+  const std::vector<double> probs(4, 0.5);
+  for (const int32_t draft : {-1, 2}) {
+    const std::vector<int32_t> inputs = {0, draft};
+    std::vector<int32_t> tokens = {0, 0};
+    ExpectError(ErrorKind::kFormat, "vocabulary of 2", [&] {
+      VerifyWindow({inputs, probs, probs, tokens}, std::vector<double>{0, 0}, 0);
+    });
+  }
   SpeculativeJacobiOptions options = Options(4, 2);
   options.draft_tokens = {};
   ExpectError(ErrorKind::kUsage, "needs draft_tokens", [&] { decode({1}, options); });
