@@ -111,9 +111,7 @@ int64_t FeedForwardWidth(const Json& config, int64_t embed_dim) {
   const double hidden =
       static_cast<double>(embed_dim) * GetNumber(config, "mlp_ratio", 0, kMaxText, 4) / 256;
   const int64_t width = 256 * std::llrint(hidden);
-  Require(width >= 1, ErrorKind::kConfig, "mlp_ratio leaves no hidden features at embed_dim {}",
-          embed_dim);
-  return width;
+  return width > 0 ? width : embed_dim;
 }
 
 Config ParseConfig(const Json& json) {

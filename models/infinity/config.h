@@ -36,7 +36,8 @@ struct Config {
 // Refuses (kUnsupported) arguments of a block that only unpublished checkpoints have.
 void CheckBlockVariant(const Json& config);
 
-// Hidden features of a block's feed-forward, from mlp_ratio; a multiple of 256. Throws kConfig.
+// Hidden features of a block's feed-forward, from mlp_ratio: the nearest multiple of 256, or
+// embed_dim where that is 0. Throws kConfig.
 int64_t FeedForwardWidth(const Json& config, int64_t embed_dim);
 
 // From the official arguments. Throws kConfig naming the field, kUnsupported for variants that no

@@ -118,7 +118,7 @@ TEST(InfinityConfig, NamesTheFieldOrTheVariant) {
   expect(ErrorKind::kConfig, "a multiple of 4", {{"num_heads", 16}});
   expect(ErrorKind::kConfig, "block_chunks 3 does not divide", {{"block_chunks", 3}});
   expect(ErrorKind::kConfig, "pooling heads", {{"text_channels", 100}});
-  expect(ErrorKind::kConfig, "no hidden features", {{"mlp_ratio", 1}});
+  expect(ErrorKind::kConfig, "mlp_ratio", {{"mlp_ratio", -1}});
   expect(ErrorKind::kUnsupported, "block_chunks 1", {{"block_chunks", 1}});
   expect(ErrorKind::kUnsupported, "use_bit_label 0", {{"use_bit_label", 0}});
   expect(ErrorKind::kUnsupported, "swiglu", {{"swiglu", true}});
@@ -131,6 +131,7 @@ TEST(InfinityConfig, HiddenFeaturesAreMultiplesOf256) {
   EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 4}}, 80), 256);   // 1.25 of them
   EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 12}}, 32), 512);  // 1.5, to even
   EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 20}}, 32), 512);  // 2.5, to even
+  EXPECT_EQ(FeedForwardWidth({{"mlp_ratio", 4}}, 32), 32);    // 0.5, to none
 }
 
 TEST(InfinityConfig, IsFoundInTheCheckpoint) {
