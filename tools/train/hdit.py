@@ -195,7 +195,7 @@ class SelfAttention(nn.Module):
         self.pos_emb = RotaryFrequencies(self.d_head, self.heads)
         self.dropout = nn.Dropout(dropout)
         self.out_proj = linear(width, width, zero=True)
-        self.neighborhood_impl = "masked"
+        self.neighborhood_impl = "tiled"
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, height: int, width: int) -> Tensor:
         """q, k, v [B, h, N, D] over a height x width token grid -> [B, h, N, D]."""

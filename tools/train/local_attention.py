@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IMPLEMENTATIONS = ("masked", "gather", "flex")
+IMPLEMENTATIONS = ("masked", "gather", "flex", "tiled")
+TILE, HALO = 8, 16  # sides of a tile of queries and of the keys that a tile can see
 
 
 def window_starts(length: int, kernel: int, device: torch.device) -> Tensor:
@@ -53,6 +54,49 @@ def gather_attention(q: Tensor, k: Tensor, v: Tensor, indices: Tensor, scale: fl
     return torch.einsum("bhnk,bhnkd->bhnd", weights, near_v)
 
 
+def can_tile(height: int, width: int, kernel: int) -> bool:
+    """Whether tiles cover the grid, see all they must, and leave something out."""
+    whole = height % TILE == 0 and width % TILE == 0 and min(height, width) >= HALO
+    return whole and height * width > HALO * HALO and kernel <= HALO - TILE + 1
+
+
+def halo_starts(length: int) -> list[int]:
+    """First key of every tile's halo on one axis, inside the grid."""
+    return [min(max(start - (HALO - TILE) // 2, 0), length - HALO)
+            for start in range(0, length, TILE)]
+
+
+@torch.compiler.assume_constant_result
+def tile_mask(height: int, width: int, kernel: int, device: torch.device) -> Tensor:
+    """True [tiles, TILE*TILE, HALO*HALO] where a tile's query (second axis) sees a halo's key."""
+    def axis(length: int) -> Tensor:
+        mask = axis_mask(length, kernel, device)
+        return torch.stack([mask[i * TILE:(i + 1) * TILE, start:start + HALO]
+                            for i, start in enumerate(halo_starts(length))])
+
+    rows, columns = axis(height), axis(width)
+    pairs = rows[:, None, :, None, :, None] & columns[None, :, None, :, None, :]
+    return pairs.flatten(0, 1).flatten(1, 2).flatten(2, 3)
+
+
+def tiled_neighborhood(q: Tensor, k: Tensor, v: Tensor, kernel: int, scale: float) -> Tensor:
+    """q, k, v and result [B, h, H, W, D]: tiles of queries attend to the keys around them, a
+    fraction of all keys. For grids that can_tile."""
+    height, width = q.shape[2:4]
+    rows, columns = halo_starts(height), halo_starts(width)
+
+    def halos(x: Tensor) -> Tensor:  # -> [B, h*tiles, HALO*HALO, D]
+        x = torch.stack([x[:, :, start:start + HALO] for start in rows], 2)
+        x = torch.stack([x[:, :, :, :, start:start + HALO] for start in columns], 3)
+        return x.flatten(4, 5).flatten(1, 3)
+
+    tiles = q.unflatten(3, (-1, TILE)).unflatten(2, (-1, TILE)).transpose(3, 4)
+    mask = tile_mask(height, width, kernel, q.device).repeat(q.shape[1], 1, 1)
+    out = F.scaled_dot_product_attention(tiles.flatten(4, 5).flatten(1, 3), halos(k), halos(v),
+                                         attn_mask=mask, scale=scale)
+    return out.view(tiles.shape).transpose(3, 4).flatten(4, 5).flatten(2, 3)
+
+
 def flex_neighborhood(q: Tensor, k: Tensor, v: Tensor, height: int, width: int, kernel: int,
                       scale: float) -> Tensor:
     """The same by FlexAttention, which skips blocks of keys that no query of a block sees."""
@@ -76,13 +120,15 @@ def neighborhood_attention(q: Tensor, k: Tensor, v: Tensor, kernel: int, scale: 
     height, width = q.shape[2:4]
     if kernel > min(height, width):
         raise ValueError(f"kernel {kernel} exceeds the token grid {height}x{width}")
+    if impl == "tiled" and can_tile(height, width, kernel):
+        return tiled_neighborhood(q, k, v, kernel, scale)
     flat = [tensor.flatten(2, 3) for tensor in (q, k, v)]
     if impl == "gather":
         indices = neighborhood_indices(height, width, kernel, q.device)
         out = gather_attention(*flat, indices, scale)
     elif impl == "flex":
         out = flex_neighborhood(*flat, height, width, kernel, scale)
-    elif impl == "masked":
+    elif impl in ("masked", "tiled"):
         mask = neighborhood_mask(height, width, kernel, q.device)
         out = F.scaled_dot_product_attention(*flat, attn_mask=mask, scale=scale)
     else:

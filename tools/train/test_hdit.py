@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tools.train.hdit import Denoiser, HDiT
-from tools.train.local_attention import IMPLEMENTATIONS, neighborhood_attention
+from tools.train.local_attention import IMPLEMENTATIONS, can_tile, neighborhood_attention
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (Path(os.environ.get("GESSO_PARITY", ROOT.parent / "shared" / "parity")),
@@ -77,6 +77,13 @@ def all_errors() -> dict[str, float]:
             for path in sorted(folder.glob(pattern)):
                 errors |= {f"{path.name}: {name}": e for name, e in check(path).items()}
     return errors
+
+
+def test_tiles_see_what_the_mask_lets_through() -> None:
+    q, k, v = torch.randn(3, 2, 2, 32, 24, 16).unbind(0)
+    assert can_tile(32, 24, 7) and not can_tile(16, 16, 7) and not can_tile(32, 28, 7)
+    wanted, found = (neighborhood_attention(q, k, v, 7, 0.3, impl) for impl in ("masked", "tiled"))
+    assert torch.allclose(wanted, found, atol=1e-5)
 
 
 def test_parity() -> None:
