@@ -48,9 +48,9 @@ def plain_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return F.silu(torch.stack(parts)).mT.to(x.dtype)
 
 
-def on_gpu(x: Tensor, states: int = 1) -> bool:
-    """Whether the kernels serve tensors like x with so many states."""
-    return x.is_cuda and kernels is not None and states & (states - 1) == 0
+def on_gpu(x: Tensor, size: int) -> bool:
+    """Whether the kernels serve tensors like x with so many states or taps: powers of two."""
+    return x.is_cuda and kernels is not None and size & (size - 1) == 0
 
 
 @torch.compiler.disable
@@ -72,6 +72,6 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     weight [2, E, K], of which the last tap is on the present token; bias [2, E].
     """
-    if on_gpu(x):
+    if on_gpu(x, weight.shape[2]):
         return kernels.Conv.apply(x, weight, bias)
     return plain_conv(x, weight, bias)
