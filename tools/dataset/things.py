@@ -4,6 +4,8 @@ Names come from the Unicode CLDR annotations of each emoji; pictures from the fo
 Sprites are drawn once, recoloured to every colour word, scaled to the sizes of scenes.py and kept
 in one git-ignored .npz file per picture size.
 """
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -97,21 +99,28 @@ def scale_sprite(sprite: np.ndarray, side: int) -> np.ndarray:
 
 def load_sprites(picture_side: int) -> dict[int, np.ndarray]:
     """Sprites for pictures of one side: size in 64ths -> uint8 [things, variants, s, s, 4]."""
-    path = CACHE / f"sprites-{picture_side}.npz"
+    path = CACHE / f"sprites-{len(load_things())}-{picture_side}.npz"
     if not path.exists():
         write_sprites(path, picture_side)
     with np.load(path) as file:
         return {int(size): file[size] for size in file.files}
 
 
+def coloured_sprites(thing: Thing, picture_side: int) -> dict[int, np.ndarray]:
+    """The sprites of one thing: size in 64ths -> uint8 [variants, s, s, 4]."""
+    natural = draw_emoji(thing.emoji)
+    recoloured = [natural if name == thing.colour else recolour(natural, rgb)
+                  for name, rgb in COLOURS.items()]
+    return {size: np.stack([scale_sprite(sprite, size * picture_side // 64)
+                            for sprite in (natural, *recoloured)]) for size in SIZES}
+
+
 def write_sprites(path: Path, picture_side: int) -> None:
-    variants = []
-    for thing in load_things():
-        natural = draw_emoji(thing.emoji)
-        recoloured = [natural if name == thing.colour else recolour(natural, rgb)
-                      for name, rgb in COLOURS.items()]
-        variants.append([natural, *recoloured])
-    sizes = {str(size): np.stack([[scale_sprite(sprite, size * picture_side // 64)
-                                   for sprite in row] for row in variants]) for size in SIZES}
+    things = load_things()
+    with ProcessPoolExecutor() as pool:
+        drawn = list(pool.map(coloured_sprites, things, [picture_side] * len(things)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, **sizes)
+    partial = path.with_suffix(f".{os.getpid()}.npz")
+    np.savez(partial, **{str(size): np.stack([sprites[size] for sprites in drawn])
+                         for size in SIZES})
+    os.replace(partial, path)  # several trainings may draw them at the same time

@@ -19,6 +19,7 @@ from tools.dataset.things import NATURAL
 
 GRID, STRIDE = 16, 4
 IGNORE = -1
+MOST_ITEMS = 4  # of a scene
 
 
 class Block(nn.Module):
@@ -75,21 +76,35 @@ def colour_label(thing: int, colour: str) -> int:
     return COLOUR_NAMES.index(seen) if seen in COLOUR_NAMES else IGNORE
 
 
-def make_targets(scenes: list[Scene], shifts: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Heatmaps [B, T, 16, 16] and colour labels [B, 16, 16]; shifts [B, 2] (y, x) in pixels."""
-    heat = np.zeros((len(scenes), len(THINGS), GRID, GRID), np.float32)
-    colours = np.full((len(scenes), GRID, GRID), IGNORE)
-    cells = np.arange(GRID) * STRIDE + STRIDE / 2
-    for b, scene in enumerate(scenes):
-        for item in scene.items:
-            y, x = item.y + shifts[b, 0], item.x + shifts[b, 1]
-            spread = 2 * (item.size / 10) ** 2
-            peak = np.exp(-((cells[:, None] - y) ** 2 + (cells - x) ** 2) / spread)
-            row, column = (min(max(int(v) // STRIDE, 0), GRID - 1) for v in (y, x))
-            peak[row, column] = 1
-            heat[b, item.thing] = np.maximum(heat[b, item.thing], peak)
-            colours[b, row, column] = colour_label(item.thing, item.colour)
-    return torch.from_numpy(heat), torch.from_numpy(colours)
+def scene_items(scenes: list[Scene]) -> Tensor:
+    """[B, MOST_ITEMS, 5] float: thing, colour label, y, x and size; thing IGNORE where none is."""
+    items = torch.full((len(scenes), MOST_ITEMS, 5), float(IGNORE))
+    for row, scene in zip(items, scenes):
+        row[:len(scene.items)] = torch.tensor([
+            (item.thing, colour_label(item.thing, item.colour), item.y, item.x, item.size)
+            for item in scene.items])
+    return items
+
+
+def make_targets(items: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
+    """Heatmaps [B, T, 16, 16] and colour labels [B, 16, 16] of items as scene_items gives them,
+    moved by shifts [B, 2] (y, x) in pixels."""
+    thing, colour = items[..., 0].long(), items[..., 1].long()
+    place = items[..., 2:4] + shifts[:, None]
+    cells = torch.arange(GRID, device=items.device) * STRIDE + STRIDE / 2
+    offset = (cells - place[..., None]).square()  # [B, MOST_ITEMS, 2, 16]
+    spread = 2 * (items[..., 4] / 10).square()
+    peaks = torch.exp(-(offset[..., 0, :, None] + offset[..., 1, None, :]) / spread[..., None, None])
+    row, column = (place.long() // STRIDE).clamp(0, GRID - 1).unbind(-1)
+    batch, number = torch.nonzero(thing != IGNORE, as_tuple=True)
+    row, column = row[batch, number], column[batch, number]
+    peaks[batch, number, row, column] = 1
+    peaks = torch.where((thing != IGNORE)[..., None, None], peaks, 0)
+    heat = peaks.new_zeros(len(items), len(THINGS), GRID, GRID)
+    heat.scatter_reduce_(1, thing.clamp(0)[..., None, None].expand_as(peaks), peaks, "amax")
+    colours = colour.new_full((len(items), GRID, GRID), IGNORE)
+    colours[batch, row, column] = colour[batch, number]
+    return heat, colours
 
 
 def heat_loss(logits: Tensor, target: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -32,12 +33,12 @@ from tools.train.pipeline import (load_pipeline, load_var_pipeline, load_vqvae, 
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "assets" / "models"
-SIDE = 64
+SIDE = 64  # of what the detector sees
 
 
 def scores(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict[str, float]:
-    """Share of tasks fulfilled by pictures uint8 [N, 64, 64, 3], by category."""
-    found = detect(detector, to_model_range(pictures))
+    """Share of tasks fulfilled by pictures uint8 [N, S, S, 3], by category."""
+    found = detect(detector, to_model_range(to_detector(pictures)))
     results = {category: [] for category in CATEGORIES}
     for task, things in zip(tasks, found, strict=True):
         results[task.category].append(fulfilled(task, things))
@@ -46,8 +47,8 @@ def scores(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict[str,
 
 @torch.no_grad()
 def features(detector: Detector, pictures: Tensor) -> np.ndarray:
-    """pictures uint8 [N, 64, 64, 3] -> [N, F] float64."""
-    chunks = to_model_range(pictures).split(256)
+    """pictures uint8 [N, S, S, 3] -> [N, F] float64."""
+    chunks = to_model_range(to_detector(pictures)).split(256)
     return torch.cat([detector.features(chunk) for chunk in chunks]).double().numpy()
 
 
@@ -61,16 +62,23 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(difference @ difference + np.trace(cov_a) + np.trace(cov_b) - 2 * shared)
 
 
-def draw(tasks: list[Task]) -> Tensor:
-    painter = Painter(SIDE)
+def draw(tasks: list[Task], side: int = SIDE) -> Tensor:
+    painter = Painter(side)
     return torch.from_numpy(np.stack([painter.draw(task.scene) for task in tasks]))
+
+
+def to_detector(pictures: Tensor) -> Tensor:
+    """Pictures uint8 [N, S, S, 3] averaged down to [N, 64, 64, 3]."""
+    channels_first = pictures.permute(0, 3, 1, 2).float()
+    scaled = F.interpolate(channels_first, size=(SIDE, SIDE), mode="area")
+    return scaled.round().byte().permute(0, 2, 3, 1)
 
 
 def read_index(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
 
 
-# prompts, seed -> pictures [B, 3, 64, 64] in [-1, 1]
+# prompts, seed -> pictures [B, 3, S, S] in [-1, 1]
 Drawer = Callable[[list[str], int], Tensor]
 
 
@@ -78,7 +86,7 @@ def hdit_drawer(folder: Path, settings: dict[str, Any]) -> Drawer:
     pipeline = load_pipeline(folder)
     pipeline[0].inner.compile(dynamic=False)
     return lambda prompts, seed: sampling.generate(
-        *pipeline, prompts, SIDE, settings["steps"], settings["cfg_scale"], seed)
+        *pipeline, prompts, settings["width"], settings["steps"], settings["cfg_scale"], seed)
 
 
 def var_drawer(folder: Path, settings: dict[str, Any]) -> Drawer:
@@ -94,7 +102,7 @@ PIPELINES = {"HourglassDiffusionPipeline": (hdit_drawer, ("steps", "cfg_scale"))
 
 
 def sample(folder: Path, prompts: list[str], seed: int, given: dict[str, Any]) -> Tensor:
-    """Pictures uint8 [N, 64, 64, 3] by the model's own settings but for those given. Ends the
+    """Pictures uint8 [N, S, S, 3] by the model's own settings but for those given. Ends the
     program on a setting that the model does not have."""
     index = read_index(folder)
     make_drawer, names = PIPELINES[index["_class_name"]]
@@ -107,21 +115,19 @@ def sample(folder: Path, prompts: list[str], seed: int, given: dict[str, Any]) -
 
 
 def reconstruct(folder: Path, pictures: Tensor) -> Tensor:
-    """Pictures uint8 [N, 64, 64, 3] through a next-scale model's tokenizer and back."""
+    """Pictures uint8 [N, S, S, 3] through a next-scale model's tokenizer and back."""
     vqvae = load_vqvae(folder)
     return torch.cat([to_bytes(vqvae.pictures(vqvae.tokens(to_model_range(part))))
                       for part in pictures.split(50)])
 
 
 def read_pictures(folder: Path) -> Tensor:
-    """Pictures 000.png, 001.png, ... of a folder, one a prompt, uint8 [N, 64, 64, 3]."""
+    """Pictures 000.png, 001.png, ... of a folder, one a prompt, uint8 [N, S, S, 3]."""
     paths = sorted(folder.glob("*.png"))
     if [path.stem for path in paths] != [f"{i:03}" for i in range(len(paths))]:
         sys.exit(f"{folder}: expected 000.png, 001.png, ... and no other PNG file")
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    scaled = [p if p.size == (SIDE, SIDE) else p.resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-              for p in pictures]
-    return torch.from_numpy(np.stack([np.asarray(picture) for picture in scaled]))
+    return torch.from_numpy(np.stack([np.asarray(Image.open(path).convert("RGB"))
+                                      for path in paths]))
 
 
 def report(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict:
@@ -168,8 +174,9 @@ def main() -> None:
     detector = load_detector(options.detector)
     result = report(detector, tasks, pictures)
     if not options.pictures and "vae" in read_index(options.model):
+        real = draw(tasks, read_index(options.model)["defaults"]["width"])
         result["reconstructed drawings"] = scores(detector, tasks,
-                                                  reconstruct(options.model, draw(tasks)))
+                                                  reconstruct(options.model, real))
     json.dump(result, sys.stdout, indent=2)
     print()
 

@@ -48,7 +48,7 @@ def held_out_tasks(per_category: int = PER_CATEGORY) -> list[Task]:
             scene = maker.make_kind(kind)
             if category == "object":
                 scene.items[0] = dataclasses.replace(scene.items[0],
-                                                     thing=len(found) % len(THINGS))
+                                                     thing=len(found) * len(THINGS) // per_category)
             if wanted(category, scene):
                 found.append(Task(category, captioner.caption(scene), scene))
         tasks += found

@@ -17,84 +17,80 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import CLIPConfig, CLIPModel
 
-from tools.dataset.scenes import Mix
-from tools.dataset.stream import SceneBatches, to_model_range
+from tools.dataset.stream import scene_loader, to_model_range
 from tools.eval.train_detector import degrade
 from tools.train.export import write_json
-from tools.train.text import MAX_TOKENS, Tokenizer
+from tools.train.parallel import has_bf16
+from tools.train.text import MAX_TOKENS, CaptionReader, Tokenizer
+from tools.train.trainer import add_device_options
 
 ROOT = Path(__file__).parents[2]
 TOKENIZER = ROOT / "assets" / "models" / "demo-hdit" / "tokenizer" / "spiece.model"
-MIX = Mix(kinds={"single": 3, "pair": 2, "relation": 2, "sizes": 1, "count": 2, "several": 1},
-          colour=0.6, background=0.3, size_word=0.2, flip=0.1, jitter=2)
+MIX = {"kinds": {"single": 3, "pair": 2, "relation": 2, "sizes": 1, "count": 2, "several": 1},
+       "colour": 0.6, "background": 0.3, "size_word": 0.2, "flip": 0.1, "jitter": 2}
 CONFIG = {
     "projection_dim": 128,
     "text_config": {
-        "vocab_size": 256, "hidden_size": 192, "intermediate_size": 512, "num_hidden_layers": 3,
-        "num_attention_heads": 6, "max_position_embeddings": MAX_TOKENS, "hidden_act": "gelu",
+        "vocab_size": 512, "hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "max_position_embeddings": MAX_TOKENS, "hidden_act": "gelu",
         "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1, "projection_dim": 128},
     "vision_config": {
-        "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 4,
-        "num_attention_heads": 8, "image_size": 64, "patch_size": 8, "hidden_act": "gelu",
+        "hidden_size": 192, "intermediate_size": 576, "num_hidden_layers": 4,
+        "num_attention_heads": 6, "image_size": 64, "patch_size": 8, "hidden_act": "gelu",
         "projection_dim": 128},
 }
 
 
-class ContrastiveLoss(nn.Module):
-    """Symmetric cross-entropy of CLIP; pairs of equal captions are not pushed apart."""
-
-    def __init__(self, clip: CLIPModel):
-        super().__init__()
-        self.clip = clip
-
-    def forward(self, pictures: Tensor, ids: Tensor, mask: Tensor, same: Tensor) -> Tensor:
-        """pictures [B, 3, 64, 64] in [-1, 1], ids, mask [B, L], same [B, B] bool -> scalar."""
-        out = self.clip(input_ids=ids, attention_mask=mask, pixel_values=pictures)
-        logits = out.logits_per_image.masked_fill(same, -1e4)
-        labels = torch.arange(len(pictures), device=pictures.device)
-        return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
+def same_rows(ids: Tensor) -> Tensor:
+    """True [B, B] where two different rows of ids [B, L] are equal."""
+    equal = (ids[:, None] == ids).all(-1)
+    return equal.fill_diagonal_(False)
 
 
-def same_captions(captions: list[str]) -> Tensor:
-    """True [B, B] where two different rows have equal captions."""
-    equal = np.array(captions)[:, None] == np.array(captions)
-    np.fill_diagonal(equal, False)
-    return torch.from_numpy(equal)
+def contrastive_loss(clip: CLIPModel, pictures: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+    """Symmetric cross-entropy of CLIP; pairs of equal captions are not pushed apart.
+
+    pictures [B, 3, 64, 64] in [-1, 1], ids and mask [B, L] -> scalar.
+    """
+    out = clip(input_ids=ids, attention_mask=mask.long(), pixel_values=pictures)
+    logits = out.logits_per_image.float().masked_fill(same_rows(ids), -1e4)
+    labels = torch.arange(len(pictures), device=pictures.device)
+    return (F.cross_entropy(logits, labels) + F.cross_entropy(logits.T, labels)) / 2
 
 
-def train(minutes: float, batch: int, rate: float) -> CLIPModel:
+def train(options: argparse.Namespace) -> CLIPModel:
     """Cosine schedule over the given time."""
-    tokenizer, clip = Tokenizer(TOKENIZER), CLIPModel(CLIPConfig(**CONFIG))
-    model = ContrastiveLoss(clip).train()
+    device, rate = torch.device(options.device), options.rate
+    clip = CLIPModel(CLIPConfig(**CONFIG)).to(device).train()
     decayed = [p for p in clip.parameters() if p.ndim > 1]
     others = [p for p in clip.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05},
                                    {"params": others, "weight_decay": 0.0}],
                                   lr=rate, betas=(0.9, 0.98), fused=True)
-    loss_function = torch.compile(model, dynamic=False)
+    stage = {"mix": MIX, "side": 64, "batch": options.batch}
+    reader = CaptionReader(Tokenizer(TOKENIZER), drop_rate=0.0)
     start, step, losses = time.monotonic(), 0, []
-    for pictures, captions, _ in SceneBatches(MIX, 64, batch, seed=54321):
-        progress = (time.monotonic() - start) / (60 * minutes)
+    for pictures, text in scene_loader(stage, 54321, options.drawers, reader):
+        progress = (time.monotonic() - start) / (60 * options.minutes)
         if progress >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = rate * min((step + 1) / 200, 0.5 + 0.5 * np.cos(np.pi * progress))
-        ids, mask = tokenizer(captions)
-        loss = loss_function(degrade(to_model_range(pictures)), ids, mask.long(),
-                             same_captions(captions))
+        seen = degrade(to_model_range(pictures.to(device)))
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
+            loss = contrastive_loss(clip, seen, *(t.to(device) for t in text))
         loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(clip.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
         with torch.no_grad():
             clip.logit_scale.clamp_(max=np.log(100))
         step += 1
-        if step == 1:
-            start = time.monotonic()  # the first step compiles
-        losses.append(loss.item())
+        losses.append(loss.detach())
         if step % 50 == 0:
-            print(f"samples {step * batch} loss {np.mean(losses[-50:]):.4f}", flush=True)
-    return clip.eval()
+            mean = torch.stack(losses[-50:]).mean().item()
+            print(f"samples {step * options.batch} loss {mean:.4f}", flush=True)
+    return clip.eval().cpu()
 
 
 def export(clip: CLIPModel, folder: Path) -> None:
@@ -116,9 +112,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=12)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=1e-3)
+    add_device_options(parser)
     parser.add_argument("--folder", type=Path, default=ROOT / "assets" / "models" / "demo-clip")
     options = parser.parse_args()
-    export(train(options.minutes, options.batch, options.rate), options.folder)
+    export(train(options), options.folder)
 
 
 if __name__ == "__main__":

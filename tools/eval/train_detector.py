@@ -6,18 +6,21 @@ It sees every combination of things and colours, held out or not: it is the meas
 """
 import argparse
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from tools.dataset.scenes import Mix
 from tools.dataset.stream import SceneBatches, to_model_range
 from tools.eval.detector import (Detector, detector_loss, load_detector, make_targets,
-                                 save_detector)
+                                 save_detector, scene_items)
 from tools.train.parallel import has_bf16
+from tools.train.trainer import add_device_options
 
 ROOT = Path(__file__).parents[2]
 MIX = Mix(kinds={"single": 2, "pair": 2, "relation": 2, "sizes": 1, "count": 2, "several": 2},
@@ -25,50 +28,63 @@ MIX = Mix(kinds={"single": 2, "pair": 2, "relation": 2, "sizes": 1, "count": 2, 
 MAX_SHIFT = 4
 
 
-def shift_pictures(pictures: Tensor, shifts: np.ndarray) -> Tensor:
-    """Moves each picture [B, 3, S, S] by shifts [B, 2] (y, x), repeating its border."""
-    side = pictures.shape[-1]
-    padded = F.pad(pictures, [MAX_SHIFT] * 4, mode="replicate")
-    moved = [picture[:, MAX_SHIFT - dy:MAX_SHIFT - dy + side, MAX_SHIFT - dx:MAX_SHIFT - dx + side]
-             for picture, (dy, dx) in zip(padded, shifts)]
-    return torch.stack(moved)
+def shift_pictures(pictures: Tensor, shifts: Tensor) -> Tensor:
+    """Moves each picture [B, S, S, 3] by shifts [B, 2] (y, x), repeating its border."""
+    side = torch.arange(pictures.shape[1])
+    rows, columns = ((side - shift[:, None]).clamp(0, len(side) - 1) for shift in shifts.T)
+    batch = torch.arange(len(pictures))[:, None, None]
+    return pictures[batch, rows[:, :, None], columns[:, None]]
 
 
 def degrade(pictures: Tensor) -> Tensor:
     """Blurs some pictures and adds noise, so that imperfect drawings count as what they show."""
+    def chance() -> Tensor:
+        return torch.rand(len(pictures), 1, 1, 1, device=pictures.device)
+
     soft = F.avg_pool2d(F.pad(pictures, [1] * 4, mode="replicate"), 3, 1)
-    share = torch.rand(len(pictures), 1, 1, 1) * (torch.rand(len(pictures), 1, 1, 1) < 0.4)
-    noise = torch.randn_like(pictures) * torch.rand(len(pictures), 1, 1, 1) * 0.1
-    return pictures + share * (soft - pictures) + noise
+    share = chance() * (chance() < 0.4)
+    return pictures + share * (soft - pictures) + torch.randn_like(pictures) * chance() * 0.1
 
 
-def train(detector: Detector, minutes: float, batch: int, rate: float, path: Path) -> None:
-    """Cosine schedule over the given time; saves at the end."""
-    detector.train()
+class DetectorBatches(IterableDataset):
+    """Yields (pictures uint8 [B, 64, 64, 3], moved, items as scene_items has them, shifts)."""
+
+    def __init__(self, batches: SceneBatches):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        for pictures, _, scenes in self.batches:
+            shifts = torch.randint(-MAX_SHIFT, MAX_SHIFT + 1, (len(scenes), 2))
+            yield shift_pictures(pictures, shifts), scene_items(scenes), shifts
+
+
+def train(detector: Detector, options: argparse.Namespace) -> None:
+    """Cosine schedule over the given time."""
+    device, rate = torch.device(options.device), options.rate
+    detector.to(device).train()
     optimizer = torch.optim.AdamW(detector.parameters(), lr=rate, weight_decay=1e-2, fused=True)
-    random = np.random.default_rng(0)
-    loss_function = detector_loss  # compiled, it gives NaN in bfloat16 (PyTorch 2.15)
     start, step, losses = time.monotonic(), 0, []
-    for pictures, _, scenes in SceneBatches(MIX, 64, batch, int(start), everything=True):
-        progress = (time.monotonic() - start) / (60 * minutes)
+    batches = SceneBatches(MIX, 64, options.batch, int(start), everything=True)
+    for pictures, items, shifts in DataLoader(DetectorBatches(batches), batch_size=None,
+                                              num_workers=options.drawers):
+        progress = (time.monotonic() - start) / (60 * options.minutes)
         if progress >= 1:
             break
         for group in optimizer.param_groups:
             group["lr"] = rate * min((step + 1) / 100, 0.5 + 0.5 * np.cos(np.pi * progress))
-        shifts = random.integers(-MAX_SHIFT, MAX_SHIFT + 1, (batch, 2))
-        moved = degrade(shift_pictures(to_model_range(pictures), shifts))
-        with torch.autocast("cpu", torch.bfloat16, enabled=has_bf16(torch.device("cpu"))):
-            loss = loss_function(detector, moved, *make_targets(scenes, shifts))
+        seen = degrade(to_model_range(pictures.to(device)))
+        targets = make_targets(items.to(device), shifts.to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bf16(device)):
+            # Not compiled: that gives NaN in bfloat16 (PyTorch 2.15).
+            loss = detector_loss(detector, seen, *targets)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
         step += 1
-        if step == 1:
-            start = time.monotonic()  # the first step compiles
-        losses.append(loss.item())
+        losses.append(loss.detach())
         if step % 100 == 0:
-            print(f"samples {step * batch} loss {np.mean(losses[-100:]):.4f}", flush=True)
-    save_detector(detector, path)
+            mean = torch.stack(losses[-100:]).mean().item()
+            print(f"samples {step * options.batch} loss {mean:.4f}", flush=True)
 
 
 def main() -> None:
@@ -76,12 +92,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=2e-3)
+    add_device_options(parser)
     parser.add_argument("--init-from", type=Path, help="weights to go on from")
     parser.add_argument("--out", type=Path,
                         default=ROOT / "assets" / "models" / "detector" / "model.safetensors")
     options = parser.parse_args()
     detector = load_detector(options.init_from) if options.init_from else Detector()
-    train(detector, options.minutes, options.batch, options.rate, options.out)
+    train(detector, options)
+    save_detector(detector.cpu(), options.out)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,21 @@ from tools.train.parallel import Workers
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
-def orthogonalize(matrix: Tensor, steps: int) -> Tensor:
-    """Brings the singular values of matrix [m, n] near 1 by Newton-Schulz iteration."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / (x.norm() + 1e-7)
+def orthogonalize(matrices: Tensor, steps: int) -> Tensor:
+    """Brings the singular values of matrices [n, rows, columns] near 1 by Newton-Schulz steps."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     a, b, c = NEWTON_SCHULZ
     for _ in range(steps):
-        gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
-    """Each of several training processes orthogonalises its share of the matrices."""
+    """Matrices of one shape are orthogonalised together; of several training processes each takes
+    its share of the shapes."""
 
     def __init__(self, groups, workers: Workers, lr: float, weight_decay: float,
                  momentum: float = 0.95, steps: int = 5):
@@ -31,31 +33,39 @@ class Muon(torch.optim.Optimizer):
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "steps": steps}
         super().__init__(groups, defaults)
 
-    def update(self, parameter: Tensor, momentum: float, steps: int) -> Tensor:
-        """The orthogonalised Nesterov step of one matrix, or of a convolution's weight
-        [out, in, kh, kw] as the matrix [out, in*kh*kw]."""
-        average = self.state[parameter]["momentum"]
-        direction = parameter.grad.lerp(average, momentum).flatten(1)
+    def updates(self, alike: list[Tensor], momentum: float, steps: int) -> list[Tensor]:
+        """The orthogonalised Nesterov steps of parameters of one shape, a convolution's weight
+        [out, in, kh, kw] taken as the matrix [out, in*kh*kw]."""
+        directions = torch.stack([p.grad.lerp(self.state[p]["momentum"], momentum).flatten(1)
+                                  for p in alike])
         with self.workers.autocast():
-            return orthogonalize(direction, steps).to(parameter.dtype).reshape(parameter.shape)
+            steps = orthogonalize(directions, steps).to(alike[0].dtype)
+        return [step.reshape(alike[0].shape) for step in steps]
 
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            updates, momentum = [], group["momentum"]
             trained = [p for p in group["params"] if p.grad is not None]
             if not trained:
                 continue
-            for index, parameter in enumerate(trained):
+            shapes: dict[torch.Size, list[Tensor]] = {}
+            for parameter in trained:
                 state = self.state[parameter]
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
-                state["momentum"].lerp_(parameter.grad, 1 - momentum)
+                shapes.setdefault(parameter.shape, []).append(parameter)
+            momenta = [self.state[p]["momentum"] for p in trained]
+            torch._foreach_lerp_(momenta, [p.grad for p in trained], 1 - group["momentum"])
+            updates: dict[Tensor, Tensor] = {}
+            for index, alike in enumerate(shapes.values()):
                 mine = index % self.workers.count == self.workers.rank
-                updates.append(self.update(parameter, momentum, group["steps"]) if mine
-                               else torch.zeros_like(parameter))
-            self.workers.sum(updates)
+                found = (self.updates(alike, group["momentum"], group["steps"]) if mine
+                         else [torch.zeros_like(p) for p in alike])
+                updates.update(zip(alike, found))
+            steps = [updates[p] for p in trained]
+            self.workers.sum(steps)
+            # Larger matrices get larger steps, so that every update's root mean square is AdamW's.
+            scales = [-0.2 * group["lr"] * max(p.shape[0], p[0].numel())**0.5 for p in trained]
             torch._foreach_mul_(trained, 1 - group["lr"] * group["weight_decay"])
-            for parameter, update in zip(trained, updates):
-                longer = max(parameter.shape[0], parameter[0].numel())
-                parameter.add_(update, alpha=-0.2 * group["lr"] * longer**0.5)
+            torch._foreach_mul_(steps, scales)
+            torch._foreach_add_(trained, steps)

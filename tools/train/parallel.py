@@ -45,6 +45,8 @@ class Workers:
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in some process."""
+        if self.count == 1:
+            return flag  # without waiting for the device
         value = torch.tensor([float(flag)], device=self.device)
         self.sum([value])
         return value.item() > 0

@@ -44,7 +44,7 @@ def tiny_vqvae() -> dict:
     config = json.loads((HERE / "vqvae.json").read_text(encoding="utf-8"))
     model = config["model"] | {"ch_mult": [1, 1, 1, 2], "vocab_size": 32, "z_channels": 8,
                                "v_patch_nums": [1, 2, 8]}
-    return stages(config | {"model": model}, [4, 4, 12, 8])
+    return stages(config | {"model": model}, [4, 4, 12])
 
 
 def tiny_var(vqvae: Path) -> dict:
@@ -80,15 +80,9 @@ def train_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_losses_fall(trained: Path) -> None:
-    for folder, stage in (("vqvae", "quantised, 32 px"), ("var", "compositions")):
+    for folder, stage in (("vqvae", "quantised"), ("var", "compositions")):
         curve = losses(trained / folder, stage)
         assert curve[-1] < curve[0], (folder, curve)
-
-
-def test_grown_stage_keeps_tokens(trained: Path) -> None:
-    state = torch.load(trained / "vqvae" / "checkpoint.pt")
-    halving = state["model"]["encoder.down.0.downsample.conv.weight"]
-    assert state["levels"] == 4 and torch.all(halving[0, 0, :2, :2] == 0.25)
 
 
 def test_goes_on_from_checkpoint(trained: Path) -> None:
@@ -140,10 +134,24 @@ def test_folder_can_be_scored(trained: Path) -> None:
         sample(trained / "model", ["a cat"], 0, {"steps": 4})
 
 
+def test_stages_end_by_time(trained: Path, tmp_path: Path) -> None:
+    config = tiny_var(trained / "vqvae" / "checkpoint.pt")
+    first, last = config["training"]["stages"]
+    first |= {"samples": 1000, "until": 0.0}
+    last |= {"samples": 8}
+    trainer = VARTrainer(config, tmp_path, Workers("cpu"), 0)
+    trainer.run(10.0)
+    assert first["samples"] == 4 and trainer.samples == 12
+    again = VARTrainer(tiny_var(trained / "vqvae" / "checkpoint.pt"), tmp_path, Workers("cpu"), 0)
+    again.training["stages"][0]["samples"] = 1000
+    again.restore()
+    assert again.training["stages"][0]["samples"] == 4
+
+
 def tiny_hdit() -> dict:
-    """Two stages: small pictures with the two inner levels, then all three."""
+    """Two stages: small pictures with the three inner levels, then all four."""
     config = json.loads((HERE / "demo.json").read_text(encoding="utf-8"))
-    model = config["model"] | {"widths": [32, 32, 64], "depths": [1, 1, 1], "mapping_width": 16,
+    model = config["model"] | {"widths": [32, 32, 32, 64], "depths": [1, 1, 1, 1], "mapping_width": 16,
                                "mapping_depth": 1}
     training = config["training"]
     kept = training | {"stages": [training["stages"][0], training["stages"][2]]}
@@ -151,9 +159,9 @@ def tiny_hdit() -> dict:
 
 
 def test_diffusion_model_grows_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # would take minutes
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)  # would take minutes
     trained = train(HDiTTrainer, tiny_hdit(), tmp_path)
-    assert trained.levels == 3 and trained.grown_at == 2 and trained.step == 4
+    assert trained.levels == 4 and trained.grown_at == 2 and trained.step == 4
     trainer = HDiTTrainer(tiny_hdit(), tmp_path, Workers("cpu"), 0)
     trainer.restore()
     assert trainer.samples == 16 and trainer.grown_at == 2

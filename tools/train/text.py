@@ -49,10 +49,17 @@ class Tokenizer:
         return ids, ids != 0
 
 
-def drop_captions(captions: list[str], rate: float) -> list[str]:
-    """Captions of which each is "" with probability rate, for classifier-free guidance."""
-    return ["" if drop else caption
-            for drop, caption in zip(torch.rand(len(captions)) < rate, captions)]
+class CaptionReader:
+    """Turns captions into ids and mask [B, L]; each caption is read as "" with the probability
+    `drop_rate`, for classifier-free guidance."""
+
+    def __init__(self, tokenizer: Tokenizer, drop_rate: float):
+        self.tokenizer, self.drop_rate = tokenizer, drop_rate
+
+    def __call__(self, captions: list[str]) -> tuple[Tensor, Tensor]:
+        dropped = torch.rand(len(captions)) < self.drop_rate
+        return self.tokenizer(["" if drop else caption
+                               for drop, caption in zip(dropped, captions)])
 
 
 class TextEncoder(nn.Module):

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from tools.dataset.stream import to_model_range
 from tools.train import optim
 from tools.train.grow import grow_state, keep_inner_levels
-from tools.train.hdit import Denoiser, HDiT
+from tools.train.hdit import Denoiser, HDiT, Layer
 from tools.train.parallel import Workers
 from tools.train.pipeline import load_pipeline, save_sheet, to_bytes, trained_for
 from tools.train.sampling import generate
-from tools.train.text import TextEncoder, Tokenizer, drop_captions, train_tokenizer
+from tools.train.text import CaptionReader, TextEncoder, Tokenizer, train_tokenizer
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
 SHEET_PROMPTS = [
@@ -48,6 +48,15 @@ class TextToImage(nn.Module):
         return self.denoiser.loss(clean, noise, sigma, **self.encoder(ids, mask)).mean()
 
 
+def compile_each(model: nn.Module, kind: type[nn.Module]) -> None:
+    """Compiles the modules of one kind, each by itself: equal layers share their code, which takes
+    a fraction of the time that compiling the whole model does."""
+    torch._dynamo.config.recompile_limit = 64  # of layers that differ in width or kind
+    for module in model.modules():
+        if isinstance(module, kind):
+            module.compile(dynamic=False)
+
+
 class HDiTTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
@@ -55,6 +64,7 @@ class HDiTTrainer(Trainer):
         if not tokenizer.exists():
             train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"])
         self.tokenizer = Tokenizer(tokenizer)
+        self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
         self.build(self.training["stages"][0]["levels"])
 
     def build(self, levels: int) -> None:
@@ -62,7 +72,7 @@ class HDiTTrainer(Trainer):
         torch.manual_seed(levels)
         self.levels = levels
         self.adopt(TextToImage(keep_inner_levels(self.config, levels)))
-        self.loss_function = torch.compile(self.model, dynamic=False)
+        compile_each(self.model, Layer)
 
     def grow(self) -> None:
         """Adds an outer level around the model; the average starts anew."""
@@ -95,14 +105,12 @@ class HDiTTrainer(Trainer):
         self.step, self.samples = trained_for(exported)
         self.grown_at = self.step
 
-    def loss(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
-        captions = drop_captions(captions, self.config["dataset"]["cond_dropout_rate"])
-        ids, mask = (t.to(self.device) for t in self.tokenizer(captions))
-        clean = to_model_range(pictures.to(self.device, non_blocking=True))
+    def loss(self, pictures: Tensor, text: tuple[Tensor, Tensor], stage: dict[str, Any]) -> Tensor:
+        ids, mask = (t.to(self.device, non_blocking=True) for t in text)
+        clean = to_model_range(pictures)
         noise = optim.nearest_noise(clean, self.training["noise_candidates"])
-        sigma = optim.sample_sigmas(len(captions), stage["side"], self.config["model"],
-                                    self.device)
-        return self.loss_function(clean, noise, sigma, ids, mask)
+        sigma = optim.sample_sigmas(len(clean), stage["side"], self.config["model"], self.device)
+        return self.model(clean, noise, sigma, ids, mask)
 
     def write_sheet(self, stage: dict[str, Any]) -> None:
         with self.workers.autocast():

@@ -4,7 +4,7 @@
     torchrun --nproc-per-node 2 -m tools.train.train_var        one process per GPU or CPU core
 
 Goes on from the checkpoint in --folder if there is one, else begins with the text encoder of
---text-from. Ends after the last stage of the config (lengthen it to go on), after --minutes, or on
+--text-from if given. Ends after the last stage of the config (lengthen it to go on), after --minutes, or on
 SIGINT or SIGTERM, and saves each time. In a share of the steps the late scales run a sub-network
 of the blocks, so that depth can be switched when sampling.
 """
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from tools.dataset.stream import to_model_range
 from tools.train.parallel import Workers
 from tools.train.pipeline import load_text_encoder, save_sheet, to_bytes
-from tools.train.text import TextEncoder, Tokenizer, drop_captions
-from tools.train.train import SHEET_PROMPTS
+from tools.train.text import CaptionReader, TextEncoder, Tokenizer
+from tools.train.train import SHEET_PROMPTS, compile_each
 from tools.train.train_vqvae import tokens_are_final
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
-from tools.train.var import VAR, kept_blocks
+from tools.train.var import VAR, Block, kept_blocks
 from tools.train.var_sampling import generate
 from tools.train.vqvae import VQVAE
 
@@ -60,9 +60,12 @@ class VARTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
         self.tokenizer = Tokenizer(ROOT / config["tokenizer"])
+        self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
         self.vqvae = load_tokenizer_checkpoint(ROOT / config["vqvae"]).to(self.device)
         torch.manual_seed(0)
         self.adopt(TextToTokens(config, self.vqvae.config))
+        if self.device.type == "cuda":
+            compile_each(self.model, Block)
 
     def start_from_text_encoder(self, exported: Path) -> None:
         """Takes the text encoder of another exported model."""
@@ -80,11 +83,10 @@ class VARTrainer(Trainer):
         kept = kept_blocks(depth, int(random.choice(switching["kept"])))
         return frozenset(range(depth)) - frozenset(kept), int(random.choice(switching["late"]))
 
-    def loss(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
-        captions = drop_captions(captions, self.config["dataset"]["cond_dropout_rate"])
-        ids, mask = (t.to(self.device) for t in self.tokenizer(captions))
+    def loss(self, pictures: Tensor, text: tuple[Tensor, Tensor], stage: dict[str, Any]) -> Tensor:
+        ids, mask = (t.to(self.device, non_blocking=True) for t in text)
         with torch.no_grad():
-            clean = self.vqvae.fitted(to_model_range(pictures.to(self.device)))
+            clean = self.vqvae.fitted(to_model_range(pictures))
             f = self.vqvae.encode(clean).float()
             with torch.autocast(self.device.type, enabled=False):
                 tokens = self.vqvae.quantize.tokenize(f)
@@ -102,13 +104,13 @@ class VARTrainer(Trainer):
 def main() -> None:
     parser = training_arguments(__doc__.splitlines()[0], Path(__file__).with_name("var.json"),
                                 ROOT / "checkpoints" / "demo-var")
-    parser.add_argument("--text-from", type=Path, default=ROOT / "assets" / "models" / "demo-hdit",
+    parser.add_argument("--text-from", type=Path,
                         help="exported model whose text encoder to begin with")
     options = parser.parse_args()
     trainer = make_trainer(VARTrainer, options)
     if (options.folder / "checkpoint.pt").exists():
         trainer.restore()
-    else:
+    elif options.text_from:
         trainer.start_from_text_encoder(options.text_from)
     run_until_stopped(trainer, options.minutes)
 

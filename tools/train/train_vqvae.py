@@ -6,10 +6,6 @@
 Goes on from the checkpoint in --folder if there is one. Ends after the last stage of the config
 (lengthen it to go on), after --minutes, or on SIGINT or SIGTERM, and saves each time.
 Sheets show drawings above their reconstructions.
-
-It begins with small pictures and one level less. Once grown, only the decoder learns, so that
-tokens stay what they are and tools.train.train_var can begin after the last stage of small
-pictures.
 """
 from pathlib import Path
 from typing import Any
@@ -20,20 +16,18 @@ from torch import Tensor, nn
 
 from tools.dataset.scenes import Mix
 from tools.dataset.stream import SceneBatches, to_model_range
-from tools.train.grow_vqvae import grow_state, inner_levels, keep_pixelwise
 from tools.train.parallel import Workers
 from tools.train.pipeline import save_sheet, to_bytes
+from tools.train.train import compile_each
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
-from tools.train.vqvae import VQVAE
+from tools.train.vqvae import VQVAE, ResnetBlock
 
 SHEET_SEED, SHEET_COUNT = 7, 24
 
 
 def tokens_are_final(state: dict[str, Any]) -> bool:
-    """Whether a checkpoint's tokens no longer change: its stages of small pictures are over."""
-    stages = state["config"]["training"]["stages"]
-    small = sum(s["samples"] for s in stages if s["levels"] == stages[0]["levels"])
-    return state["samples"] >= small
+    """Whether a checkpoint's tokens no longer change: its training is over."""
+    return state["samples"] >= sum(s["samples"] for s in state["config"]["training"]["stages"])
 
 
 def edges(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,39 +51,15 @@ class VQVAETrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
         self.hits = torch.zeros(config["model"]["vocab_size"], device=self.device)
-        self.build(self.training["stages"][0]["levels"])
-
-    def build(self, levels: int) -> None:
-        """Makes a fresh model of the config's innermost `levels` levels, equal in all workers."""
-        torch.manual_seed(levels)
-        self.levels = levels
-        model = VQVAE(inner_levels(self.config["model"], levels))
+        torch.manual_seed(0)
+        model = VQVAE(config["model"])
         nn.init.normal_(model.quantize.embedding.weight, std=0.1)
-        self.grown = levels > self.training["stages"][0]["levels"]
-        if self.grown:
-            model.encoder.requires_grad_(False)
-            model.quant_conv.requires_grad_(False)
-            model.quantize.requires_grad_(False)
-        self.adopt(model)
+        self.adopt(model.to(memory_format=torch.channels_last))
+        if self.device.type == "cuda":
+            compile_each(self.model, ResnetBlock)
 
-    def enter_stage(self, stage: dict[str, Any]) -> None:
-        if stage["levels"] > self.levels:
-            old = self.average.state_dict()
-            self.build(self.levels + 1)
-            state = grow_state(old, self.model.state_dict())
-            self.model.load_state_dict(state)
-            self.average.load_state_dict(state)
-            self.grown_at = self.step
-
-    def state(self) -> dict[str, Any]:
-        config = self.config | {"model": self.model.config}
-        return super().state() | {"levels": self.levels, "config": config}
-
-    def prepare_restore(self, state: dict[str, Any]) -> None:
-        self.build(state["levels"])
-
-    def loss(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
-        clean = self.model.fitted(to_model_range(pictures.to(self.device)).contiguous())
+    def loss(self, pictures: Tensor, text: Any, stage: dict[str, Any]) -> Tensor:
+        clean = self.model.fitted(to_model_range(pictures))
         f = self.model.encode(clean).float()
         with torch.autocast(self.device.type, enabled=False):
             f_hat, code_loss, tokens, vectors = self.model.quantize(f)
@@ -101,9 +71,6 @@ class VQVAETrainer(Trainer):
         return reconstruction_loss(found, clean, weights) + weights["codes"] * code_loss
 
     def after_step(self) -> None:
-        if self.grown:
-            return
-        keep_pixelwise(self.model)
         if (self.step + 1) % self.training["revive_every"] == 0:
             self.revive()
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,15 @@ CURVE_COLUMNS = ("step", "samples", "stage", "side", "learning_rate", "loss", "s
 class Trainer(ABC):
     """Trains `model` by the config's stages and keeps its moving average.
 
-    A kind of model says how it is built, what its loss is and what its sheets show.
+    A kind of model says how it is built, what its loss is and what its sheets show, and by `read`
+    what it wants of captions; that is done where scenes are drawn.
+
+    A stage ends after its samples or, if the run has a time limit, at its share "until" of it, when
+    that comes first. A stage with "until", and the last one, goes through its learning rates by
+    whichever of the two is further.
     """
+
+    read: Callable[[list[str]], Any] = staticmethod(lambda captions: captions)
 
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         self.config, self.folder, self.workers, self.drawers = config, folder, workers, drawers
@@ -44,8 +52,8 @@ class Trainer(ABC):
         self.optimizers = optim.make_optimizers(self.model, self.training, self.workers)
 
     @abstractmethod
-    def loss(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
-        """pictures uint8 [B, side, side, 3] -> the loss of this batch."""
+    def loss(self, pictures: Tensor, text: Any, stage: dict[str, Any]) -> Tensor:
+        """pictures uint8 [B, side, side, 3], text as `read` gives it -> the loss of this batch."""
 
     @abstractmethod
     def write_sheet(self, stage: dict[str, Any]) -> None:
@@ -84,11 +92,16 @@ class Trainer(ABC):
             optimizer.load_state_dict(saved)
         self.step, self.samples = state["step"], state["samples"]
         self.seconds, self.grown_at = state["seconds"], state["grown_at"]
+        last = 0  # stages that are over keep the lengths they had
+        for stage, saved in zip(self.training["stages"], state["config"]["training"]["stages"]):
+            last += saved["samples"]
+            if last <= self.samples:
+                stage["samples"] = saved["samples"]
 
-    def train_step(self, pictures: Tensor, captions: list[str], stage: dict[str, Any]) -> Tensor:
+    def train_step(self, pictures: Tensor, text: Any, stage: dict[str, Any]) -> Tensor:
         """Returns the loss, not yet waited for."""
         with self.workers.autocast():
-            loss = self.loss(pictures, captions, stage)
+            loss = self.loss(pictures.to(self.device, non_blocking=True), text, stage)
         loss.backward()
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         self.workers.sum(gradients)
@@ -102,28 +115,29 @@ class Trainer(ABC):
                              self.training["ema_power"])
         return loss.detach()
 
-    def train_stage(self, stage: dict[str, Any], first: int, begin: float,
-                    deadline: float) -> None:
-        """Trains to the end of a stage whose first sample is number `first`.
-
-        The last stage's learning rate also falls with time, to reach its end by the deadline.
-        """
+    def train_stage(self, stage: dict[str, Any], first: int, until: float) -> None:
+        """Trains to the end of a stage whose first sample is number `first`, but not past the time
+        `until`."""
         self.enter_stage(stage)
         torch.manual_seed(self.samples + self.workers.rank)
         losses: list[Tensor] = []
-        start, last = time.monotonic(), first + stage["samples"]
+        begin = start = time.monotonic()
+        last = first + stage["samples"]
+        timed = "until" in stage or stage is self.training["stages"][-1]
         batch = stage["batch"] // self.workers.count
         loader = iter(scene_loader(stage | {"batch": batch}, self.samples + self.workers.rank,
-                                   self.drawers))
-        while self.samples < last and not self.ended:
-            pictures, captions, _ = next(loader)
+                                   self.drawers, self.read))
+        over = False
+        while self.samples < last and not over:
+            pictures, text = next(loader)
             progress = (self.samples - first) / stage["samples"]
-            if stage is self.training["stages"][-1]:
-                progress = max(progress, (time.monotonic() - begin) / (deadline - begin))
-            rate = self.training["lr"] * blend(stage["lr"], progress)
+            if timed:
+                progress = max(progress, (time.monotonic() - begin) / max(until - begin, 1.0))
+            rate = self.training["lr"] * blend(stage["lr"], min(progress, 1.0))
             optim.set_learning_rate(self.optimizers, rate)
-            losses.append(self.train_step(pictures, captions, stage))
-            self.ended = self.workers.any(self.stop or time.monotonic() > deadline)
+            losses.append(self.train_step(pictures, text, stage))
+            self.ended = self.workers.any(self.stop)
+            over = self.ended or self.workers.any(time.monotonic() > until)
             self.step += 1
             self.samples += batch * self.workers.count
             if len(losses) == self.training["log_every"]:
@@ -135,6 +149,8 @@ class Trainer(ABC):
                 self.save()
             if self.step % self.training["sheet_every"] == 0 and self.workers.rank == 0:
                 self.write_sheet(stage)
+        if not self.ended and "until" in stage:
+            stage["samples"] = self.samples - first
 
     def log(self, stage: dict[str, Any], rate: float, loss: float, seconds: float) -> None:
         if self.workers.rank:
@@ -154,8 +170,11 @@ class Trainer(ABC):
     def run(self, minutes: float) -> None:
         begin, first = time.monotonic(), 0
         for stage in self.training["stages"]:
+            until = begin + 60 * minutes * stage.get("until", 1.0)
             if self.samples < first + stage["samples"] and not self.ended:
-                self.train_stage(stage, first, begin, begin + 60 * minutes)
+                self.train_stage(stage, first, until)
+                # Without a share of its own, what stops a stage before its end is the run's end.
+                self.ended |= self.samples < first + stage["samples"]
             first += stage["samples"]
         self.save()
 
@@ -170,9 +189,13 @@ def training_arguments(description: str, config: Path, folder: Path) -> argparse
     parser.add_argument("--config", type=Path, default=config)
     parser.add_argument("--folder", type=Path, default=folder, help="for checkpoints and sheets")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
+    add_device_options(parser)
+    return parser
+
+
+def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--drawers", type=int, default=0, help="processes that draw scenes")
-    return parser
 
 
 def make_trainer(kind: type[Trainer], options: argparse.Namespace) -> Trainer:
