@@ -21,7 +21,8 @@ from tools.train.hdit import Denoiser, HDiT, Layer
 from tools.train.parallel import Workers
 from tools.train.pipeline import load_pipeline, save_sheet, to_bytes, trained_for
 from tools.train.sampling import generate
-from tools.train.text import CaptionReader, TextEncoder, Tokenizer, train_tokenizer
+from tools.train.text import (CaptionReader, TextEncoder, Tokenizer, scene_captions,
+                              train_tokenizer)
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
 SHEET_PROMPTS = [
@@ -38,10 +39,10 @@ SHEET_PROMPTS = [
 class TextToImage(nn.Module):
     """Denoiser and text encoder together; the forward pass is the training loss."""
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, inner: nn.Module, text_encoder: dict[str, Any]):
         super().__init__()
-        self.denoiser = Denoiser(HDiT(config))
-        self.encoder = TextEncoder(config["text_encoder"])
+        self.denoiser = Denoiser(inner)
+        self.encoder = TextEncoder(text_encoder)
 
     def forward(self, clean: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor,
                 mask: Tensor) -> Tensor:
@@ -62,7 +63,7 @@ class HDiTTrainer(Trainer):
         super().__init__(config, folder, workers, drawers)
         tokenizer = ROOT / config["tokenizer"]
         if not tokenizer.exists():
-            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"])
+            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"], scene_captions(60000))
         self.tokenizer = Tokenizer(tokenizer)
         self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
         self.build(self.training["stages"][0]["levels"])
@@ -71,7 +72,8 @@ class HDiTTrainer(Trainer):
         """Makes a fresh model of the config's innermost `levels` levels, equal in all workers."""
         torch.manual_seed(levels)
         self.levels = levels
-        self.adopt(TextToImage(keep_inner_levels(self.config, levels)))
+        config = keep_inner_levels(self.config, levels)
+        self.adopt(TextToImage(HDiT(config), config["text_encoder"]))
         compile_each(self.model, Layer)
 
     def grow(self) -> None:
