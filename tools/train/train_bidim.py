@@ -25,6 +25,7 @@ from tools.train.text import CaptionReader, Tokenizer, scene_captions, train_tok
 from tools.train.train import SHEET_PROMPTS, TextToImage, compile_each
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
+TOKENIZER_CAPTIONS = 60000
 CLIP_PROMPTS = [
     "a cat moves to the left", "a red car moves to the right", "a rocket moves up",
     "an apple moves down", "a blue soccer ball bounces", "a star spins", "a frog grows",
@@ -39,7 +40,8 @@ class BidimTrainer(Trainer):
         tokenizer = ROOT / config["tokenizer"]
         if not tokenizer.exists():
             say = clip_captions if self.frames > 1 else scene_captions
-            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"], say(60000))
+            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"],
+                            say(TOKENIZER_CAPTIONS))
         self.tokenizer = Tokenizer(tokenizer)
         self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
         torch.manual_seed(0)
