@@ -122,9 +122,10 @@ def sample(folder: Path, prompts: list[str], seed: int, given: dict[str, Any]) -
                       for i in range(0, len(prompts), 50)])
 
 
-def reconstruct(folder: Path, pictures: Tensor) -> Tensor:
-    """Pictures uint8 [N, S, S, 3] through a next-scale model's tokenizer and back."""
+def reconstruct(folder: Path, tasks: list[Task]) -> Tensor:
+    """The tasks' drawings through a next-scale model's tokenizer and back, uint8 [N, S, S, 3]."""
     vqvae = load_vqvae(folder)
+    pictures = draw(tasks, vqvae.side())
     return torch.cat([to_bytes(vqvae.pictures(vqvae.tokens(to_model_range(part))))
                       for part in pictures.split(50)])
 
@@ -182,9 +183,8 @@ def main() -> None:
     detector = load_detector(options.detector)
     result = report(detector, tasks, pictures)
     if not options.pictures and "vae" in read_index(options.model):
-        real = draw(tasks, read_index(options.model)["defaults"]["width"])
         result["reconstructed drawings"] = scores(detector, tasks,
-                                                  reconstruct(options.model, real))
+                                                  reconstruct(options.model, tasks))
     json.dump(result, sys.stdout, indent=2)
     print()
 

@@ -5,6 +5,7 @@
 Configs and key names of `transformer/` and `vae/` are those of the official VAR and VQVAE.
 """
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +18,30 @@ from tools.train.trainer import ROOT
 from tools.train.vqvae import VQVAE
 
 
-def export(checkpoint: Path, vqvae_checkpoint: Path, folder: Path,
-           defaults: dict[str, Any]) -> None:
-    state = torch.load(checkpoint, map_location="cpu")
-    vae_state = torch.load(vqvae_checkpoint, map_location="cpu")
-    config, vae = state["config"], vae_state["config"]["model"]
-    model, vqvae = TextToTokens(config, vae), VQVAE(vae)
-    model.load_state_dict(state["average"])
-    vqvae.load_state_dict(vae_state["average"])
-    side = vae["v_patch_nums"][-1] * 2 ** (len(vae["ch_mult"]) - 1)
+def export_index(folder: Path, defaults: dict[str, Any]) -> None:
     write_json(folder / "model_index.json", {
         "_class_name": "VARPipeline",
         "transformer": ["gesso", "var"],
         "vae": ["gesso", "vqvae"],
         "text_encoder": ["transformers", "T5EncoderModel"],
         "tokenizer": ["sentencepiece", "T5"],
-        "defaults": {"width": side, "height": side, **defaults}})
-    write_part(folder / "transformer", model.var, config["model"], state)
-    write_part(folder / "vae", vqvae, vae, vae_state)
-    export_text(model.encoder, config, folder)
+        "defaults": defaults})
+
+
+def export_transformer(checkpoint: Path, folder: Path, vae: dict[str, Any]) -> None:
+    """Writes the next-scale model and its text encoder; `vae` is the tokenizer's config."""
+    state = torch.load(checkpoint, map_location="cpu")
+    model = TextToTokens(state["config"], vae)
+    model.load_state_dict(state["average"])
+    write_part(folder / "transformer", model.var, state["config"]["model"], state)
+    export_text(model.encoder, state["config"], folder)
+
+
+def export_vae(checkpoint: Path, folder: Path) -> None:
+    state = torch.load(checkpoint, map_location="cpu")
+    vqvae = VQVAE(state["config"]["model"])
+    vqvae.load_state_dict(state["average"])
+    write_part(folder / "vae", vqvae, state["config"]["model"], state)
 
 
 def write_part(folder: Path, module: torch.nn.Module, config: dict[str, Any],
@@ -52,12 +58,18 @@ def main() -> None:
     parser.add_argument("--vqvae-checkpoint", type=Path,
                         default=ROOT / "checkpoints" / "demo-vqvae" / "checkpoint.pt")
     parser.add_argument("--folder", type=Path, default=ROOT / "assets" / "models" / "demo-var")
+    parser.add_argument("--part", choices=("transformer", "vae"), help="write only this one")
     parser.add_argument("--cfg-scale", type=float, default=2.0)
     parser.add_argument("--top-k", type=int, default=200)
     parser.add_argument("--top-p", type=float, default=0.95)
     options = parser.parse_args()
-    export(options.checkpoint, options.vqvae_checkpoint, options.folder, {
-        "cfg_scale": options.cfg_scale, "top_k": options.top_k, "top_p": options.top_p})
+    if options.part != "transformer":
+        export_vae(options.vqvae_checkpoint, options.folder)
+    if options.part != "vae":
+        vae = json.loads((ROOT / "tools" / "train" / "vqvae.json").read_text(encoding="utf-8"))
+        export_transformer(options.checkpoint, options.folder, vae["model"])
+    export_index(options.folder, {"cfg_scale": options.cfg_scale, "top_k": options.top_k,
+                                  "top_p": options.top_p})
 
 
 if __name__ == "__main__":

@@ -1,43 +1,55 @@
 #!/usr/bin/env bash
-# Trains the demo models of pictures and their judges on one GPU, side by side, and exports them.
+# Trains demo models on one GPU, side by side, and exports them.
 #
-#   tools/train/on_gpu.sh MINUTES [FOLDER]      FOLDER (assets/models) gets the model folders
+#   tools/train/on_gpu.sh MINUTES FOLDER JOB...        e.g. 5 assets/models diffusion next_scale
 #
-# Twelve or more CPU cores keep drawing scenes. Goes on from checkpoints/ where there are some.
+# Jobs: diffusion, tokenizer, next_scale, detector, clip. next_scale needs the tokenizer, so begin
+# with tokenizer alone where there is none. Each goes on from its checkpoint in checkpoints/, else
+# from the model in assets/models/ if there is one, and writes the model into FOLDER. Each job draws
+# its scenes in some processes of its own; logs are in checkpoints/logs.
 set -uo pipefail
-minutes=$1 models=${2:-assets/models} logs=checkpoints/logs
-cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." && mkdir -p "$logs" || exit 1
+cd -- "$(dirname -- "$(readlink -f -- "${BASH_SOURCE[0]}")")/../.." || exit 1
+minutes=$1 models=$(realpath -m -- "$2") logs=checkpoints/logs
+shift 2
+mkdir -p "$logs" "$models"
 
-Share() { awk -v m="$minutes" -v s="$1" 'BEGIN { print m * s }'; }
+# The option that makes a job go on from model $1's part $2, if there is one.
+From() { [[ -e assets/models/$1/$2 ]] && printf -- '--init-from assets/models/%s' "$1"; }
+
+# shellcheck disable=SC2046  # From prints two words or none
+diffusion() {
+  python3 -m tools.train.train --minutes "$minutes" --drawers 5 $(From demo-hdit denoiser) &&
+    python3 -m tools.train.export --folder "$models/demo-hdit"
+}
+tokenizer() {
+  python3 -m tools.train.train_vqvae --minutes "$minutes" --drawers 4 $(From demo-var vae) &&
+    python3 -m tools.train.export_var --folder "$models/demo-var" --part vae
+}
+next_scale() {
+  python3 -m tools.train.train_var --minutes "$minutes" --drawers 4 $(From demo-var transformer) &&
+    python3 -m tools.train.export_var --folder "$models/demo-var" --part transformer
+}
+detector() {
+  python3 -m tools.eval.train_detector --minutes "$minutes" --batch 512 --drawers 3 \
+    --out "$models/detector/model.safetensors"
+}
+clip() {
+  python3 -m tools.eval.train_clip --minutes "$minutes" --batch 512 --drawers 3 \
+    --folder "$models/demo-clip"
+}
 
 # The sprites of both sides, drawn once and not by every process that needs them.
 python3 -c 'from tools.dataset.things import load_sprites; load_sprites(64); load_sprites(128)'
 
-Diffusion() {
-  python3 -m tools.train.train --minutes "$minutes" --drawers 6 &&
-    python3 -m tools.train.export --folder "$models/demo-hdit"
-}
-
-NextScale() {
-  python3 -m tools.train.train_vqvae --minutes "$(Share 0.33)" --drawers 4 &&
-    python3 -m tools.train.train_var --minutes "$(Share 0.6)" --drawers 5 &&
-    python3 -m tools.train.export_var --folder "$models/demo-var"
-}
-
-Judges() {
-  python3 -m tools.eval.train_detector --minutes "$(Share 0.3)" --batch 512 --drawers 3 \
-    --out "$models/detector/model.safetensors" &&
-    python3 -m tools.eval.train_clip --minutes "$(Share 0.3)" --batch 512 --drawers 3 \
-      --folder "$models/demo-clip"
-}
-
-status=0
-for job in Diffusion NextScale Judges; do
-  $job >"$logs/$job.log" 2>&1 &
-  jobs_started+=("$!:$job")
+declare -A started
+for job in "$@"; do
+  [[ $(type -t "$job") == function ]] || { printf 'no such job: %s\n' "$job" >&2; exit 2; }
+  "$job" >"$logs/$job.log" 2>&1 &
+  started[$job]=$!
 done
-for started in "${jobs_started[@]}"; do
-  wait "${started%%:*}" || { status=1; printf '%s failed:\n' "${started##*:}"; }
-  tail -n 4 "$logs/${started##*:}.log"
+status=0
+for job in "${!started[@]}"; do
+  wait "${started[$job]}" || { status=1; printf '%s failed\n' "$job"; }
+  tail -n 3 "$logs/$job.log"
 done
 exit $status

@@ -54,8 +54,8 @@ def load_var_pipeline(folder: Path) -> tuple[VAR, VQVAE, TextEncoder, Tokenizer]
 
 
 def trained_for(folder: Path) -> tuple[int, int]:
-    """Steps and samples that the weights of an exported folder have seen."""
-    with safe_open(folder / "denoiser" / "model.safetensors", "pt") as file:
+    """Steps and samples that the weights in an exported part's folder have seen."""
+    with safe_open(folder / "model.safetensors", "pt") as file:
         return int(file.metadata()["steps"]), int(file.metadata()["samples"])
 
 

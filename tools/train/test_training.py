@@ -14,8 +14,9 @@ import torch
 from safetensors import safe_open
 
 from tools.eval.evaluate import reconstruct, sample
+from tools.eval.prompts import held_out_tasks
 from tools.train.export import export as export_hdit
-from tools.train.export_var import export
+from tools.train.export_var import export_index, export_transformer, export_vae
 from tools.train.parallel import Workers
 from tools.train.pipeline import load_var_pipeline, trained_for
 from tools.train.test_hdit import FOLDERS, read_case
@@ -44,7 +45,7 @@ def tiny_vqvae() -> dict:
     config = json.loads((HERE / "vqvae.json").read_text(encoding="utf-8"))
     model = config["model"] | {"ch_mult": [1, 1, 1, 2], "vocab_size": 32, "z_channels": 8,
                                "v_patch_nums": [1, 2, 8]}
-    return stages(config | {"model": model}, [4, 4, 12])
+    return stages(config | {"model": model}, [4, 4, 12, 4])
 
 
 def tiny_var(vqvae: Path) -> dict:
@@ -53,7 +54,7 @@ def tiny_var(vqvae: Path) -> dict:
                                "patch_nums": [1, 2, 8], "text": {"dim": 16}}
     text = config["text_encoder"] | {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1,
                                      "num_heads": 2}
-    config = stages(config | {"model": model, "text_encoder": text, "vqvae": str(vqvae)}, [4, 20])
+    config = stages(config | {"model": model, "text_encoder": text, "vqvae": str(vqvae)}, [4, 8, 12])
     config["training"]["depth_switching"] = {"share": 0.5, "kept": [2], "late": [2]}
     return config
 
@@ -74,8 +75,9 @@ def train_both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     train(VQVAETrainer, tiny_vqvae(), folder / "vqvae")
     train(VARTrainer, tiny_var(folder / "vqvae" / "checkpoint.pt"), folder / "var")
-    export(folder / "var" / "checkpoint.pt", folder / "vqvae" / "checkpoint.pt",
-           folder / "model", DEFAULTS)
+    export_vae(folder / "vqvae" / "checkpoint.pt", folder / "model")
+    export_transformer(folder / "var" / "checkpoint.pt", folder / "model", tiny_vqvae()["model"])
+    export_index(folder / "model", DEFAULTS)
     return folder
 
 
@@ -123,25 +125,26 @@ def test_exported_model_draws(trained: Path) -> None:
     again = generate(*pipeline, ["a red apple", "two cats"], seed=1, cfg=1.5, top_k=20, top_p=0.9)
     assert torch.equal(pictures, again)
     index = json.loads((trained / "model" / "model_index.json").read_text(encoding="utf-8"))
-    assert index["defaults"] == {"width": 64, "height": 64, **DEFAULTS}
+    assert index["defaults"] == DEFAULTS
 
 
 def test_folder_can_be_scored(trained: Path) -> None:
     pictures = sample(trained / "model", ["a cat", "two keys"], 0, {"top_k": 5})
     assert pictures.shape == (2, 64, 64, 3) and pictures.dtype == torch.uint8
-    assert reconstruct(trained / "model", pictures).shape == pictures.shape
+    tasks = held_out_tasks(1)
+    assert reconstruct(trained / "model", tasks).shape == (len(tasks), 64, 64, 3)
     with pytest.raises(SystemExit, match="no setting steps"):
         sample(trained / "model", ["a cat"], 0, {"steps": 4})
 
 
 def test_stages_end_by_time(trained: Path, tmp_path: Path) -> None:
     config = tiny_var(trained / "vqvae" / "checkpoint.pt")
-    first, last = config["training"]["stages"]
+    first, _, last = config["training"]["stages"]
     first |= {"samples": 1000, "until": 0.0}
     last |= {"samples": 8}
     trainer = VARTrainer(config, tmp_path, Workers("cpu"), 0)
     trainer.run(10.0)
-    assert first["samples"] == 4 and trainer.samples == 12
+    assert first["samples"] == 4 and trainer.samples == 20
     again = VARTrainer(tiny_var(trained / "vqvae" / "checkpoint.pt"), tmp_path, Workers("cpu"), 0)
     again.training["stages"][0]["samples"] = 1000
     again.restore()
@@ -169,4 +172,4 @@ def test_diffusion_model_grows_and_goes_on(tmp_path: Path, monkeypatch: pytest.M
         assert all(torch.equal(value, theirs.state_dict()[name])
                    for name, value in ours.state_dict().items())
     export_hdit(tmp_path / "checkpoint.pt", tmp_path / "model", steps=4, cfg_scale=2.0)
-    assert trained_for(tmp_path / "model") == (4, 16)
+    assert trained_for(tmp_path / "model" / "denoiser") == (4, 16)

@@ -13,13 +13,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers.models.t5.modeling_t5 import T5Block
 
 from tools.dataset.stream import to_model_range
 from tools.train import optim
 from tools.train.grow import grow_state, keep_inner_levels
 from tools.train.hdit import Denoiser, HDiT, Layer
 from tools.train.parallel import Workers
-from tools.train.pipeline import load_pipeline, save_sheet, to_bytes, trained_for
+from tools.train.pipeline import load_pipeline, save_sheet, to_bytes
 from tools.train.sampling import generate
 from tools.train.text import (CaptionReader, TextEncoder, Tokenizer, scene_captions,
                               train_tokenizer)
@@ -58,6 +59,10 @@ def compile_each(model: nn.Module, kind: type[nn.Module]) -> None:
             module.compile(dynamic=False)
 
 
+def on_cpu(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.cpu() for name, value in module.state_dict().items()}
+
+
 class HDiTTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
@@ -75,12 +80,13 @@ class HDiTTrainer(Trainer):
         config = keep_inner_levels(self.config, levels)
         self.adopt(TextToImage(HDiT(config), config["text_encoder"]))
         compile_each(self.model, Layer)
+        compile_each(self.model, T5Block)
 
     def grow(self) -> None:
         """Adds an outer level around the model; the average starts anew."""
-        old, model = self.average.state_dict(), self.config["model"]
+        old, model = on_cpu(self.average), self.config["model"]
         self.build(self.levels + 1)
-        state = grow_state(old, self.model.state_dict(), model["patch_size"][0],
+        state = grow_state(old, on_cpu(self.model), model["patch_size"][0],
                            model["input_channels"])
         self.model.load_state_dict(state)
         self.average.load_state_dict(state)
@@ -98,14 +104,12 @@ class HDiTTrainer(Trainer):
         self.build(state["levels"])
 
     def start_from(self, exported: Path) -> None:
-        """Goes on from exported weights, at their place in the config's stages."""
         self.build(len(self.config["model"]["widths"]))
         denoiser, encoder, _ = load_pipeline(exported)
         for target in (self.model, self.average):
             target.denoiser.load_state_dict(denoiser.state_dict())
             target.encoder.load_state_dict(encoder.state_dict())
-        self.step, self.samples = trained_for(exported)
-        self.grown_at = self.step
+        self.start_at(exported / "denoiser")
 
     def loss(self, pictures: Tensor, text: tuple[Tensor, Tensor], stage: dict[str, Any]) -> Tensor:
         ids, mask = (t.to(self.device, non_blocking=True) for t in text)
@@ -124,14 +128,9 @@ class HDiTTrainer(Trainer):
 def main() -> None:
     parser = training_arguments(__doc__.splitlines()[0], Path(__file__).with_name("demo.json"),
                                 ROOT / "checkpoints" / "demo-hdit")
-    parser.add_argument("--init-from", type=Path, help="exported model to start from")
     options = parser.parse_args()
     trainer = make_trainer(HDiTTrainer, options)
-    if (options.folder / "checkpoint.pt").exists():
-        trainer.restore()
-    elif options.init_from:
-        trainer.start_from(options.init_from)
-    run_until_stopped(trainer, options.minutes)
+    run_until_stopped(trainer, options)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m tools.train.train_var --minutes 75
     torchrun --nproc-per-node 2 -m tools.train.train_var        one process per GPU or CPU core
 
-Goes on from the checkpoint in --folder if there is one, else begins with the text encoder of
---text-from if given. Ends after the last stage of the config (lengthen it to go on), after --minutes, or on
+Goes on from the checkpoint in --folder if there is one, else from --init-from if given, and then
+with the tokenizer of that folder. Ends after the last stage of the config (lengthen it to go on), after --minutes, or on
 SIGINT or SIGTERM, and saves each time. In a share of the steps the late scales run a sub-network
 of the blocks, so that depth can be switched when sampling.
 """
@@ -16,10 +16,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from transformers.models.t5.modeling_t5 import T5Block
 
 from tools.dataset.stream import to_model_range
 from tools.train.parallel import Workers
-from tools.train.pipeline import load_text_encoder, save_sheet, to_bytes
+from tools.train.pipeline import load_var_pipeline, load_vqvae, save_sheet, to_bytes
 from tools.train.text import CaptionReader, TextEncoder, Tokenizer
 from tools.train.train import SHEET_PROMPTS, compile_each
 from tools.train.train_vqvae import tokens_are_final
@@ -43,9 +44,11 @@ class TextToTokens(nn.Module):
         return self.var(inputs, condition, passed, late)
 
 
-def load_tokenizer_checkpoint(path: Path) -> VQVAE:
-    """The averaged tokenizer of train_vqvae's checkpoint, frozen. Ends the program if there is none
-    whose tokens are final."""
+def load_tokenizer(path: Path) -> VQVAE:
+    """The tokenizer of an exported model's folder, or the averaged one of train_vqvae's checkpoint,
+    frozen. Ends the program if there is none whose tokens are final."""
+    if path.is_dir():
+        return load_vqvae(path).requires_grad_(False)
     if not path.exists():
         sys.exit(f"{path}: no such file; train the tokenizer first (tools.train.train_vqvae)")
     state = torch.load(path, map_location="cpu")
@@ -61,17 +64,19 @@ class VARTrainer(Trainer):
         super().__init__(config, folder, workers, drawers)
         self.tokenizer = Tokenizer(ROOT / config["tokenizer"])
         self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
-        self.vqvae = load_tokenizer_checkpoint(ROOT / config["vqvae"]).to(self.device)
+        self.vqvae = load_tokenizer(ROOT / config["vqvae"]).to(self.device)
         torch.manual_seed(0)
         self.adopt(TextToTokens(config, self.vqvae.config))
         if self.device.type == "cuda":
             compile_each(self.model, Block)
+            compile_each(self.model, T5Block)
 
-    def start_from_text_encoder(self, exported: Path) -> None:
-        """Takes the text encoder of another exported model."""
-        encoder = load_text_encoder(exported)
+    def start_from(self, exported: Path) -> None:
+        var, _, encoder, _ = load_var_pipeline(exported)
         for target in (self.model, self.average):
+            target.var.load_state_dict(var.state_dict())
             target.encoder.load_state_dict(encoder.state_dict())
+        self.start_at(exported / "transformer")
 
     def sub_network(self) -> tuple[frozenset[int], int]:
         """The blocks that late scales pass by in this step, and the first late scale; the same in
@@ -104,15 +109,10 @@ class VARTrainer(Trainer):
 def main() -> None:
     parser = training_arguments(__doc__.splitlines()[0], Path(__file__).with_name("var.json"),
                                 ROOT / "checkpoints" / "demo-var")
-    parser.add_argument("--text-from", type=Path,
-                        help="exported model whose text encoder to begin with")
     options = parser.parse_args()
-    trainer = make_trainer(VARTrainer, options)
-    if (options.folder / "checkpoint.pt").exists():
-        trainer.restore()
-    elif options.text_from:
-        trainer.start_from_text_encoder(options.text_from)
-    run_until_stopped(trainer, options.minutes)
+    tokenizer = {"vqvae": str(options.init_from.resolve())} if options.init_from else {}
+    trainer = make_trainer(VARTrainer, options, tokenizer)
+    run_until_stopped(trainer, options)
 
 
 if __name__ == "__main__":

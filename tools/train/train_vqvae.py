@@ -3,9 +3,9 @@
     python -m tools.train.train_vqvae
     torchrun --nproc-per-node 2 -m tools.train.train_vqvae       one process per GPU or CPU core
 
-Goes on from the checkpoint in --folder if there is one. Ends after the last stage of the config
-(lengthen it to go on), after --minutes, or on SIGINT or SIGTERM, and saves each time.
-Sheets show drawings above their reconstructions.
+Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
+the last stage of the config (lengthen it to go on), after --minutes, or on SIGINT or SIGTERM, and
+saves each time. Sheets show drawings above their reconstructions.
 """
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tools.dataset.scenes import Mix
 from tools.dataset.stream import SceneBatches, to_model_range
 from tools.train.parallel import Workers
-from tools.train.pipeline import save_sheet, to_bytes
+from tools.train.pipeline import load_vqvae, save_sheet, to_bytes
 from tools.train.train import compile_each
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 from tools.train.vqvae import VQVAE, ResnetBlock
@@ -26,8 +26,10 @@ SHEET_SEED, SHEET_COUNT = 7, 24
 
 
 def tokens_are_final(state: dict[str, Any]) -> bool:
-    """Whether a checkpoint's tokens no longer change: its training is over."""
-    return state["samples"] >= sum(s["samples"] for s in state["config"]["training"]["stages"])
+    """Whether a checkpoint's tokens no longer change: only the decoder is still trained."""
+    return state["samples"] >= sum(stage["samples"] for stage in
+                                   state["config"]["training"]["stages"]
+                                   if not stage.get("decoder_only"))
 
 
 def edges(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -58,6 +60,18 @@ class VQVAETrainer(Trainer):
         if self.device.type == "cuda":
             compile_each(self.model, ResnetBlock)
 
+    def start_from(self, exported: Path) -> None:
+        state = load_vqvae(exported).state_dict()
+        for target in (self.model, self.average):
+            target.load_state_dict(state)
+        self.start_at(exported / "vae")
+
+    def enter_stage(self, stage: dict[str, Any]) -> None:
+        """In a stage "decoder_only", tokens stay what they are."""
+        self.fixed = stage.get("decoder_only", False)
+        for part in (self.model.encoder, self.model.quant_conv, self.model.quantize):
+            part.requires_grad_(not self.fixed)
+
     def loss(self, pictures: Tensor, text: Any, stage: dict[str, Any]) -> Tensor:
         clean = self.model.fitted(to_model_range(pictures))
         f = self.model.encode(clean).float()
@@ -71,7 +85,7 @@ class VQVAETrainer(Trainer):
         return reconstruction_loss(found, clean, weights) + weights["codes"] * code_loss
 
     def after_step(self) -> None:
-        if (self.step + 1) % self.training["revive_every"] == 0:
+        if not self.fixed and (self.step + 1) % self.training["revive_every"] == 0:
             self.revive()
 
     @torch.no_grad()
@@ -106,9 +120,7 @@ def main() -> None:
                                 ROOT / "checkpoints" / "demo-vqvae")
     options = parser.parse_args()
     trainer = make_trainer(VQVAETrainer, options)
-    if (options.folder / "checkpoint.pt").exists():
-        trainer.restore()
-    run_until_stopped(trainer, options.minutes)
+    run_until_stopped(trainer, options)
 
 
 if __name__ == "__main__":

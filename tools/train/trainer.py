@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 
 from tools.dataset.stream import scene_loader
 from tools.train import optim
+from tools.train.pipeline import trained_for
 from tools.train.parallel import Workers
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +84,15 @@ class Trainer(ABC):
         partial = self.folder / "checkpoint.part"
         torch.save(self.state(), partial)
         os.replace(partial, self.folder / "checkpoint.pt")
+
+    def start_from(self, exported: Path) -> None:
+        """Goes on from an exported model folder, at its place in the config's stages."""
+        raise NotImplementedError
+
+    def start_at(self, part: Path) -> None:
+        """Takes the place in the stages from an exported part; the average starts anew."""
+        self.step, self.samples = trained_for(part)
+        self.grown_at = self.step
 
     def prepare_restore(self, state: dict[str, Any]) -> None:
         """Makes the model have the shape of a checkpoint's."""
@@ -192,6 +202,7 @@ def training_arguments(description: str, config: Path, folder: Path) -> argparse
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", type=Path, default=config)
     parser.add_argument("--folder", type=Path, default=folder, help="for checkpoints and sheets")
+    parser.add_argument("--init-from", type=Path, help="exported model folder to go on from")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so long")
     add_device_options(parser)
     return parser
@@ -202,13 +213,19 @@ def add_device_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drawers", type=int, default=0, help="processes that draw scenes")
 
 
-def make_trainer(kind: type[Trainer], options: argparse.Namespace) -> Trainer:
-    config = json.loads(options.config.read_text(encoding="utf-8"))
+def make_trainer(kind: type[Trainer], options: argparse.Namespace,
+                 changes: dict[str, Any] | None = None) -> Trainer:
+    config = json.loads(options.config.read_text(encoding="utf-8")) | (changes or {})
     return kind(config, options.folder, Workers(options.device), options.drawers)
 
 
-def run_until_stopped(trainer: Trainer, minutes: float) -> None:
-    """Runs; SIGINT and SIGTERM end it after the step, and it saves."""
+def run_until_stopped(trainer: Trainer, options: argparse.Namespace) -> None:
+    """Goes on from the folder's checkpoint, else from an exported model if one is given. SIGINT and
+    SIGTERM end the run after the step, and it saves."""
+    if (options.folder / "checkpoint.pt").exists():
+        trainer.restore()
+    elif options.init_from:
+        trainer.start_from(options.init_from)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(trainer, "stop", True))
-    trainer.run(minutes)
+    trainer.run(options.minutes)

@@ -279,10 +279,13 @@ class VQVAE(nn.Module):
         self.quant_conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
         self.post_quant_conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2)
 
+    def side(self) -> int:
+        """The side in pixels whose map the scales are made for."""
+        return self.quantize.sides[-1] * 2 ** (len(self.config["ch_mult"]) - 1)
+
     def fitted(self, pictures: Tensor) -> Tensor:
-        """Pictures [B, 3, H, W] averaged down to the side whose map the scales are made for."""
-        side = self.quantize.sides[-1] * 2 ** (len(self.config["ch_mult"]) - 1)
-        return F.avg_pool2d(pictures, pictures.shape[-1] // side)
+        """Pictures [B, 3, H, W] averaged down to the model's side."""
+        return F.avg_pool2d(pictures, pictures.shape[-1] // self.side())
 
     def encode(self, pictures: Tensor) -> Tensor:
         """pictures [B, 3, H, W] in [-1, 1] -> map [B, z, N, N], not quantised."""
