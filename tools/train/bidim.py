@@ -99,7 +99,7 @@ class Mixer(nn.Module):
         b, c = (value.unflatten(1, shape[1:3]) for value in (b, c))
         a = -torch.stack([self.A_log, self.A_b_log]).exp()
         y = selective_scan.scan(u, delta, a, b, c, self.both("D"), self.both("dt_proj.bias"))
-        return self.out_proj((y[0] + y[1]) * F.silu(z))
+        return self.out_proj(y.sum(0) * F.silu(z))
 
 
 class Block(nn.Module):

@@ -70,10 +70,11 @@ def scan_forward(u, delta, a, b, c, d, bias, y, starts, length, channels, b_stri
 
 @triton.jit(do_not_specialize=["unit"])
 def scan_backward(u, delta, a, b, c, d, bias, starts, dy, scratch, du, ddelta, da, db, dc, dd,
-                  dbias, length, channels, b_stride, c_stride, unit,
+                  dbias, length, channels, b_stride, c_stride, dy_stride, unit,
                   N: tl.constexpr, BLOCK: tl.constexpr, TOKENS: tl.constexpr):
     """Grid as scan_forward's. da [2, B, N, E], dd and dbias [2, B, E] are of one sequence each, db
-    and dc [channel blocks, 2, B, L, N] of one block each; scratch [programs, TOKENS, N, BLOCK]."""
+    and dc [channel blocks, 2, B, L, N] of one block each; scratch [programs, TOKENS, N, BLOCK]. The
+    rows of dy are dy_stride apart from one direction to the other."""
     block, batch, direction = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     sequences = 2 * tl.num_programs(1)
     sequence = (direction * tl.num_programs(1) + batch).to(tl.int64)
@@ -87,6 +88,8 @@ def scan_backward(u, delta, a, b, c, d, bias, starts, dy, scratch, du, ddelta, d
     first = sequence * length + direction * (length - 1)
     own = scratch + (sequence * tl.num_programs(0) + block) * TOKENS * N * BLOCK
     own += n * BLOCK + lanes[:, None]
+    dy += (direction.to(tl.int64) * dy_stride - direction * tl.num_programs(1).to(tl.int64) * length
+           ) * channels + e
     part = (block * sequences).to(tl.int64) * length  # of db and dc
     rates = tl.load(a + direction * N * channels + cells, mask=inside[:, None], other=0.0)
     skip = tl.load(d + direction * channels + e, mask=inside, other=0.0)
@@ -117,7 +120,7 @@ def scan_backward(u, delta, a, b, c, d, bias, starts, dy, scratch, du, ddelta, d
             before = tl.load(own + token * N * BLOCK)
             u_t = tl.load(u + row * channels + e, mask=inside, other=0.0).to(tl.float32)
             x_t = tl.load(delta + row * channels + e, mask=inside, other=0.0).to(tl.float32)
-            dy_t = tl.load(dy + row * channels + e, mask=inside, other=0.0).to(tl.float32)
+            dy_t = tl.load(dy + row * channels, mask=inside, other=0.0).to(tl.float32)
             b_t = tl.load(b + row * b_stride + n).to(tl.float32)
             c_t = tl.load(c + row * c_stride + n).to(tl.float32)
             dt = softplus(x_t + offset)
@@ -183,10 +186,12 @@ class Scan(torch.autograd.Function):
         da = buffer(2, batch, states, channels)
         db, dc = (buffer(blocks, 2, batch, length, states) for _ in range(2))
         dd, dbias = buffer(2, batch, channels), buffer(2, batch, channels)
-        scan_backward[ctx.grid](u, delta, a, b, c, d, bias, starts, dy.contiguous(), scratch, du,
+        shared = dy.stride(0) == 0 and dy[0].is_contiguous()  # both directions' outputs were added
+        dy = dy if shared else dy.contiguous()
+        scan_backward[ctx.grid](u, delta, a, b, c, d, bias, starts, dy, scratch, du,
                                 ddelta, da, db, dc, dd, dbias, length, channels, row_stride(b),
-                                row_stride(c), 1, **ctx.sizes, num_warps=1,
-                                maxnreg=REGISTERS)
+                                row_stride(c), 0 if shared else batch * length, 1, **ctx.sizes,
+                                num_warps=1, maxnreg=REGISTERS)
         return (du, ddelta, da.sum(1).mT, db.sum(0).to(b.dtype), dc.sum(0).to(c.dtype), dd.sum(1),
                 dbias.sum(1))
 

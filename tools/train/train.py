@@ -63,6 +63,15 @@ def on_cpu(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.cpu() for name, value in module.state_dict().items()}
 
 
+def take_exported(trainer: Trainer, exported: Path, kind: type[nn.Module]) -> None:
+    """Makes a trainer of TextToImage around a network of this kind go on from an exported model."""
+    denoiser, encoder, _ = load_pipeline(exported, kind)
+    for target in (trainer.model, trainer.average):
+        target.denoiser.load_state_dict(denoiser.state_dict())
+        target.encoder.load_state_dict(encoder.state_dict())
+    trainer.start_at(exported / "denoiser")
+
+
 class HDiTTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
@@ -105,11 +114,7 @@ class HDiTTrainer(Trainer):
 
     def start_from(self, exported: Path) -> None:
         self.build(len(self.config["model"]["widths"]))
-        denoiser, encoder, _ = load_pipeline(exported)
-        for target in (self.model, self.average):
-            target.denoiser.load_state_dict(denoiser.state_dict())
-            target.encoder.load_state_dict(encoder.state_dict())
-        self.start_at(exported / "denoiser")
+        take_exported(self, exported, HDiT)
 
     def loss(self, pictures: Tensor, text: tuple[Tensor, Tensor], stage: dict[str, Any]) -> Tensor:
         ids, mask = (t.to(self.device, non_blocking=True) for t in text)

@@ -3,9 +3,9 @@
     python -m tools.train.train_bidim --config tools/train/video.json --minutes 5 --drawers 14
     python -m tools.train.train_bidim --config tools/train/dim.json --minutes 5 --drawers 14
 
-Goes on from the checkpoint in --folder if there is one. Ends after the last stage of the config,
-after --minutes, or on SIGINT or SIGTERM, and saves each time. A video config begins with stages of
-single frames, which cost a sixteenth. The tokenizer is trained first where it is missing.
+Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
+the last stage of the config, after --minutes, or on SIGINT or SIGTERM, and saves each time. A video
+config begins with stages of single frames, which cost a sixteenth. The tokenizer is trained first where it is missing.
 """
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
+from transformers.models.t5.modeling_t5 import T5Block
 
 from tools.dataset.motion import clip_captions, clip_loader
 from tools.dataset.stream import to_model_range
@@ -22,7 +23,7 @@ from tools.train.parallel import Workers
 from tools.train.pipeline import save_sheet, to_bytes
 from tools.train.sampling import generate_clips
 from tools.train.text import CaptionReader, Tokenizer, scene_captions, train_tokenizer
-from tools.train.train import SHEET_PROMPTS, TextToImage, compile_each
+from tools.train.train import SHEET_PROMPTS, TextToImage, compile_each, take_exported
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
 TOKENIZER_CAPTIONS = 60000
@@ -46,6 +47,9 @@ class BidimTrainer(Trainer):
         self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
         torch.manual_seed(0)
         self.adopt(TextToImage(BiDiM(config["model"]), config["text_encoder"]))
+
+    def start_from(self, exported: Path) -> None:
+        take_exported(self, exported, BiDiM)
 
     def loader(self, stage: dict[str, Any], seed: int) -> DataLoader:
         if self.frames == 1:
@@ -79,11 +83,10 @@ def main() -> None:
     parser.add_argument("--no-compile", action="store_true", help="run the blocks as they are")
     options = parser.parse_args()
     trainer = make_trainer(BidimTrainer, options)
-    if (options.folder / "checkpoint.pt").exists():
-        trainer.restore()
     if not options.no_compile:
         compile_each(trainer.model, Block)
-    run_until_stopped(trainer, options.minutes)
+        compile_each(trainer.model, T5Block)
+    run_until_stopped(trainer, options)
 
 
 if __name__ == "__main__":
