@@ -30,12 +30,12 @@ next_scale() {
     python3 -m tools.train.export_var --folder "$models/demo-var" --part transformer
 }
 video() {
-  python3 -m tools.train.train_bidim --minutes "$minutes" --drawers 14 \
+  python3 -m tools.train.train_bidim --no-compile --minutes "$minutes" --drawers 14 \
     $(From demo-video denoiser) && python3 -m tools.train.export_bidim --folder "$models/demo-video"
 }
 dim() {
   python3 -m tools.train.train_bidim --config tools/train/dim.json --folder checkpoints/demo-dim \
-    --minutes "$minutes" --drawers 8 $(From demo-dim denoiser) &&
+    --no-compile --minutes "$minutes" --drawers 8 $(From demo-dim denoiser) &&
     python3 -m tools.train.export_bidim --checkpoint checkpoints/demo-dim/checkpoint.pt \
       --folder "$models/demo-dim"
 }
