@@ -209,10 +209,13 @@ class Painter:
         self.sprites = load_sprites(side)
         self.ramp = ((np.arange(side) + 0.5) / side)[:, None].astype(np.float32)
 
-    def draw(self, scene: Scene) -> np.ndarray:
+    def background(self, scene: Scene) -> np.ndarray:
         top, bottom = np.float32(scene.top_rgb), np.float32(scene.bottom_rgb)
         rows = np.round(top + (bottom - top) * self.ramp).astype(np.uint8)
-        canvas = np.repeat(rows[:, None], self.side, axis=1)
+        return np.repeat(rows[:, None], self.side, axis=1)
+
+    def draw(self, scene: Scene) -> np.ndarray:
+        canvas = self.background(scene)
         for item in scene.items:
             sprite = self.sprites[item.size][item.thing, VARIANTS.index(item.colour)]
             sprite = sprite[:, ::-1] if item.flipped else sprite

@@ -29,10 +29,10 @@ class SceneBatches(IterableDataset):
 
 
 class TrainingBatches(IterableDataset):
-    """Yields (pictures uint8 [B, side, side, 3], read(captions)); `read` works where the pictures
-    are drawn, so that the process that trains does not wait for it."""
+    """Yields (pictures, read(captions)) of batches (pictures, captions, scenes); `read` works where
+    the pictures are drawn, so that the process that trains does not wait for it."""
 
-    def __init__(self, batches: SceneBatches, read: Callable[[list[str]], Any]):
+    def __init__(self, batches: IterableDataset, read: Callable[[list[str]], Any]):
         self.batches, self.read = batches, read
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Any]]:
@@ -40,17 +40,20 @@ class TrainingBatches(IterableDataset):
             yield pictures, self.read(captions)
 
 
-def scene_loader(stage: dict[str, Any], seed: int, workers: int,
-                 read: Callable[[list[str]], Any]) -> DataLoader:
-    """Batches for one stage of a training config, drawn by so many processes (0: by this one).
-
-    A scene of 64 pixels takes about 0.2 ms to make.
-    """
-    batches = SceneBatches(Mix(**stage["mix"]), stage["side"], stage["batch"], seed)
+def training_loader(batches: IterableDataset, workers: int,
+                    read: Callable[[list[str]], Any]) -> DataLoader:
+    """TrainingBatches made by so many processes (0: by this one)."""
     return DataLoader(TrainingBatches(batches, read), batch_size=None, num_workers=workers,
                       pin_memory=torch.cuda.is_available(), prefetch_factor=4 if workers else None)
 
 
+def scene_loader(stage: dict[str, Any], seed: int, workers: int,
+                 read: Callable[[list[str]], Any]) -> DataLoader:
+    """Batches for one stage of a training config; a scene of 64 pixels takes about 0.2 ms."""
+    batches = SceneBatches(Mix(**stage["mix"]), stage["side"], stage["batch"], seed)
+    return training_loader(batches, workers, read)
+
+
 def to_model_range(pictures: torch.Tensor) -> torch.Tensor:
-    """uint8 [B, H, W, 3] -> float32 [B, 3, H, W] in [-1, 1]."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+    """uint8 [B, ..., H, W, 3] -> float32 [B, 3, ..., H, W] in [-1, 1]."""
+    return pictures.movedim(-1, 1).float() / 127.5 - 1

@@ -28,6 +28,7 @@ from tools.dataset.stream import to_model_range
 from tools.eval.detector import Detector, detect, load_detector
 from tools.eval.prompts import CATEGORIES, Task, fulfilled, held_out_tasks
 from tools.train import sampling, var_sampling
+from tools.train.bidim import BiDiM
 from tools.train.pipeline import (load_pipeline, load_var_pipeline, load_vqvae, save_sheet,
                                   to_bytes)
 
@@ -96,8 +97,15 @@ def var_drawer(folder: Path, settings: dict[str, Any]) -> Drawer:
         top_p=settings["top_p"])
 
 
+def bidim_drawer(folder: Path, settings: dict[str, Any]) -> Drawer:
+    pipeline = load_pipeline(folder, BiDiM)
+    return lambda prompts, seed: sampling.generate_clips(
+        *pipeline, prompts, settings["steps"], settings["cfg_scale"], seed)[:, :, 0]
+
+
 # What draws prompts, and the settings that the command line may replace.
 PIPELINES = {"HourglassDiffusionPipeline": (hdit_drawer, ("steps", "cfg_scale")),
+             "BidirectionalMambaPipeline": (bidim_drawer, ("steps", "cfg_scale")),
              "VARPipeline": (var_drawer, ("cfg_scale", "top_k", "top_p"))}
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import T5Config
 
+from tools.train.hdit import HDiT
 from tools.train.text import TextEncoder
 from tools.train.train import TextToImage
 from tools.train.trainer import ROOT
@@ -51,7 +52,7 @@ def export_text(encoder: TextEncoder, config: dict[str, Any], folder: Path) -> N
 def export(checkpoint: Path, folder: Path, steps: int, cfg_scale: float) -> None:
     state = torch.load(checkpoint, map_location="cpu")
     config = state["config"]
-    model = TextToImage(config)
+    model = TextToImage(HDiT(config), config["text_encoder"])
     model.load_state_dict(state["average"])
     side = config["model"]["input_size"][0]
     write_json(folder / "model_index.json", {

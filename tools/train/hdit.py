@@ -417,16 +417,18 @@ class HDiT(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Karras preconditioning (Karras et al. 2022, Table 1) and training loss around HDiT."""
+    """Karras preconditioning (Karras et al. 2022, Table 1) and training loss around a network F.
 
-    def __init__(self, inner: HDiT):
+    Pictures are [B, C, H, W], videos [B, C, T, H, W].
+    """
+
+    def __init__(self, inner: nn.Module):
         super().__init__()
         self.inner = inner
         self.sigma_data = inner.config["model"]["sigma_data"]
 
     def scalings(self, sigma: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """c_skip, c_out, c_in, each [B, 1, 1, 1]."""
-        sigma = sigma[:, None, None, None]
+        """c_skip, c_out, c_in, each shaped as sigma."""
         total = sigma**2 + self.sigma_data**2
         return self.sigma_data**2 / total, sigma * self.sigma_data / total.sqrt(), total.rsqrt()
 
@@ -443,14 +445,15 @@ class Denoiser(nn.Module):
         raise ValueError(f"unknown loss_weighting {weighting!r}")
 
     def loss(self, clean: Tensor, noise: Tensor, sigma: Tensor, **cond: Tensor) -> Tensor:
-        """Weighted mean square error of F [B]; clean and noise [B, C, H, W], sigma [B]."""
-        c_skip, c_out, c_in = self.scalings(sigma)
-        noised = clean + noise * sigma[:, None, None, None]
+        """Weighted mean square error of F [B]; clean and noise [B, C, ...], sigma [B]."""
+        levels = sigma.view(-1, *[1] * (clean.ndim - 1))
+        c_skip, c_out, c_in = self.scalings(levels)
+        noised = clean + noise * levels
         out = self.inner(noised * c_in, sigma, **cond)
         error = out.float() - (clean - c_skip * noised) / c_out
-        return self.loss_weight(sigma) * error.square().mean((1, 2, 3))
+        return self.loss_weight(sigma) * error.square().flatten(1).mean(1)
 
     def forward(self, x: Tensor, sigma: Tensor, **cond: Tensor) -> Tensor:
-        """x [B, C, H, W] noised, sigma [B] -> estimate of the clean picture [B, C, H, W]."""
-        c_skip, c_out, c_in = self.scalings(sigma)
+        """x [B, C, ...] noised, sigma [B] -> estimate of the clean picture [B, C, ...]."""
+        c_skip, c_out, c_in = self.scalings(sigma.view(-1, *[1] * (x.ndim - 1)))
         return c_skip * x + c_out * self.inner(x * c_in, sigma, **cond)

@@ -3,7 +3,7 @@
 #
 #   tools/train/on_gpu.sh MINUTES FOLDER JOB...        e.g. 5 assets/models diffusion next_scale
 #
-# Jobs: diffusion, tokenizer, next_scale, detector, clip. next_scale needs the tokenizer, so begin
+# Jobs: diffusion, tokenizer, next_scale, video, dim, detector, clip. next_scale needs the tokenizer, so begin
 # with tokenizer alone where there is none. Each goes on from its checkpoint in checkpoints/, else
 # from the model in assets/models/ if there is one, and writes the model into FOLDER. Each job draws
 # its scenes in some processes of its own; logs are in checkpoints/logs.
@@ -28,6 +28,16 @@ tokenizer() {
 next_scale() {
   python3 -m tools.train.train_var --minutes "$minutes" --drawers 4 $(From demo-var transformer) &&
     python3 -m tools.train.export_var --folder "$models/demo-var" --part transformer
+}
+video() {
+  python3 -m tools.train.train_bidim --no-compile --minutes "$minutes" --drawers 14 \
+    $(From demo-video denoiser) && python3 -m tools.train.export_bidim --folder "$models/demo-video"
+}
+dim() {
+  python3 -m tools.train.train_bidim --config tools/train/dim.json --folder checkpoints/demo-dim \
+    --no-compile --minutes "$minutes" --drawers 8 $(From demo-dim denoiser) &&
+    python3 -m tools.train.export_bidim --checkpoint checkpoints/demo-dim/checkpoint.pt \
+      --folder "$models/demo-dim"
 }
 detector() {
   python3 -m tools.eval.train_detector --minutes "$minutes" --batch 512 --drawers 3 \

@@ -11,14 +11,15 @@ from tools.train.parallel import Workers
 # Read from small tables or by single channels, so orthogonalised updates make no sense for them.
 NOT_MUON = ("embed", "shared", "relative_attention_bias", "patch_in", "patch_out", "time_in_proj",
             "aug_in_proj", "mapping_cond_in_proj", "norm.linear", "class_emb", "ada_lin",
-            "ada_gss", "scale_mul", "head.weight", "encoder.conv_in", "decoder.conv_out")
+            "ada_gss", "scale_mul", "head.weight", "encoder.conv_in", "decoder.conv_out",
+            "adaLN_modulation", "final_layer", "x_proj", "dt_proj", "A_log", "A_b_log")
 NO_DECAY = ("scale", "fac", "norm", "shared", "embed", "bias", "time_in_proj", "aug_in_proj",
-            "mapping_cond_in_proj", "class_emb", "ada_gss", "pos_")
+            "mapping_cond_in_proj", "class_emb", "ada_gss", "pos_", "A_log", "A_b_log", "mixer.D")
 
 
 def learning_rate_factor(name: str) -> float:
     """The mapping network and the layers that modulate norms learn at a third of the rate."""
-    slow = (".mapping.", "norm.linear", "ada_lin", "ada_gss")
+    slow = (".mapping.", "norm.linear", "ada_lin", "ada_gss", "adaLN_modulation")
     return 1 / 3 if any(part in f".{name}" for part in slow) else 1.0
 
 
@@ -76,11 +77,11 @@ def sample_sigmas(count: int, side: int, model: dict[str, Any], device: torch.de
 
 
 def nearest_noise(clean: Tensor, candidates: int) -> Tensor:
-    """Noise like clean [B, C, H, W]: of several draws the one nearest to each picture.
+    """Noise like clean [B, C, ...]: of several draws the one nearest to each picture.
 
     Immiscible diffusion (Li et al. 2024) in its k-nearest form: pictures and noise are paired so
     that paths cross less.
     """
     noise = torch.randn(candidates, *clean.shape, device=clean.device)
-    distance = (noise - clean).square().sum((2, 3, 4))
+    distance = (noise - clean).square().flatten(2).sum(2)
     return noise[distance.argmin(0), torch.arange(clean.shape[0], device=clean.device)]

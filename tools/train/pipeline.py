@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tools.train.bidim import BiDiM
 from tools.train.hdit import Denoiser, HDiT
 from tools.train.text import TextEncoder, Tokenizer
 from tools.train.var import VAR
@@ -24,10 +25,12 @@ def load_text_encoder(folder: Path) -> TextEncoder:
     return encoder.eval()
 
 
-def load_pipeline(folder: Path) -> tuple[Denoiser, TextEncoder, Tokenizer]:
-    """The denoiser, text encoder (float32, for inference) and tokenizer of an exported folder."""
+def load_pipeline(folder: Path, kind: type[HDiT] | type[BiDiM] = HDiT
+                  ) -> tuple[Denoiser, TextEncoder, Tokenizer]:
+    """The denoiser around a network of this kind, the text encoder (both float32, for inference)
+    and the tokenizer of an exported folder."""
     config = json.loads((folder / "denoiser" / "config.json").read_text(encoding="utf-8"))
-    inner = HDiT(config)
+    inner = kind(config)
     inner.load_state_dict(load_file(folder / "denoiser" / "model.safetensors"))
     tokenizer = Tokenizer(folder / "tokenizer" / "spiece.model")
     return Denoiser(inner).eval(), load_text_encoder(folder), tokenizer
@@ -57,8 +60,8 @@ def trained_for(folder: Path) -> tuple[int, int]:
 
 
 def to_bytes(pictures: Tensor) -> Tensor:
-    """[B, 3, H, W] in [-1, 1] -> uint8 [B, H, W, 3] on the CPU."""
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu()
+    """[B, 3, ..., H, W] in [-1, 1] -> uint8 [B, ..., H, W, 3] on the CPU."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().byte().movedim(1, -1).cpu()
 
 
 def save_sheet(pictures: Tensor, path: Path, columns: int, gap: int = 2) -> None:

@@ -14,7 +14,7 @@ def karras_sigmas(steps: int, low: float, high: float, rho: float = 7.0) -> Tens
 
 
 def dpmpp_2m(denoise, x: Tensor, sigmas: Tensor) -> Tensor:
-    """`denoise(x, sigma [B])` gives the clean estimate; x [B, C, H, W] is noise * sigmas[0]."""
+    """`denoise(x, sigma [B])` gives the clean estimate; x [B, C, ...] is noise * sigmas[0]."""
     old = None
     for i, (sigma, following) in enumerate(zip(sigmas[:-1], sigmas[1:])):
         clean = denoise(x, sigma.expand(x.shape[0]))
@@ -30,10 +30,26 @@ def dpmpp_2m(denoise, x: Tensor, sigmas: Tensor) -> Tensor:
     return x
 
 
-@torch.no_grad()
 def generate(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, prompts: list[str],
              side: int, steps: int = 20, cfg_scale: float = 2.0, seed: int = 0) -> Tensor:
-    """One picture per prompt, [B, 3, side, side] in [-1, 1]."""
+    """One picture of HDiT per prompt, [B, 3, side, side] in [-1, 1]."""
+    shape = (denoiser.inner.config["model"]["input_channels"], side, side)
+    return sample(denoiser, encoder, tokenizer, prompts, shape, steps, cfg_scale, seed)
+
+
+def generate_clips(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer,
+                   prompts: list[str], steps: int = 20, cfg_scale: float = 2.0,
+                   seed: int = 0) -> Tensor:
+    """One clip of a bidirectional Mamba per prompt, [B, 3, T, H, W] in [-1, 1]."""
+    model = denoiser.inner.config["model"]
+    shape = (model["in_channels"], *model["input_size"])
+    return sample(denoiser, encoder, tokenizer, prompts, shape, steps, cfg_scale, seed)
+
+
+@torch.no_grad()
+def sample(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, prompts: list[str],
+           shape: tuple[int, ...], steps: int, cfg_scale: float, seed: int) -> Tensor:
+    """One sample of this shape per prompt, [B, *shape] in [-1, 1]."""
     device = next(denoiser.parameters()).device
     model = denoiser.inner.config["model"]
     ids, mask = (t.to(device) for t in tokenizer([*prompts, *[""] * len(prompts)]))
@@ -46,7 +62,6 @@ def generate(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, pro
 
     generator = torch.Generator().manual_seed(seed)
     sigmas = karras_sigmas(steps, model["sigma_min"], model["sigma_max"]).to(device)
-    shape = (len(prompts), model["input_channels"], side, side)
-    x = torch.randn(shape, generator=generator).to(device) * sigmas[0]
+    x = torch.randn((len(prompts), *shape), generator=generator).to(device) * sigmas[0]
     clean = dpmpp_2m(guided, x, sigmas)
     return clean.clamp(-1, 1)

@@ -20,10 +20,13 @@ ALL_KINDS = Mix(kinds=dict.fromkeys(("single", "pair", "relation", "sizes", "cou
                 colour=0.6, background=0.4, size_word=0.3)
 
 
-def train_tokenizer(path: Path, vocab_size: int, captions: int = 60000) -> None:
-    """Writes a SentencePiece unigram model of the captions; upper case is folded away."""
+def scene_captions(count: int) -> list[str]:
     maker, captioner = SceneMaker(ALL_KINDS, 0), Captioner(0, plain=0.5)
-    sentences = [captioner.caption(maker.make()) for _ in range(captions)]
+    return [captioner.caption(maker.make()) for _ in range(count)]
+
+
+def train_tokenizer(path: Path, vocab_size: int, sentences: list[str]) -> None:
+    """Writes a SentencePiece unigram model of the captions; upper case is folded away."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file, tempfile.NamedTemporaryFile("w", suffix=".tsv") as seeds:
         # SentencePiece seeds pieces from repeats among distinct words and would miss whole words.

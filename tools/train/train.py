@@ -22,7 +22,8 @@ from tools.train.hdit import Denoiser, HDiT, Layer
 from tools.train.parallel import Workers
 from tools.train.pipeline import load_pipeline, save_sheet, to_bytes
 from tools.train.sampling import generate
-from tools.train.text import CaptionReader, TextEncoder, Tokenizer, train_tokenizer
+from tools.train.text import (CaptionReader, TextEncoder, Tokenizer, scene_captions,
+                              train_tokenizer)
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
 SHEET_PROMPTS = [
@@ -39,10 +40,10 @@ SHEET_PROMPTS = [
 class TextToImage(nn.Module):
     """Denoiser and text encoder together; the forward pass is the training loss."""
 
-    def __init__(self, config: dict[str, Any]):
+    def __init__(self, inner: nn.Module, text_encoder: dict[str, Any]):
         super().__init__()
-        self.denoiser = Denoiser(HDiT(config))
-        self.encoder = TextEncoder(config["text_encoder"])
+        self.denoiser = Denoiser(inner)
+        self.encoder = TextEncoder(text_encoder)
 
     def forward(self, clean: Tensor, noise: Tensor, sigma: Tensor, ids: Tensor,
                 mask: Tensor) -> Tensor:
@@ -62,12 +63,21 @@ def on_cpu(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.cpu() for name, value in module.state_dict().items()}
 
 
+def take_exported(trainer: Trainer, exported: Path, kind: type[nn.Module]) -> None:
+    """Makes a trainer of TextToImage around a network of this kind go on from an exported model."""
+    denoiser, encoder, _ = load_pipeline(exported, kind)
+    for target in (trainer.model, trainer.average):
+        target.denoiser.load_state_dict(denoiser.state_dict())
+        target.encoder.load_state_dict(encoder.state_dict())
+    trainer.start_at(exported / "denoiser")
+
+
 class HDiTTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
         tokenizer = ROOT / config["tokenizer"]
         if not tokenizer.exists():
-            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"])
+            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"], scene_captions(60000))
         self.tokenizer = Tokenizer(tokenizer)
         self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
         self.build(self.training["stages"][0]["levels"])
@@ -76,7 +86,8 @@ class HDiTTrainer(Trainer):
         """Makes a fresh model of the config's innermost `levels` levels, equal in all workers."""
         torch.manual_seed(levels)
         self.levels = levels
-        self.adopt(TextToImage(keep_inner_levels(self.config, levels)))
+        config = keep_inner_levels(self.config, levels)
+        self.adopt(TextToImage(HDiT(config), config["text_encoder"]))
         compile_each(self.model, Layer)
         compile_each(self.model, T5Block)
 
@@ -103,11 +114,7 @@ class HDiTTrainer(Trainer):
 
     def start_from(self, exported: Path) -> None:
         self.build(len(self.config["model"]["widths"]))
-        denoiser, encoder, _ = load_pipeline(exported)
-        for target in (self.model, self.average):
-            target.denoiser.load_state_dict(denoiser.state_dict())
-            target.encoder.load_state_dict(encoder.state_dict())
-        self.start_at(exported / "denoiser")
+        take_exported(self, exported, HDiT)
 
     def loss(self, pictures: Tensor, text: tuple[Tensor, Tensor], stage: dict[str, Any]) -> Tensor:
         ids, mask = (t.to(self.device, non_blocking=True) for t in text)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from tools.dataset.stream import scene_loader
 from tools.train import optim
@@ -59,6 +60,10 @@ class Trainer(ABC):
     @abstractmethod
     def write_sheet(self, stage: dict[str, Any]) -> None:
         """Writes pictures made with the averaged weights."""
+
+    def loader(self, stage: dict[str, Any], seed: int) -> DataLoader:
+        """Endless batches (pictures, what self.read makes of their captions) of a stage."""
+        return scene_loader(stage, seed, self.drawers, self.read)
 
     def enter_stage(self, stage: dict[str, Any]) -> None:
         """Called before the first step of a stage, and when training goes on inside one."""
@@ -135,8 +140,7 @@ class Trainer(ABC):
         last = first + stage["samples"]
         timed = "until" in stage or stage is self.training["stages"][-1]
         batch = stage["batch"] // self.workers.count
-        loader = iter(scene_loader(stage | {"batch": batch}, self.samples + self.workers.rank,
-                                   self.drawers, self.read))
+        loader = iter(self.loader(stage | {"batch": batch}, self.samples + self.workers.rank))
         over = False
         while self.samples < last and not over:
             pictures, text = next(loader)

@@ -61,6 +61,15 @@ def make_inputs(generator: torch.Generator) -> dict[str, Tensor]:
     return inputs | {"x_noised": clean + noise * sigma[:, None, None, None]}
 
 
+def store(path: Path, groups: dict[str, dict[str, Tensor]], metadata: dict[str, str]) -> None:
+    """Writes a case: tensors "group/name", numbers in float32."""
+    tensors = {f"{group}/{name}": value.float() if value.is_floating_point() else value
+               for group, values in groups.items() for name, value in values.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, path,
+              metadata=metadata)
+
+
 def main() -> None:
     torch.manual_seed(7)
     generator = torch.Generator().manual_seed(8)
@@ -77,14 +86,7 @@ def main() -> None:
     with torch.no_grad():
         out = {"f": model(x, sigma, **text, tap=found.__setitem__),
                "denoised": Denoiser(model)(noised, sigma, **text)}
-    tensors = {f"weights/{name}": value for name, value in weights.items()}
-    tensors |= {f"in/{name}": value for name, value in inputs.items()}
-    tensors |= {f"mid/{name}": value for name, value in found.items()}
-    tensors |= {f"out/{name}": value for name, value in out.items()}
-    stored = {name: (value.float() if value.is_floating_point() else value).contiguous()
-              for name, value in tensors.items()}
-    PATH.parent.mkdir(parents=True, exist_ok=True)
-    save_file(stored, PATH, metadata={
+    store(PATH, {"weights": weights, "in": inputs, "mid": found, "out": out}, {
         "system": "hdit", "config": json.dumps(load_config(CONFIG)), "tolerance": "0.0001",
         "source": "gesso tools/train/hdit.py:HDiT", "doc": DOC})
 
