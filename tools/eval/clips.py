@@ -159,4 +159,5 @@ def score_clips(detector: Detector, tasks: list[ClipTask], clips: Tensor) -> dic
     both = [a and b for a, b in zip(thing, motion)]
     shares = {"thing": thing, "motion": motion, "both": both}
     return {name: round(float(np.mean(hits)), 3) for name, hits in shares.items()} | {
-        "motions": {motion: dict(found) for motion, found in seen.items()}}
+        "motions": {motion: ", ".join(f"{found} {count}" for found, count in counts.items())
+                    for motion, counts in seen.items()}}

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tools.train import selective_scan
 from tools.train.bidim import BiDiM
 from tools.train.hdit import Denoiser
 from tools.train.test_hdit import FOLDERS, read_case, relative_rms
@@ -41,3 +42,34 @@ def test_parity(path: Path, dtype: torch.dtype, limit: float) -> None:
 
 def test_there_are_cases() -> None:
     assert {"bidim.video.safetensors", "bidim.text.safetensors"} <= {path.name for path in CASES}
+
+
+@pytest.mark.skipif(selective_scan.kernels is None, reason="Triton is not installed")
+@pytest.mark.parametrize("autocast, limit", [(False, 1e-4), (True, 3e-2)])
+def test_kernels_train_the_network(autocast: bool, limit: float,
+                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    """The output and all gradients are those of the plain scan and convolution."""
+    torch.manual_seed(1)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = BiDiM({"in_channels": 3, "input_size": [2, 8, 8], "patch_size": [1, 4, 4],
+                   "hidden_size": 8, "depth": 2, "d_state": 4, "learn_sigma": False,
+                   "scan_orders": ["spatial_first", "temporal_first"], "text": {"dim": 5}})
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    model.to(device)
+    x, sigma = torch.randn(2, 3, 2, 8, 8, device=device), torch.tensor([0.3, 6.0], device=device)
+    text = {"context": torch.randn(2, 3, 5, device=device),
+            "context_mask": torch.tensor([[1, 1, 1], [1, 0, 0]], device=device).bool(),
+            "mapping_cond": torch.randn(2, 5, device=device)}
+
+    def run(kernels: bool) -> list[Tensor]:
+        monkeypatch.setattr(selective_scan, "on_gpu", lambda *_: kernels)
+        model.zero_grad()
+        with torch.autocast(device, torch.bfloat16, enabled=autocast):
+            out = model(x, sigma, **text)
+        out.float().square().mean().backward()
+        gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
+        return [out.detach(), gradients]
+
+    for found, expected in zip(run(kernels=True), run(kernels=False)):
+        assert relative_rms(found, expected) < limit
