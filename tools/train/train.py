@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers.models.t5.modeling_t5 import T5Block
 
 from tools.dataset.stream import to_model_range
 from tools.train import optim
@@ -89,7 +88,6 @@ class HDiTTrainer(Trainer):
         config = keep_inner_levels(self.config, levels)
         self.adopt(TextToImage(HDiT(config), config["text_encoder"]))
         compile_each(self.model, Layer)
-        compile_each(self.model, T5Block)
 
     def grow(self) -> None:
         """Adds an outer level around the model; the average starts anew."""

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.models.t5.modeling_t5 import T5Block
 
 from tools.dataset.stream import to_model_range
 from tools.train.parallel import Workers
@@ -69,7 +68,6 @@ class VARTrainer(Trainer):
         self.adopt(TextToTokens(config, self.vqvae.config))
         if self.device.type == "cuda":
             compile_each(self.model, Block)
-            compile_each(self.model, T5Block)
 
     def start_from(self, exported: Path) -> None:
         var, _, encoder, _ = load_var_pipeline(exported)
