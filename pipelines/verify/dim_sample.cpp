@@ -3,13 +3,11 @@
 // Official source tyshiwo1/DiM-DiffusionMamba eval_ldm_discrete.py:evaluate, sde.py.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
-#include "models/dim/session.h"
+#include "pipelines/dim_denoiser.h"
 #include "pipelines/verify/sampling.h"
 #include "pipelines/verify/systems.h"
 #include "samplers/guidance.h"
-#include "samplers/parameterisation.h"
 #include "samplers/registry.h"
 #include "samplers/upsample_guidance.h"
 
@@ -17,37 +15,11 @@ namespace gesso {
 
 namespace {
 
-using TimeOfSigma = std::function<double(double sigma)>;  // the network's, 0 .. 1000
-
-// A batch of DiM as a denoiser; notes the network's times.
-class DimDenoiser : public Denoiser {
- public:
-  DimDenoiser(std::shared_ptr<const dim::Model> model, const Shape& pictures, Tensor classes,
-              TimeOfSigma time, std::vector<double>& times)
-      : session_(std::move(model), pictures),
-        classes_(std::move(classes)),
-        denoiser_([this, time = std::move(time), &times](Context& ctx, ConstView x,
-                                                         std::span<const double> sigmas, View out) {
-          times.push_back(time(sigmas[0]));
-          const std::vector<double> all(sigmas.size(), times.back());
-          session_.Forward(ctx, x, all, classes_, out);
-        }) {}
-
-  void Denoise(Context& ctx, ConstView x, double sigma, View denoised) override {
-    denoiser_.Denoise(ctx, x, sigma, denoised);
-  }
-
- private:
-  dim::Session session_;
-  Tensor classes_;
-  EpsDenoiser denoiser_;
-};
-
 // Guided latents of one size: without the class and with it in one pass.
 class GuidedDim : public Denoiser {
  public:
   GuidedDim(const std::shared_ptr<const dim::Model>& model, const Shape& pictures, ConstView labels,
-            double scale, const TimeOfSigma& time, std::vector<double>& times)
+            double scale, const DimDenoiser::TimeOfSigma& time, std::vector<double>& times)
       : both_(model, Twice(pictures), BothLabels(labels, model->config.num_classes), time, times),
         conditional_(model, pictures, Cast(labels, DType::kI32), time, times),
         guided_(both_, conditional_, {.scale = scale}) {}
@@ -98,7 +70,7 @@ void SampleLatents(Context& ctx, ParityCase& parity_case,
                    const std::shared_ptr<const dim::Model>& model, bool upsample) {
   const Json& config = parity_case.config();
   const DiscreteVp process;
-  const TimeOfSigma time = [&](double sigma) { return 1000 * process.TimeAt(sigma); };
+  const DimDenoiser::TimeOfSigma time = [&](double sigma) { return 1000 * process.TimeAt(sigma); };
   const Tensor& start = parity_case.At("in/noise");
   const Tensor labels = Cast(parity_case.At("in/y"), DType::kI32);
   const double scale = 1 + Get<double>(config, "scale");
