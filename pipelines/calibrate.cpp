@@ -26,48 +26,38 @@ std::string BlockOf(const std::string& name, std::string_view product) {
   return name.ends_with(ending) ? name.substr(0, name.size() - ending.size()) : "";
 }
 
-// Follows the inputs of products by their names.
-class RangeTap : public Tap {
- public:
-  explicit RangeTap(const Weights& weights) : weights_(weights) {}
-
-  void Record(std::string_view name, ConstView value) override {
-    const std::string product(name);
-    if (!weights_.tensors.contains(product) || !IsMambaProduct(weights_, product)) return;
-    Tensor values = Cast(value, DType::kF32);
-    float* const begin = values.MutableData<float>();
-    const int64_t count = values.view().numel();
-    if (IsMambaOutput(weights_, product)) Hadamard(begin, count, HadamardSize(value.shape[-1]));
-    std::transform(begin, begin + count, begin, [](float v) { return std::abs(v); });
-    if (product.ends_with("x_proj.weight") || product.ends_with("x_proj_b.weight")) {
-      Average(product, begin, count);
-    } else {
-      float& largest = ranges_[product];
-      largest = std::max(largest, *std::max_element(begin, begin + count));
-    }
-  }
-
-  std::map<std::string, float> Scales() const {
-    std::map<std::string, float> scales;
-    for (const auto& [name, range] : ranges_) {
-      if (range > 0) scales[name] = range / 127;
-    }
-    return scales;
-  }
-
- private:
-  void Average(const std::string& product, float* values, int64_t count) {
-    const auto place = static_cast<int64_t>(kQuantile * static_cast<double>(count - 1));
-    std::nth_element(values, values + place, values + count);
-    const auto [found, is_first] = ranges_.try_emplace(product, values[place]);
-    if (!is_first) found->second += static_cast<float>(kMomentum) * (values[place] - found->second);
-  }
-
-  const Weights& weights_;
-  std::map<std::string, float> ranges_;
-};
-
 }  // namespace
+
+void RangeTap::Record(std::string_view name, ConstView value) {
+  const std::string product(name);
+  if (!weights_.tensors.contains(product) || !IsMambaProduct(weights_, product)) return;
+  Tensor values = Cast(value, DType::kF32);
+  float* const begin = values.MutableData<float>();
+  const int64_t count = values.view().numel();
+  if (IsMambaOutput(weights_, product)) Hadamard(begin, count, HadamardSize(value.shape[-1]));
+  std::transform(begin, begin + count, begin, [](float v) { return std::abs(v); });
+  if (product.ends_with("x_proj.weight") || product.ends_with("x_proj_b.weight")) {
+    Average(product, begin, count);
+  } else {
+    float& largest = ranges_[product];
+    largest = std::max(largest, *std::max_element(begin, begin + count));
+  }
+}
+
+void RangeTap::Average(const std::string& product, float* values, int64_t count) {
+  const auto place = static_cast<int64_t>(kQuantile * static_cast<double>(count - 1));
+  std::nth_element(values, values + place, values + count);
+  const auto [found, is_first] = ranges_.try_emplace(product, values[place]);
+  if (!is_first) found->second += static_cast<float>(kMomentum) * (values[place] - found->second);
+}
+
+std::map<std::string, float> RangeTap::Scales() const {
+  std::map<std::string, float> scales;
+  for (const auto& [name, range] : ranges_) {
+    if (range > 0) scales[name] = range / 127;
+  }
+  return scales;
+}
 
 bool IsMambaProduct(const Weights& weights, const std::string& name) {
   static constexpr std::array<std::string_view, 6> kProducts = {

@@ -1,5 +1,6 @@
 #include "kernels/cpu/gemm_int8.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -48,6 +49,44 @@ int64_t RowStride(int64_t depth, Codes codes) {
   return Padded(depth) * (codes == Codes::kPairs ? 2 : 1) + kLine;
 }
 
+// The lanes of x as a Walsh-Hadamard matrix of `size` <= kLanes mixes them, without its norm.
+VecF MixLanes(VecF x, int64_t size) {
+  const I32 d;
+  const auto lane = hn::Iota(d, 0);
+  for (int64_t half = 1; half < size; half *= 2) {
+    const auto bit = hn::Set(d, static_cast<int32_t>(half));
+    const auto partner = hn::IndicesFromVec(F32(), hn::Xor(lane, bit));
+    // a + b in the lower lane of a pair, a - b in the upper, whose own value is b.
+    const auto is_upper = hn::RebindMask(F32(), hn::TestBit(lane, bit));
+    const VecF other = hn::TableLookupLanes(x, partner);
+    x = hn::Add(other, hn::IfThenElse(is_upper, hn::Neg(x), x));
+  }
+  return x;
+}
+
+// As Hadamard (kernels/low_bit.h), which it equals up to rounding.
+void Rotate(float* values, int64_t count, int64_t size) {
+  if (size < kLanes) return Hadamard(values, count, size);
+  const VecF norm = hn::Set(F32(), 1 / std::sqrt(static_cast<float>(size)));
+  for (float* block = values; block < values + count; block += size) {
+    for (int64_t i = 0; i < size; i += kLanes) {
+      Store(hn::Mul(MixLanes(Load(block + i), kLanes), norm), block + i);
+    }
+    for (int64_t half = kLanes; half < size; half *= 2) {
+      for (int64_t begin = 0; begin < size; begin += 2 * half) {
+        float* const low = block + begin;
+        float* const high = low + half;
+        for (int64_t i = 0; i < half; i += kLanes) {
+          const VecF a = Load(low + i);
+          const VecF b = Load(high + i);
+          Store(hn::Add(a, b), low + i);
+          Store(hn::Sub(a, b), high + i);
+        }
+      }
+    }
+  }
+}
+
 // Row `row` of x in float32, rotated as the weights are; in place, or in `buffer`.
 const float* FloatRow(const Job& job, int64_t row, int64_t hadamard, float* buffer) {
   const auto copy = [&](const auto* from) HWY_ATTR {
@@ -62,7 +101,7 @@ const float* FloatRow(const Job& job, int64_t row, int64_t hadamard, float* buff
     if (hadamard == 1) return from;
     copy(from);
   }
-  if (hadamard > 1) Hadamard(buffer, job.depth, hadamard);
+  if (hadamard > 1) Rotate(buffer, job.depth, hadamard);
   return buffer;
 }
 
@@ -93,21 +132,18 @@ void RoundRow(const float* x, int64_t count, float scale, int8_t* codes) {
   std::copy_n(last, count - k, codes + k);
 }
 
-// Rows begin..end-1 of the job's x as codes, in this thread's scratch, which nothing else here
-// uses.
+// Writes rows begin..end-1 of the job's x as codes to `rows`, RowStride bytes each.
 template <Codes kCodes>
-Rows<const uint8_t> CodedRows(const Job& job, int64_t begin, int64_t end) {
+void CodeRows(const Job& job, int64_t begin, int64_t end, uint8_t* rows) {
   const auto& panels = static_cast<const cpu::LowBitPanels&>(*job.storage);
   const int64_t padded = Padded(job.depth);
   const int64_t stride = RowStride(job.depth, kCodes);
   const int64_t row_floats = cpu::Scratch::Rounded(job.depth);
-  const int64_t floats = (end - begin) * stride / 4;
-  cpu::Scratch scratch(row_floats + padded / 4 + cpu::Scratch::Rounded(floats));
+  cpu::Scratch scratch(row_floats + padded / 4);
   float* const buffer = scratch.Take(row_floats);
   auto* const plain = reinterpret_cast<int8_t*>(scratch.Take(padded / 4));
-  auto* const rows = reinterpret_cast<uint8_t*>(scratch.Take(floats));
   for (int64_t row = begin; row < end; ++row) {
-    uint8_t* const to = rows + (row - begin) * stride;
+    uint8_t* const to = rows + row * stride;
     const float* const x = FloatRow(job, row, panels.hadamard, buffer);
     const float scale =
         panels.input_scale > 0 ? panels.input_scale : LargestOf(x, job.depth) / 127.0f;
@@ -127,7 +163,17 @@ Rows<const uint8_t> CodedRows(const Job& job, int64_t begin, int64_t end) {
     }
     std::memcpy(to + stride - 64, &scale, sizeof(scale));
   }
-  return {rows, stride};
+}
+
+// All rows of x as codes, in memory of this thread that all tasks read.
+template <Codes kCodes>
+const void* CodedRows(const Job& job) {
+  const int64_t floats = job.rows * RowStride(job.depth, kCodes) / 4;
+  auto* const rows =
+      reinterpret_cast<uint8_t*>(cpu::Scratch(floats, cpu::ScratchUse::kCodes).Take(floats));
+  ParallelRange(job.rows, cpu::RowsATask(job.depth),
+                [&](int64_t begin, int64_t end) { CodeRows<kCodes>(job, begin, end, rows); });
+  return rows;
 }
 
 // sums = init + products * scales of row and panel, for a panel's row of sums of codes.
@@ -154,8 +200,10 @@ struct Int8Kernel : PlainPanels<uint8_t> {
   static constexpr int64_t kWidth = kPanel;
 
   static int64_t PanelSize(int64_t depth) { return kHead + Padded(depth) * kPanel; }
-  static Rows<const uint8_t> RowsOf(const Job& job, int64_t begin, int64_t end) {
-    return CodedRows<kCodes>(job, begin, end);
+  static const void* Prepare(const Job& job) { return CodedRows<kCodes>(job); }
+  static Rows<const uint8_t> RowsOf(const Job& job, int64_t begin, int64_t /*end*/) {
+    const int64_t stride = RowStride(job.depth, kCodes);
+    return {static_cast<const uint8_t*>(job.prepared) + begin * stride, stride};
   }
 };
 

@@ -9,6 +9,7 @@
 //   PanelsAt(job, first, count, gates)
 //                           `count` panels from `first` on, where they lie or in a buffer of this
 //                           thread, one for the gates of a gated product and one for the rest
+//   Prepare(job)            if there is one: job.prepared, before any task runs
 //   RowsOf(job, begin, end) those rows of x as Input, where they lie or in a buffer of this thread
 //   Multiply(rows, x, panel, panels, depth, init, sums)
 //                           sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k]; init may be
@@ -104,6 +105,7 @@ struct Job {
   const void* residual;  // or null
   void* out;
   bool gated;
+  const void* prepared = nullptr;  // what a kernel made of all of x
 };
 
 // Of kernels that multiply weights where they lie.
@@ -202,8 +204,9 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
 
 // How the product is cut only decides who computes an output, not what.
 template <class Kernel, Activation kActivation, class Out>
-void RunJob(const Job& job) {
+void RunJob(Job job) {
   constexpr double kSmall = 1e6;  // multiply-adds that are not worth waking threads
+  if constexpr (requires { Kernel::Prepare(job); }) job.prepared = Kernel::Prepare(job);
   const Tiling<Kernel> tiling(job);
   const int64_t tile_bytes =
       Kernel::kMaxRows * job.depth * static_cast<int64_t>(sizeof(typename Kernel::Input));

@@ -25,7 +25,7 @@ struct Block {
 }  // namespace
 
 Scratch::Scratch(int64_t total, ScratchUse use) {
-  thread_local std::array<Block, 3> blocks;
+  thread_local std::array<Block, 4> blocks;
   Block& block = blocks[static_cast<size_t>(use)];
   if (total > block.capacity) {
     total = std::max(total, kUsual);
