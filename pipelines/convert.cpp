@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int64_t kMinWeights = 4096;  // smaller matrices save nothing worth an error
+constexpr int64_t kMinWeights = 1024;  // smaller matrices save nothing worth an error
 constexpr int64_t kMinInputs = 32;
 
 bool IsFloating(DType dtype) {

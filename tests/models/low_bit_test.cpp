@@ -68,7 +68,7 @@ struct Outputs {
   Tensor table;
 };
 
-Outputs Run(const Weights& weights, DType dtype = DType::kF32) {
+Outputs RunNet(const Weights& weights, DType dtype = DType::kF32) {
   Net net;
   nn::LoadWeights(net, weights, Device::kCpu, dtype);
   const Tensor x = RandomTensor({5, kInputs}, 20);
@@ -88,11 +88,11 @@ INSTANTIATE_TEST_SUITE_P(Types, LowBitModels,
 
 TEST_P(LowBitModels, LoadAsWhatTheirCodesStandFor) {
   const Rounded rounded = Round(FloatWeights(), [](const auto&) { return GetParam(); });
-  const Outputs want = Run(rounded.floats);
+  const Outputs want = RunNet(rounded.floats);
   // Integer products round their inputs too.
   const double bound = IsIntegerProduct(GetParam()) ? 1.5e-2 : 1e-5;
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const Outputs got = Run(rounded.codes, dtype);
+    const Outputs got = RunNet(rounded.codes, dtype);
     const double wide = dtype == DType::kBF16 ? 1.5e-2 : bound;
     EXPECT_LT(RmsError(got.layer, want.layer), wide);
     EXPECT_LT(RmsError(got.gated, want.gated), 2 * wide);
@@ -106,20 +106,20 @@ TEST_P(LowBitModels, SurviveAFile) {
   const TempFolder folder;
   const auto path = folder.path() / "net.safetensors";
   WriteSafetensors(path, rounded.codes.tensors, {});
-  const Outputs want = Run(rounded.codes);
-  const Outputs got = Run(OpenWeights(path));
+  const Outputs want = RunNet(rounded.codes);
+  const Outputs got = RunNet(OpenWeights(path));
   EXPECT_TRUE(testing_support::SameBits(got.layer, want.layer));
   EXPECT_TRUE(testing_support::SameBits(got.gated, want.gated));
 }
 
-TEST(LowBitModels, MixKindsInOneProduct) {
+TEST(LowBitFiles, MixKindsInOneProduct) {
   const Rounded rounded = Round(FloatWeights(), [](const std::string& name) {
     return name == "gate.weight" ? LowBit::kQ4 : LowBit::kQ8;
   });
-  EXPECT_LT(RmsError(Run(rounded.codes).gated, Run(rounded.floats).gated), 1e-5);
+  EXPECT_LT(RmsError(RunNet(rounded.codes).gated, RunNet(rounded.floats).gated), 1e-5);
 }
 
-TEST(LowBitModels, KeepScalesOfInputsAndRotations) {
+TEST(LowBitFiles, KeepScalesOfInputsAndRotations) {
   Weights weights = FloatWeights();
   LowBitMatrix matrix = Quantize(weights.At("layer.weight"), LowBit::kW8A8, 8);
   matrix.input_scale = 0.03F;
@@ -127,15 +127,15 @@ TEST(LowBitModels, KeepScalesOfInputsAndRotations) {
   const LowBitMatrix read = LowBitAt(weights, "layer.weight", kInputs);
   EXPECT_EQ(read.hadamard, 8);
   EXPECT_EQ(read.input_scale, 0.03F);
-  EXPECT_LT(RmsError(Run(weights).layer, Run(FloatWeights()).layer), 2e-2);
+  EXPECT_LT(RmsError(RunNet(weights).layer, RunNet(FloatWeights()).layer), 2e-2);
 }
 
-TEST(LowBitModels, RefuseBrokenFiles) {
+TEST(LowBitFiles, RefuseBrokenFiles) {
   const auto refuses = [](LowBit type, std::vector<std::string> words, const auto& change) {
     Weights weights = Round(FloatWeights(), [&](const auto&) { return type; }).codes;
     change(weights.tensors);
     words.emplace_back("net.safetensors");
-    ExpectError(ErrorKind::kFormat, words, [&] { Run(weights); });
+    ExpectError(ErrorKind::kFormat, words, [&] { RunNet(weights); });
   };
   using Tensors = std::map<std::string, Tensor>;
   refuses(LowBit::kQ8, {"layer.weight", "codes with a layer.weight.scale"},

@@ -61,7 +61,7 @@ TEST(Convert, DimRunsNearWhatItWas) {
     const ConvertReport report = ConvertModel(
         original, converted, {.type = type, .calibrate = calibrate, .overwrite = true});
     EXPECT_GT(report.matrices, 10);
-    EXPECT_LT(report.ShareOfBF16(), 0.55);
+    EXPECT_LT(report.ShareOfBF16(), 0.57);  // rows of 32 inputs, each with a scale
     EXPECT_GT(report.Error(), 1e-3);
     const double error = RmsError(RunDim(converted), want);
     EXPECT_LT(error, bound);
