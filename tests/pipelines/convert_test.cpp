@@ -50,11 +50,12 @@ TEST(Convert, DimRunsNearWhatItWas) {
   const TempFolder folder;
   const fs::path original = WriteDim(folder);
   const Tensor want = RunDim(original);
-  const std::tuple<LowBit, int64_t, double> cases[] = {{LowBit::kQ8, 0, 0.03},
-                                                       {LowBit::kQ4, 0, 0.4},
-                                                       {LowBit::kW8A8, 0, 0.05},
-                                                       {LowBit::kW8A8, 2, 0.1},
-                                                       {LowBit::kW4A8, 2, 0.4}};
+  // Random weights let errors grow; fixed scales are coarser than one a row.
+  const std::tuple<LowBit, int64_t, double> cases[] = {{LowBit::kQ8, 0, 0.05},
+                                                       {LowBit::kQ4, 0, 0.6},
+                                                       {LowBit::kW8A8, 0, 0.08},
+                                                       {LowBit::kW8A8, 2, 0.3},
+                                                       {LowBit::kW4A8, 2, 0.6}};
   for (const auto& [type, calibrate, bound] : cases) {
     SCOPED_TRACE(NameOf(type));
     const fs::path converted = folder.path() / "converted.safetensors";
