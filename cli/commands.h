@@ -15,5 +15,6 @@ void AddMetadata(CLI::App& app, Command& chosen);
 void AddModels(CLI::App& app, Command& chosen);
 void AddInfo(CLI::App& app, Command& chosen);
 void AddBench(CLI::App& app, Command& chosen);
+void AddConvert(CLI::App& app, Command& chosen);
 
 }  // namespace gesso

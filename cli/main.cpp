@@ -40,6 +40,7 @@ int ParseAndRun(int argc, char** argv) {
   AddModels(app, command);
   AddInfo(app, command);
   AddBench(app, command);
+  AddConvert(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {

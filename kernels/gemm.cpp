@@ -2,6 +2,8 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_bf16.h"
+#include "kernels/cpu/gemm_int8.h"
+#include "kernels/cpu/low_bit.h"
 #include "kernels/ref/gemm.h"
 
 namespace gesso {
@@ -33,14 +35,17 @@ std::optional<std::string_view> TakesWeights(const Args& args) {
   return kWhyNot(*args.weight);
 }
 
+void ShowInput(const Context& ctx, const PackedMatrix& weight, ConstView x) {
+  if (ctx.tap != nullptr && !weight.name().empty()) ctx.Show(weight.name(), x);
+}
+
 OpCost CostOfLinear(const LinearArgs& args) {
   const double n = static_cast<double>(args.weight->rows());
   const double k = static_cast<double>(args.weight->cols());
   const double m = static_cast<double>(args.out.numel()) / n;
-  const size_t weight_bytes = SizeOf(args.weight->dtype());
   return {2 * m * n * k,
           static_cast<double>(args.x.bytes() + args.out.bytes()) +
-              n * k * static_cast<double>(weight_bytes) +
+              static_cast<double>(args.weight->bytes()) +
               static_cast<double>(args.bias.empty() ? 0 : args.bias.bytes()) +
               static_cast<double>(args.residual.empty() ? 0 : args.residual.bytes())};
 }
@@ -50,7 +55,7 @@ OpCost CostOfLinearGlu(const LinearGluArgs& args) {
   const double k = static_cast<double>(args.weight->cols());
   const double m = static_cast<double>(args.x.numel()) / k;
   return {2 * m * n * k, static_cast<double>(args.x.bytes() + args.out.bytes()) +
-                             n * k * static_cast<double>(SizeOf(args.weight->dtype()))};
+                             static_cast<double>(args.weight->bytes())};
 }
 
 }  // namespace
@@ -94,6 +99,7 @@ void Linear(Context& ctx, const LinearArgs& args) {
             NameOf(args.residual.dtype), args.out.shape, NameOf(args.out.dtype));
   }
   if (rows == 0) return;
+  ShowInput(ctx, *args.weight, args.x);
   LinearTable().Run(ctx, args);
 }
 
@@ -104,6 +110,7 @@ void LinearGlu(Context& ctx, const LinearGluArgs& args) {
       CheckProduct("linear_glu", args.x, args.weight, args.out, args.weight->rows() / 2);
   Require(args.x.IsContiguous(), ErrorKind::kShape, "linear_glu: x must be contiguous");
   if (rows == 0) return;
+  ShowInput(ctx, *args.weight, args.x);
   LinearGluTable().Run(ctx, args);
 }
 
@@ -115,6 +122,17 @@ const OpTable<LinearArgs>& LinearTable() {
           {"amx", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAmx>, cpu::LinearAmx},
           {"avx512_bf16", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAvx512BF16>,
            cpu::LinearAvx512BF16},
+          {"codes", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotCodes>, cpu::LinearCodes},
+          {"codes_amx", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotCodesAmx>,
+           cpu::LinearCodesAmx},
+          {"codes_avx512_bf16", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotCodesAvx512BF16>,
+           cpu::LinearCodesAvx512BF16},
+          {"int8_amx", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotInt8Amx>,
+           cpu::LinearInt8Amx},
+          {"int8_vnni", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotInt8Vnni>,
+           cpu::LinearInt8Vnni},
+          {"int8_highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotInt8>,
+           cpu::LinearInt8},
           {"ref", Device::kCpu, AcceptsAll, ref::Linear},
       });
   return kTable;
@@ -128,6 +146,18 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
           {"amx", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAmx>, cpu::LinearGluAmx},
           {"avx512_bf16", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAvx512BF16>,
            cpu::LinearGluAvx512BF16},
+          {"codes", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotCodes>,
+           cpu::LinearGluCodes},
+          {"codes_amx", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotCodesAmx>,
+           cpu::LinearGluCodesAmx},
+          {"codes_avx512_bf16", Device::kCpu,
+           TakesWeights<LinearGluArgs, cpu::WhyNotCodesAvx512BF16>, cpu::LinearGluCodesAvx512BF16},
+          {"int8_amx", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotInt8Amx>,
+           cpu::LinearGluInt8Amx},
+          {"int8_vnni", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotInt8Vnni>,
+           cpu::LinearGluInt8Vnni},
+          {"int8_highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotInt8>,
+           cpu::LinearGluInt8},
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
   return kTable;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "kernels/activation.h"
 #include "kernels/core/context.h"
@@ -21,14 +22,35 @@ class PackedMatrix {
     virtual void Unpack(float* weight) const = 0;
   };
 
+  enum class Encoding {
+    kFloats,    // of type dtype()
+    kCodes,     // few bits (low_bit.h), decoded to dtype() for products in it
+    kIntegers,  // few bits, for products with inputs rounded to 8 bits
+  };
+
   PackedMatrix() = default;
   PackedMatrix(std::shared_ptr<const Storage> storage, int64_t rows, int64_t cols, DType dtype)
-      : storage_(std::move(storage)), rows_(rows), cols_(cols), dtype_(dtype) {}
+      : PackedMatrix(std::move(storage), rows, cols, dtype, Encoding::kFloats,
+                     static_cast<size_t>(rows * cols) * SizeOf(dtype)) {}
+  // `bytes`: what the weights take.
+  PackedMatrix(std::shared_ptr<const Storage> storage, int64_t rows, int64_t cols, DType dtype,
+               Encoding encoding, size_t bytes)
+      : storage_(std::move(storage)),
+        rows_(rows),
+        cols_(cols),
+        dtype_(dtype),
+        encoding_(encoding),
+        bytes_(bytes) {}
 
   bool empty() const { return rows_ == 0; }
   int64_t rows() const { return rows_; }  // N, outputs
   int64_t cols() const { return cols_; }  // K, inputs
   DType dtype() const { return dtype_; }  // type of the products' inputs: kF32 or kBF16
+  // What a tap sees inputs of products with it under; empty: nothing.
+  const std::string& name() const { return name_; }
+  void set_name(std::string name) { name_ = std::move(name); }
+  Encoding encoding() const { return encoding_; }
+  size_t bytes() const { return bytes_; }
   const Storage& storage() const { return *storage_; }
 
  private:
@@ -36,6 +58,9 @@ class PackedMatrix {
   int64_t rows_ = 0;
   int64_t cols_ = 0;
   DType dtype_ = DType::kF32;
+  Encoding encoding_ = Encoding::kFloats;
+  size_t bytes_ = 0;
+  std::string name_;
 };
 
 // The element type in which activations should be kept between ops for weights of type `dtype`:

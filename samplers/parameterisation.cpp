@@ -18,6 +18,35 @@ void ForEachLevel(std::span<const double> sigmas, const Body& body) {
   }
 }
 
+// D = skip x + out F(in x, sigma).
+struct Coefficients {
+  double in;
+  double skip;
+  double out;
+};
+
+template <class CoefficientsAt>
+void Precondition(Context& ctx, const Network& network, ConstView x, std::span<const double> sigmas,
+                  const CoefficientsAt& at, View denoised) {
+  CHECK(x.shape[0] == static_cast<int64_t>(sigmas.size()));
+  for (const double sigma : sigmas) CHECK(sigma > 0);
+  Arena::Scope scope(*ctx.arena);
+  const View scaled = ctx.arena->Alloc(x.shape, DType::kF32);
+  ForEachLevel(sigmas, [&](double sigma, int64_t begin, int64_t end) {
+    const std::array<Term, 1> terms = {
+        Term{static_cast<float>(at(sigma).in), x.Slice(0, begin, end)}};
+    LinearCombination(ctx, {.terms = terms, .out = scaled.Slice(0, begin, end)});
+  });
+  network(ctx, scaled, sigmas, denoised);
+  ForEachLevel(sigmas, [&](double sigma, int64_t begin, int64_t end) {
+    const Coefficients c = at(sigma);
+    const View out = denoised.Slice(0, begin, end);
+    const std::array<Term, 2> terms = {Term{static_cast<float>(c.skip), x.Slice(0, begin, end)},
+                                       Term{static_cast<float>(c.out), out}};
+    LinearCombination(ctx, {.terms = terms, .out = out});
+  });
+}
+
 }  // namespace
 
 KarrasDenoiser::KarrasDenoiser(Network network, double sigma_data)
@@ -33,25 +62,21 @@ void KarrasDenoiser::Denoise(Context& ctx, ConstView x, double sigma, View denoi
 
 void KarrasDenoiser::Denoise(Context& ctx, ConstView x, std::span<const double> sigmas,
                              View denoised) {
-  CHECK(x.shape[0] == static_cast<int64_t>(sigmas.size()));
-  for (const double sigma : sigmas) CHECK(sigma > 0);
-  Arena::Scope scope(*ctx.arena);
-  const View scaled = ctx.arena->Alloc(x.shape, DType::kF32);
-  ForEachLevel(sigmas, [&](double sigma, int64_t begin, int64_t end) {
-    const double c_in = 1 / std::hypot(sigma, sigma_data_);
-    const std::array<Term, 1> terms = {Term{static_cast<float>(c_in), x.Slice(0, begin, end)}};
-    LinearCombination(ctx, {.terms = terms, .out = scaled.Slice(0, begin, end)});
-  });
-  network_(ctx, scaled, sigmas, denoised);
-  ForEachLevel(sigmas, [&](double sigma, int64_t begin, int64_t end) {
+  const auto at = [&](double sigma) {
     const double total = std::hypot(sigma, sigma_data_);
-    const double c_skip = (sigma_data_ / total) * (sigma_data_ / total);
-    const double c_out = sigma * sigma_data_ / total;
-    const View out = denoised.Slice(0, begin, end);
-    const std::array<Term, 2> terms = {Term{static_cast<float>(c_skip), x.Slice(0, begin, end)},
-                                       Term{static_cast<float>(c_out), out}};
-    LinearCombination(ctx, {.terms = terms, .out = out});
-  });
+    return Coefficients{.in = 1 / total,
+                        .skip = (sigma_data_ / total) * (sigma_data_ / total),
+                        .out = sigma * sigma_data_ / total};
+  };
+  Precondition(ctx, network_, x, sigmas, at, denoised);
+}
+
+void EpsDenoiser::Denoise(Context& ctx, ConstView x, double sigma, View denoised) {
+  sigmas_.assign(static_cast<size_t>(x.shape[0]), sigma);
+  const auto at = [](double level) {
+    return Coefficients{.in = 1 / std::hypot(1, level), .skip = 1, .out = -level};
+  };
+  Precondition(ctx, network_, x, sigmas_, at, denoised);
 }
 
 }  // namespace gesso

@@ -30,4 +30,18 @@ class KarrasDenoiser : public Denoiser {
   std::vector<double> sigmas_;  // the same level for every picture of the batch; kept for its space
 };
 
+// A network that predicts the noise of a variance-preserving process: D(x, sigma) = x -
+// sigma F(x / sqrt(1 + sigma^2), sigma). Ho et al. 2020, "Denoising diffusion probabilistic
+// models".
+class EpsDenoiser : public Denoiser {
+ public:
+  explicit EpsDenoiser(Network network) : network_(std::move(network)) {}
+
+  void Denoise(Context& ctx, ConstView x, double sigma, View denoised) override;
+
+ private:
+  Network network_;
+  std::vector<double> sigmas_;  // kept for its space
+};
+
 }  // namespace gesso

@@ -18,6 +18,9 @@ constexpr const char* kDpmSolverPp =
     "Lu et al. 2022, DPM-Solver++: fast solver for guided sampling of diffusion probabilistic "
     "models";
 
+constexpr const char* kScoreSde =
+    "Song et al. 2021, Score-based generative modeling through stochastic differential equations";
+
 // Completes an entry by the sampler's function: options and factory follow from its type.
 template <class Options>
 SamplerInfo Entry(SamplerInfo info, void (*sample)(Context&, const SamplerRun&, const Options&)) {
@@ -56,6 +59,15 @@ struct VpOptions {
   }
 };
 
+struct TimeUniformOptions {
+  double beta_start = 0.00085;
+  double beta_end = 0.012;
+  void Visit(OptionVisitor& visitor) {
+    visitor.Number("beta_start", beta_start, 1e-6, 0.9, "noise rate of the first of 1000 steps");
+    visitor.Number("beta_end", beta_end, 1e-6, 0.9, "noise rate of the last");
+  }
+};
+
 std::vector<double> Karras(int64_t n, double sigma_min, double sigma_max, const RhoOptions& o) {
   return KarrasSigmas(n, sigma_min, sigma_max, o.rho);
 }
@@ -71,6 +83,11 @@ std::vector<double> Polyexponential(int64_t n, double sigma_min, double sigma_ma
 
 std::vector<double> Vp(int64_t n, double /*sigma_min*/, double /*sigma_max*/, const VpOptions& o) {
   return VpSigmas(n, o.beta_d, o.beta_min, o.eps_s);
+}
+
+std::vector<double> TimeUniform(int64_t n, double /*sigma_min*/, double /*sigma_max*/,
+                                const TimeUniformOptions& o) {
+  return TimeUniformSigmas(n, o.beta_start, o.beta_end);
 }
 
 template <class Options>
@@ -130,6 +147,18 @@ const std::vector<SamplerInfo>& Samplers() {
              {},
              kIndependent},
             SampleDpmFast),
+      Entry({"dpm_singlestep",
+             "third order along the schedule, as many model calls as steps",
+             kDpmSolverPp,
+             {"dpmsolver_singlestep"},
+             kIndependent},
+            SampleDpmSinglestep),
+      Entry({"euler_maruyama",
+             "first order along the variance-preserving SDE; for hundreds of steps",
+             kScoreSde,
+             {},
+             kIndependent},
+            SampleEulerMaruyama),
       Entry({.name = "dpm_adaptive",
              .help = "chooses its steps by their error, not by --steps",
              .paper = kDpmSolver,
@@ -178,9 +207,11 @@ const std::vector<ScheduleInfo>& Schedules() {
       Entry({"polyexponential", "a polynomial in log sigma", kKarras}, Polyexponential),
       Entry(
           {"vp", "the variance-preserving process; its range of noise is given by its own options",
-           "Song et al. 2021, Score-based generative modeling through stochastic differential "
-           "equations"},
+           kScoreSde},
           Vp),
+      Entry({"time_uniform", "equal steps in the time of Stable Diffusion's process, also DiM's",
+             kDpmSolver},
+            TimeUniform),
   };
   return kTable;
 }

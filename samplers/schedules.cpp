@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/core/error.h"
+#include "samplers/vp_process.h"
 
 namespace gesso {
 
@@ -69,10 +70,15 @@ std::vector<double> VpSigmas(int64_t n, double beta_d, double beta_min, double e
   Require(eps_s > 0 && eps_s < 1 && beta_d >= 0 && beta_min >= 0 && beta_d + beta_min > 0,
           ErrorKind::kUsage, "vp: no schedule with beta_d {}, beta_min {}, eps_s {}", beta_d,
           beta_min, eps_s);
-  return Levels(n, [&](double s) {
-    const double t = 1 + s * (eps_s - 1);
-    return std::sqrt(std::expm1(t * (beta_d * t / 2 + beta_min)));
-  });
+  const VpProcess process{.beta_d = beta_d, .beta_min = beta_min};
+  return Levels(n, [&](double s) { return process.SigmaAt(1 + s * (eps_s - 1)); });
+}
+
+std::vector<double> TimeUniformSigmas(int64_t n, double beta_start, double beta_end) {
+  CheckSteps(n);
+  const DiscreteVp process(beta_start, beta_end);
+  constexpr double kLast = 1.0 / static_cast<double>(DiscreteVp::kSteps);
+  return Levels(n, [&](double s) { return process.SigmaAt(1 + s * (kLast - 1)); });
 }
 
 double CosineInterpolated::SigmaAt(double u) const {

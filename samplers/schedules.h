@@ -24,6 +24,11 @@ std::vector<double> PolyexponentialSigmas(int64_t n, double sigma_min, double si
 std::vector<double> VpSigmas(int64_t n, double beta_d = 19.9, double beta_min = 0.1,
                              double eps_s = 1e-3);
 
+// Stable Diffusion's variance-preserving process (vp_process.h) at equal steps in its time, from 1
+// to 1/1000.
+std::vector<double> TimeUniformSigmas(int64_t n, double beta_start = 0.00085,
+                                      double beta_end = 0.012);
+
 // The density of noise levels that training draws from, "cosine-interpolated": between two shifted
 // cosine schedules (Hoogeboom et al. 2023, "Simple diffusion", section 3.1) as an inverse
 // cumulative distribution. Official source k_diffusion/utils.py:rand_cosine_interpolated.

@@ -12,6 +12,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm.cpp"
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/codes-inl.h"
 #include "kernels/cpu/gemm_job-inl.h"
 
 // The product is cut into tiles of kMaxRows x kWidth sums that stay in registers while k runs from
@@ -113,9 +114,8 @@ Rows<const float> Widened(const Job& job, int64_t begin, int64_t end) {
 }
 
 // The kernel of float32 products (gemm_job-inl.h).
-struct F32Kernel {
+struct F32Kernel : PlainPanels<float> {
   using Input = float;
-  using Weight = float;
   static constexpr int64_t kWidth = HWY_NAMESPACE::kWidth;
   static constexpr int64_t kMaxRows = HWY_NAMESPACE::kMaxRows;
 
@@ -134,6 +134,42 @@ struct F32Kernel {
   }
 };
 
+// Weights in few bits, decoded to float32.
+struct F32Codes : F32Kernel, DecodedPanels<F32Codes, float> {
+  using Weight = float;
+  using DecodedPanels<F32Codes, float>::kBlockBytes;
+  using DecodedPanels<F32Codes, float>::PanelsAt;
+
+  static void Decode(const cpu::LowBitPanels& panels, int64_t panel, float* to) {
+    const uint8_t* codes = panels.Panel(panel) + panels.HeadBytes();
+    const auto* scales = reinterpret_cast<const float*>(panels.Panel(panel));
+    const I32 d;
+    const hn::Rebind<int8_t, I32> d8;
+    const hn::Rebind<uint8_t, I32> du8;
+    const auto put = [&](const auto& code, int64_t j, const float* scale) HWY_ATTR {
+      hn::Store(hn::Mul(hn::ConvertTo(F32(), code), hn::Load(F32(), scale + j)), F32(), to + j);
+    };
+    for (int64_t k = 0; k < panels.padded; ++k, to += kWidth) {
+      const float* const scale = scales + k / kLowBitGroup * kWidth;
+      if (panels.type == LowBit::kQ8) {
+        GESSO_UNROLL for (int64_t j = 0; j < kWidth; j += kLanes) {
+          const auto* from = reinterpret_cast<const int8_t*>(codes) + j;
+          put(hn::PromoteTo(d, hn::LoadU(d8, from)), j, scale);
+        }
+        codes += kWidth;
+      } else {  // two vectors: one in the low nibbles, one in the high
+        const auto both = hn::PromoteTo(d, hn::LoadU(du8, codes));
+        const auto eight = hn::Set(d, 8);
+        put(hn::Sub(hn::And(both, hn::Set(d, 15)), eight), 0, scale);
+        put(hn::Sub(hn::ShiftRight<4>(both), eight), kLanes, scale);
+        codes += kWidth / 2;
+      }
+    }
+  }
+};
+
+void F32LinearCodes(const LinearArgs& args) { RunLinear<F32Codes>(args); }
+void F32LinearGluCodes(const LinearGluArgs& args) { RunLinearGlu<F32Codes>(args); }
 void F32Linear(const LinearArgs& args) { RunLinear<F32Kernel>(args); }
 void F32LinearGlu(const LinearGluArgs& args) { RunLinearGlu<F32Kernel>(args); }
 
@@ -148,6 +184,8 @@ namespace gesso::cpu {
 
 HWY_EXPORT(F32Linear);
 HWY_EXPORT(F32LinearGlu);
+HWY_EXPORT(F32LinearCodes);
+HWY_EXPORT(F32LinearGluCodes);
 HWY_EXPORT(PanelWidth);
 
 void F32Panels::Unpack(float* weight) const {
@@ -158,6 +196,8 @@ void F32Panels::Unpack(float* weight) const {
     for (int64_t k = 0; k < depth; ++k) weight[n * depth + k] = from[k * width];
   }
 }
+
+int64_t F32PanelWidth() { return WhyNoVectors() ? 1 : HWY_DYNAMIC_DISPATCH(PanelWidth)(); }
 
 DType ActivationDType(DType dtype) {
   return dtype == DType::kBF16 && GainsFromBF16() ? DType::kBF16 : DType::kF32;
@@ -170,7 +210,7 @@ PackedMatrix PackMatrix(ConstView weight, DType dtype) {
 PackedMatrix PackPanels(ConstView weight, DType dtype) {
   const int64_t rows = weight.shape[0];
   const int64_t depth = weight.shape[1];
-  const int64_t width = WhyNoVectors() ? 1 : HWY_DYNAMIC_DISPATCH(PanelWidth)();
+  const int64_t width = F32PanelWidth();
   const Tensor rounded = dtype == DType::kBF16 ? Cast(weight, DType::kBF16) : Tensor();
   const Tensor source = Cast(rounded.empty() ? weight : rounded.view(), DType::kF32);
   auto storage = std::make_shared<F32Panels>();
@@ -189,14 +229,34 @@ PackedMatrix PackPanels(ConstView weight, DType dtype) {
   return PackedMatrix(storage, rows, depth, DType::kF32);
 }
 
-std::optional<std::string_view> WhyNotPanels(const PackedMatrix& weight) {
+namespace {
+
+std::optional<std::string_view> WhyNotF32(const PackedMatrix& weight,
+                                          PackedMatrix::Encoding encoding) {
+  if (weight.encoding() != encoding) return "the weights are packed for other products";
   if (weight.dtype() != DType::kF32) return "the weights are packed in bfloat16";
   return WhyNoVectors();
+}
+
+}  // namespace
+
+std::optional<std::string_view> WhyNotPanels(const PackedMatrix& weight) {
+  return WhyNotF32(weight, PackedMatrix::Encoding::kFloats);
+}
+
+std::optional<std::string_view> WhyNotCodes(const PackedMatrix& weight) {
+  return WhyNotF32(weight, PackedMatrix::Encoding::kCodes);
 }
 
 void Linear(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(F32Linear)(args); }
 
 void LinearGlu(Context&, const LinearGluArgs& args) { HWY_DYNAMIC_DISPATCH(F32LinearGlu)(args); }
+
+void LinearCodes(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(F32LinearCodes)(args); }
+
+void LinearGluCodes(Context&, const LinearGluArgs& args) {
+  HWY_DYNAMIC_DISPATCH(F32LinearGluCodes)(args);
+}
 
 }  // namespace gesso::cpu
 

@@ -1,11 +1,10 @@
 #include "kernels/cpu/gemm_bf16.h"
 
-#include <immintrin.h>
-
 #include <array>
 #include <cstring>
 
 #include "kernels/core/parallel.h"
+#include "kernels/cpu/amx.h"
 #include "kernels/cpu/bf16_panels.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scratch.h"
@@ -14,6 +13,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm_bf16.cpp"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/codes-inl.h"
 #include "kernels/cpu/gemm_job-inl.h"
 
 // Sums are float32 chains in the order of k, two products a link, so that the bits of an output
@@ -56,9 +56,8 @@ Rows<const BFloat16> PairRows(const Job& job, int64_t begin, int64_t end) {
 }
 
 // What the two kernels (gemm_job-inl.h) have in common.
-struct PairKernel {
+struct PairKernel : PlainPanels<BFloat16> {
   using Input = BFloat16;
-  using Weight = BFloat16;
   static constexpr int64_t kWidth = cpu::kPairWidth;
 
   static int64_t PanelSize(int64_t depth) { return cpu::PaddedDepth(depth) * kWidth; }
@@ -66,34 +65,6 @@ struct PairKernel {
     return PairRows(job, begin, end);
   }
 };
-
-// Shapes of the eight tile registers, as ldtilecfg reads them.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  std::array<uint8_t, 14> reserved = {};
-  std::array<uint16_t, 16> row_bytes = {};
-  std::array<uint8_t, 16> rows = {};
-};
-static_assert(sizeof(TileConfig) == 64);
-
-// Sums of up to 16 rows in tiles 0 and 1, of up to 16 more in 2 and 3; x in 4 and 5, weights in 6
-// and 7.
-TileConfig ConfigFor(int64_t rows) {
-  TileConfig config;
-  for (const size_t tile : {0U, 1U, 4U}) {
-    config.rows[tile] = static_cast<uint8_t>(std::min<int64_t>(rows, 16));
-  }
-  for (const size_t tile : {2U, 3U, 5U}) {
-    config.rows[tile] = static_cast<uint8_t>(std::max<int64_t>(rows - 16, 1));
-  }
-  for (const size_t tile : {6U, 7U}) config.rows[tile] = 16;
-  std::fill_n(config.row_bytes.begin(), 8, uint16_t{64});
-  return config;
-}
-
-// Tile instructions take distances in bytes; the compiler does not know that they touch memory.
-#define GESSO_BARRIER() __asm__ volatile("" ::: "memory")
 
 constexpr int64_t kTileColumns = 16;
 constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;            // from pair to pair
@@ -154,7 +125,7 @@ struct AmxKernel : PairKernel {
   GESSO_AMX static void Multiply(int64_t rows, Rows<const BFloat16> x, const BFloat16* panel,
                                  int64_t panels, int64_t depth, Rows<const float> init,
                                  Rows<float> sums) {
-    const TileConfig config = ConfigFor(rows);
+    const cpu::TileConfig config = cpu::ConfigFor(rows);
     _tile_loadconfig(&config);
     const auto multiply = rows > 16 ? MultiplyUpTo32 : MultiplyUpTo16;
     for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
@@ -213,10 +184,64 @@ struct Avx512BF16Kernel : PairKernel {
   }
 };
 
+// Weights in few bits, decoded to bfloat16.
+template <class Kernel>
+struct PairCodes : Kernel, DecodedPanels<PairCodes<Kernel>, BFloat16> {
+  using Weight = BFloat16;
+  using DecodedPanels<PairCodes<Kernel>, BFloat16>::kBlockBytes;
+  using DecodedPanels<PairCodes<Kernel>, BFloat16>::PanelsAt;
+
+  GESSO_AVX512_BF16 static void Decode(const cpu::LowBitPanels& panels, int64_t panel,
+                                       BFloat16* to) {
+    constexpr int64_t kRow = 2 * cpu::kPairWidth;
+    const uint8_t* codes = panels.Panel(panel) + panels.HeadBytes();
+    const auto* scales = reinterpret_cast<const float*>(panels.Panel(panel));
+    const hn::Rebind<uint8_t, I32> d8;
+    const auto put = [&](auto low, auto high, int quarter, const float* scale) GESSO_AVX512_BF16 {
+      const VecF left = hn::Mul(hn::ConvertTo(F32(), low), Load(scale + quarter * kLanes));
+      const VecF right = hn::Mul(hn::ConvertTo(F32(), high), Load(scale + (quarter + 1) * kLanes));
+      _mm512_storeu_si512(to + quarter * kLanes,
+                          reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(right.raw, left.raw)));
+    };
+    const auto eight = hn::Set(I32(), 8);
+    const auto mask = hn::Set(I32(), 15);
+    for (int64_t k = 0; k < panels.padded; scales += cpu::kPairWidth) {
+      alignas(64) float scale[kRow];
+      for (int64_t i = 0; i < kRow; ++i) scale[i] = scales[i / 2];
+      const int64_t end = std::min(k + kLowBitGroup, panels.padded);
+      for (; k < end; k += 2, to += kRow) {
+        if (panels.type == LowBit::kQ8) {
+          const auto load = [&](int quarter) GESSO_AVX512_BF16 {
+            const auto bytes = hn::LoadU(d8, codes + quarter * kLanes);
+            return hn::PromoteTo(I32(), hn::BitCast(hn::Rebind<int8_t, I32>(), bytes));
+          };
+          put(load(0), load(1), 0, scale);
+          put(load(2), load(3), 2, scale);
+          codes += kRow;
+        } else {
+          const auto first = hn::PromoteTo(I32(), hn::LoadU(d8, codes));
+          const auto second = hn::PromoteTo(I32(), hn::LoadU(d8, codes + kLanes));
+          put(hn::Sub(hn::And(first, mask), eight), hn::Sub(hn::And(second, mask), eight), 0,
+              scale);
+          put(hn::Sub(hn::ShiftRight<4>(first), eight), hn::Sub(hn::ShiftRight<4>(second), eight),
+              2, scale);
+          codes += kRow / 2;
+        }
+      }
+    }
+  }
+};
+
 void RunLinearAmx(const LinearArgs& args) { RunLinear<AmxKernel>(args); }
 void RunLinearGluAmx(const LinearGluArgs& args) { RunLinearGlu<AmxKernel>(args); }
 void RunLinearAvx512BF16(const LinearArgs& args) { RunLinear<Avx512BF16Kernel>(args); }
 void RunLinearGluAvx512BF16(const LinearGluArgs& args) { RunLinearGlu<Avx512BF16Kernel>(args); }
+void RunCodesAmx(const LinearArgs& args) { RunLinear<PairCodes<AmxKernel>>(args); }
+void RunGluCodesAmx(const LinearGluArgs& args) { RunLinearGlu<PairCodes<AmxKernel>>(args); }
+void RunCodesAvx512BF16(const LinearArgs& args) { RunLinear<PairCodes<Avx512BF16Kernel>>(args); }
+void RunGluCodesAvx512BF16(const LinearGluArgs& args) {
+  RunLinearGlu<PairCodes<Avx512BF16Kernel>>(args);
+}
 
 #else  // CPUs without AVX-512 are refused below
 
@@ -224,6 +249,10 @@ void RunLinearAmx(const LinearArgs&) { CHECK(false); }
 void RunLinearGluAmx(const LinearGluArgs&) { CHECK(false); }
 void RunLinearAvx512BF16(const LinearArgs&) { CHECK(false); }
 void RunLinearGluAvx512BF16(const LinearGluArgs&) { CHECK(false); }
+void RunCodesAmx(const LinearArgs&) { CHECK(false); }
+void RunGluCodesAmx(const LinearGluArgs&) { CHECK(false); }
+void RunCodesAvx512BF16(const LinearArgs&) { CHECK(false); }
+void RunGluCodesAvx512BF16(const LinearGluArgs&) { CHECK(false); }
 
 #endif
 
@@ -238,19 +267,41 @@ HWY_EXPORT(RunLinearAmx);
 HWY_EXPORT(RunLinearGluAmx);
 HWY_EXPORT(RunLinearAvx512BF16);
 HWY_EXPORT(RunLinearGluAvx512BF16);
+HWY_EXPORT(RunCodesAmx);
+HWY_EXPORT(RunGluCodesAmx);
+HWY_EXPORT(RunCodesAvx512BF16);
+HWY_EXPORT(RunGluCodesAvx512BF16);
 
 bool GainsFromBF16() { return HasAmxBF16() || (HasAvx512BF16() && !IsIntel()); }
 
-std::optional<std::string_view> WhyNotAmx(const PackedMatrix& weight) {
+namespace {
+
+using Encoding = PackedMatrix::Encoding;
+
+std::optional<std::string_view> WhyNotPairs(const PackedMatrix& weight, Encoding encoding,
+                                            bool has_instructions) {
+  if (weight.encoding() != encoding) return "the weights are packed for other products";
   if (weight.dtype() != DType::kBF16) return "the weights are packed in float32";
-  if (!HasAmxBF16()) return "this CPU or operating system lacks AMX";
+  if (!has_instructions) return "this CPU or operating system lacks the instructions";
   return std::nullopt;
 }
 
+}  // namespace
+
+std::optional<std::string_view> WhyNotAmx(const PackedMatrix& weight) {
+  return WhyNotPairs(weight, Encoding::kFloats, HasAmxBF16());
+}
+
 std::optional<std::string_view> WhyNotAvx512BF16(const PackedMatrix& weight) {
-  if (weight.dtype() != DType::kBF16) return "the weights are packed in float32";
-  if (!HasAvx512BF16()) return "this CPU lacks AVX512-BF16";
-  return std::nullopt;
+  return WhyNotPairs(weight, Encoding::kFloats, HasAvx512BF16());
+}
+
+std::optional<std::string_view> WhyNotCodesAmx(const PackedMatrix& weight) {
+  return WhyNotPairs(weight, Encoding::kCodes, HasAmxBF16() && HasAvx512BF16());
+}
+
+std::optional<std::string_view> WhyNotCodesAvx512BF16(const PackedMatrix& weight) {
+  return WhyNotPairs(weight, Encoding::kCodes, HasAvx512BF16());
 }
 
 void LinearAmx(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(RunLinearAmx)(args); }
@@ -262,6 +313,17 @@ void LinearAvx512BF16(Context&, const LinearArgs& args) {
 }
 void LinearGluAvx512BF16(Context&, const LinearGluArgs& args) {
   HWY_DYNAMIC_DISPATCH(RunLinearGluAvx512BF16)(args);
+}
+
+void LinearCodesAmx(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(RunCodesAmx)(args); }
+void LinearGluCodesAmx(Context&, const LinearGluArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunGluCodesAmx)(args);
+}
+void LinearCodesAvx512BF16(Context&, const LinearArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunCodesAvx512BF16)(args);
+}
+void LinearGluCodesAvx512BF16(Context&, const LinearGluArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunGluCodesAvx512BF16)(args);
 }
 
 }  // namespace gesso::cpu

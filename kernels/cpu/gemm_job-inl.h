@@ -4,7 +4,12 @@
 // A kernel is a struct that multiplies one tile of rows:
 //   Input, Weight           element types of x and of the packed weights
 //   kWidth, kMaxRows        columns of a panel of weights, rows of a tile at most
+//   kBlockBytes             of x that a task goes over for all of its panels: they stay in the L2
 //   PanelSize(depth)        elements of a panel
+//   PanelsAt(job, first, count, gates)
+//                           `count` panels from `first` on, where they lie or in a buffer of this
+//                           thread, one for the gates of a gated product and one for the rest
+//   Prepare(job)            if there is one: job.prepared, before any task runs
 //   RowsOf(job, begin, end) those rows of x as Input, where they lie or in a buffer of this thread
 //   Multiply(rows, x, panel, panels, depth, init, sums)
 //                           sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k]; init may be
@@ -41,9 +46,6 @@ struct Rows {
 
   Rows At(int64_t row, int64_t column) const { return {data + row * stride + column, stride}; }
 };
-
-// Bytes of x that a task goes over for all of its panels: they stay in the L2.
-constexpr int64_t kBlockBytes = 256 << 10;
 
 // out[i, j] = activation(sums[i, j]) + residual[i, j], j < count; rows of out and residual lie
 // `stride` apart.
@@ -96,13 +98,26 @@ struct Job {
   ConstView x;
   int64_t stride;  // of x's rows
   int64_t rows;
-  int64_t depth;         // K
-  int64_t columns;       // of out
-  const void* panels;    // of the kernel's Weight
+  int64_t depth;    // K
+  int64_t columns;  // of out
+  const cpu::Panels* storage;
   const float* bias;     // or null
   const void* residual;  // or null
   void* out;
   bool gated;
+  const void* prepared = nullptr;  // what a kernel made of all of x
+};
+
+// Of kernels that multiply weights where they lie.
+template <class T>
+struct PlainPanels {
+  using Weight = T;
+  static constexpr int64_t kBlockBytes = 256 << 10;
+
+  static const T* PanelsAt(const Job& job, int64_t first, int64_t /*count*/, bool /*gates*/) {
+    const ConstView& values = job.storage->values.view();
+    return static_cast<const T*>(values.data) + first * (values.numel() / values.shape[0]);
+  }
 };
 
 // The job as the tiles and chunks of a kernel.
@@ -146,10 +161,6 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
   const Tiling<Kernel> tiling(job);
   const int64_t first_row = tiling.RowOf(tile_begin);
   const auto x = Kernel::RowsOf(job, first_row, tiling.RowOf(tile_end));
-  const auto panel_at = [&](int64_t column) {
-    return static_cast<const typename Kernel::Weight*>(job.panels) +
-           column / kWidth * Kernel::PanelSize(job.depth);
-  };
   for (int64_t chunk = chunk_begin; chunk < chunk_end; ++chunk) {
     const int64_t column = chunk * tiling.chunk;
     const int64_t count = std::min(tiling.chunk, job.columns - column);
@@ -159,6 +170,9 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
     const int64_t gate_panels = (gate_offset + count + kWidth - 1) / kWidth;
     if (job.bias != nullptr) std::copy_n(job.bias + column, count, bias);
     const bool direct = IsDirect<Kernel, kActivation, Out>(job, count);
+    const auto* values = Kernel::PanelsAt(job, column / kWidth, panels, false);
+    const auto* gate_values =
+        job.gated ? Kernel::PanelsAt(job, gate / kWidth, gate_panels, true) : nullptr;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
       const int64_t row = tiling.RowOf(tile);
       const int64_t rows = tiling.RowOf(tile + 1) - row;
@@ -171,14 +185,13 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
         if (direct) {
           const Rows<const float> init =
               residual == nullptr ? added : Rows<const float>{residual, job.columns};
-          Kernel::Multiply(rows, from, panel_at(column), panels, job.depth, init,
-                           {out, job.columns});
+          Kernel::Multiply(rows, from, values, panels, job.depth, init, {out, job.columns});
           continue;
         }
       }
-      Kernel::Multiply(rows, from, panel_at(column), panels, job.depth, added, sums);
+      Kernel::Multiply(rows, from, values, panels, job.depth, added, sums);
       if (job.gated) {
-        Kernel::Multiply(rows, from, panel_at(gate), gate_panels, job.depth, added, gates);
+        Kernel::Multiply(rows, from, gate_values, gate_panels, job.depth, added, gates);
         FinishGated<kActivation, Out>({sums.data, kSumStride},
                                       {gates.data + gate_offset, kSumStride}, rows, count,
                                       job.columns, out);
@@ -191,12 +204,13 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
 
 // How the product is cut only decides who computes an output, not what.
 template <class Kernel, Activation kActivation, class Out>
-void RunJob(const Job& job) {
+void RunJob(Job job) {
   constexpr double kSmall = 1e6;  // multiply-adds that are not worth waking threads
+  if constexpr (requires { Kernel::Prepare(job); }) job.prepared = Kernel::Prepare(job);
   const Tiling<Kernel> tiling(job);
   const int64_t tile_bytes =
       Kernel::kMaxRows * job.depth * static_cast<int64_t>(sizeof(typename Kernel::Input));
-  const int64_t tiles_a_block = std::clamp<int64_t>(kBlockBytes / tile_bytes, 1, 24);
+  const int64_t tiles_a_block = std::clamp<int64_t>(Kernel::kBlockBytes / tile_bytes, 1, 24);
   int64_t blocks = (tiling.tiles + tiles_a_block - 1) / tiles_a_block;
   int64_t groups = 1;
   const int64_t total_columns = job.columns * (job.gated ? 2 : 1);
@@ -243,38 +257,36 @@ template <class Kernel>
 void RunLinear(const LinearArgs& args) {
   const int64_t columns = args.weight->rows();
   const int64_t depth = args.weight->cols();
-  RunProduct<Kernel>(
-      args.activation,
-      {.x = args.x,
-       .stride = args.x.shape.rank() == 2 ? args.x.strides[0] : depth,
-       .rows = args.out.numel() / columns,
-       .depth = depth,
-       .columns = columns,
-       .panels = static_cast<const cpu::Panels&>(args.weight->storage()).values.view().data,
-       .bias = args.bias.empty() ? nullptr : args.bias.Data<float>(),
-       .residual = args.residual.data,
-       .out = args.out.data,
-       .gated = false},
-      args.out.dtype);
+  RunProduct<Kernel>(args.activation,
+                     {.x = args.x,
+                      .stride = args.x.shape.rank() == 2 ? args.x.strides[0] : depth,
+                      .rows = args.out.numel() / columns,
+                      .depth = depth,
+                      .columns = columns,
+                      .storage = static_cast<const cpu::Panels*>(&args.weight->storage()),
+                      .bias = args.bias.empty() ? nullptr : args.bias.Data<float>(),
+                      .residual = args.residual.data,
+                      .out = args.out.data,
+                      .gated = false},
+                     args.out.dtype);
 }
 
 template <class Kernel>
 void RunLinearGlu(const LinearGluArgs& args) {
   const int64_t columns = args.weight->rows() / 2;
   const int64_t depth = args.weight->cols();
-  RunProduct<Kernel>(
-      args.activation,
-      {.x = args.x,
-       .stride = depth,
-       .rows = args.out.numel() / columns,
-       .depth = depth,
-       .columns = columns,
-       .panels = static_cast<const cpu::Panels&>(args.weight->storage()).values.view().data,
-       .bias = nullptr,
-       .residual = nullptr,
-       .out = args.out.data,
-       .gated = true},
-      args.out.dtype);
+  RunProduct<Kernel>(args.activation,
+                     {.x = args.x,
+                      .stride = depth,
+                      .rows = args.out.numel() / columns,
+                      .depth = depth,
+                      .columns = columns,
+                      .storage = static_cast<const cpu::Panels*>(&args.weight->storage()),
+                      .bias = nullptr,
+                      .residual = nullptr,
+                      .out = args.out.data,
+                      .gated = true},
+                     args.out.dtype);
 }
 
 }  // namespace gesso::HWY_NAMESPACE

@@ -1,6 +1,7 @@
 #include "kernels/cpu/scratch.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -23,8 +24,9 @@ struct Block {
 
 }  // namespace
 
-Scratch::Scratch(int64_t total) {
-  thread_local Block block;
+Scratch::Scratch(int64_t total, ScratchUse use) {
+  thread_local std::array<Block, 4> blocks;
+  Block& block = blocks[static_cast<size_t>(use)];
   if (total > block.capacity) {
     total = std::max(total, kUsual);
     const auto bytes = static_cast<size_t>(Rounded(total)) * sizeof(float);

@@ -6,12 +6,20 @@
 
 namespace gesso::cpu {
 
-// Hands out consecutive 64-byte aligned pieces of one block per thread. One Scratch is in use at a
-// time on a thread; a new one takes the pieces of the last one back.
+// What a block of a thread's memory is for.
+enum class ScratchUse {
+  kWork,    // anything
+  kValues,  // decoded weights of a product (codes-inl.h)
+  kGates,   // ... of a gated product's gates
+  kCodes,   // rounded inputs of a product (gemm_int8.cpp)
+};
+
+// Hands out consecutive 64-byte aligned pieces of a thread's block for `use`. One Scratch of a use
+// is in use at a time on a thread; a new one takes the pieces of the last one back.
 class Scratch {
  public:
   // `total` floats, of which every piece takes its size rounded up to a multiple of 16.
-  explicit Scratch(int64_t total);
+  explicit Scratch(int64_t total, ScratchUse use = ScratchUse::kWork);
 
   // The next piece, uninitialised.
   float* Take(int64_t floats) {

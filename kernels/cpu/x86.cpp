@@ -38,18 +38,24 @@ bool AskForTiles() {
 #endif
 }
 
-bool FindAmxBF16() {
-  constexpr unsigned kBF16 = 1U << 22;
-  constexpr unsigned kTile = 1U << 24;
+// Tiles, with products of the kind that bit `kind` of edx stands for.
+bool FindAmx(unsigned kind) {
+  constexpr unsigned kTile = 24;
   const unsigned edx = Features(0).edx;
-  return (edx & kBF16) != 0 && (edx & kTile) != 0 && AskForTiles();
+  return ((edx >> kind) & 1U) != 0 && ((edx >> kTile) & 1U) != 0 && AskForTiles();
 }
+
+bool FindAmxBF16() { return FindAmx(22); }
+bool FindAmxInt8() { return FindAmx(25); }
+bool FindAvx512Vnni() { return (Features(0).ecx & (1U << 11)) != 0; }
 
 bool FindAvx512BF16() { return (Features(1).eax & (1U << 5)) != 0; }
 
 #else
 
 bool FindAmxBF16() { return false; }
+bool FindAmxInt8() { return false; }
+bool FindAvx512Vnni() { return false; }
 bool FindAvx512BF16() { return false; }
 
 #endif
@@ -61,6 +67,16 @@ bool MayUseAvx512() { return (hwy::SupportedTargets() & HWY_AVX3) != 0; }
 
 bool HasAmxBF16() {
   static const bool has = FindAmxBF16();
+  return has && MayUseAvx512();
+}
+
+bool HasAmxInt8() {
+  static const bool has = FindAmxInt8();
+  return has && MayUseAvx512();
+}
+
+bool HasAvx512Vnni() {
+  static const bool has = FindAvx512Vnni();
   return has && MayUseAvx512();
 }
 

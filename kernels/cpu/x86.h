@@ -10,6 +10,12 @@ bool HasAmxBF16();
 // Whether the CPU has AVX512-BF16.
 bool HasAvx512BF16();
 
+// Whether AMX multiplies 8-bit integers here, as HasAmxBF16.
+bool HasAmxInt8();
+
+// Whether the CPU has AVX512-VNNI.
+bool HasAvx512Vnni();
+
 // Whether the CPU is Intel's.
 bool IsIntel();
 

@@ -47,7 +47,7 @@ void SelectiveBranch::Prepare() {
                  a_.MutableData<float>(), [](float log) { return -std::exp(log); });
 }
 
-ScanDirection SelectiveBranch::Scan(Context& ctx, DType activation, ConstView x, State* state,
+ScanDirection SelectiveBranch::Scan(Context& ctx, DType activation, ConstView x, const Carry& carry,
                                     bool backward) const {
   const int64_t batch = x.shape[0];
   const int64_t length = x.shape[1];
@@ -58,8 +58,8 @@ ScanDirection SelectiveBranch::Scan(Context& ctx, DType activation, ConstView x,
                      .bias = conv_bias_,
                      .activation = Activation::kSilu,
                      .reverse = backward,
-                     .initial_state = state == nullptr ? ConstView() : state->conv.view(),
-                     .final_state = state == nullptr ? View() : state->conv.mutable_view(),
+                     .initial_state = carry.conv_before,
+                     .final_state = carry.conv_after,
                      .out = u});
   const View projected = ctx.arena->Alloc({batch, length, 1, x_proj_.out_features()}, DType::kF32);
   x_proj_.Forward(ctx, u, projected);
@@ -76,8 +76,8 @@ ScanDirection SelectiveBranch::Scan(Context& ctx, DType activation, ConstView x,
           .c = states(rank + config_.states),
           .d = skip_,
           .delta_bias = dt_bias_,
-          .initial_state = state == nullptr ? ConstView() : state->ssm.view(),
-          .final_state = state == nullptr ? View() : state->ssm.mutable_view()};
+          .initial_state = carry.ssm_before,
+          .final_state = carry.ssm_after};
 }
 
 Mamba::Mamba(const MambaConfig& config)
@@ -99,12 +99,39 @@ void Mamba::Forward(Context& ctx, DType activation, ConstView x, State* state, V
   const int64_t inner = config_.inner;
   const View xz = ctx.arena->Alloc({x.shape[0], x.shape[1], 2 * inner}, activation);
   in_proj_.Forward(ctx, x, xz);
-  SelectiveScanArgs scan;
-  scan.forward = branch_.Scan(ctx, activation, xz.Slice(2, 0, inner), state, false);
-  scan.z = xz.Slice(2, inner, 2 * inner);
-  scan.out = ctx.arena->Alloc({x.shape[0], x.shape[1], inner}, activation);
-  SelectiveScan(ctx, scan);
-  out_proj_.Forward(ctx, scan.out, out);
+  const View scanned = ctx.arena->Alloc({x.shape[0], x.shape[1], inner}, activation);
+  const View conv = state != nullptr ? state->conv.mutable_view()
+                                     : ctx.arena->Alloc({1, inner, config_.taps}, DType::kF32);
+  const View ssm = state != nullptr ? state->ssm.mutable_view()
+                                    : ctx.arena->Alloc({1, inner, config_.states}, DType::kF32);
+  for (int64_t b = 0; b < x.shape[0]; ++b) {
+    SelectiveBranch::Carry carry = {.conv_after = conv, .ssm_after = ssm};
+    if (state != nullptr) {
+      carry.conv_before = carry.conv_after = conv.Slice(0, b, b + 1);
+      carry.ssm_before = carry.ssm_after = ssm.Slice(0, b, b + 1);
+    }
+    ScanPieces(ctx, activation, xz.Slice(0, b, b + 1), carry, scanned.Slice(0, b, b + 1));
+  }
+  out_proj_.Forward(ctx, scanned, out);
+}
+
+void Mamba::ScanPieces(Context& ctx, DType activation, ConstView xz, SelectiveBranch::Carry carry,
+                       View out) const {
+  // What lies between the products of a piece stays in the L2, so time is linear in the length.
+  constexpr int64_t kPiece = 256;
+  const int64_t length = xz.shape[1];
+  for (int64_t begin = 0; begin < length; begin += kPiece) {
+    const Arena::Scope scope(*ctx.arena);
+    const int64_t end = std::min(length, begin + kPiece);
+    const ConstView piece = xz.Slice(1, begin, end);
+    SelectiveScanArgs scan;
+    scan.forward = branch_.Scan(ctx, activation, piece.Slice(2, 0, config_.inner), carry, false);
+    scan.z = piece.Slice(2, config_.inner, 2 * config_.inner);
+    scan.out = out.Slice(1, begin, end);
+    SelectiveScan(ctx, scan);
+    carry.conv_before = carry.conv_after;
+    carry.ssm_before = carry.ssm_after;
+  }
 }
 
 BidirectionalMamba::BidirectionalMamba(const MambaConfig& config)
@@ -133,8 +160,8 @@ void BidirectionalMamba::Forward(Context& ctx, DType activation, ConstView x, Vi
   in_proj_.Forward(ctx, x, xz);
   const ConstView input = xz.Slice(2, 0, inner);
   SelectiveScanArgs scan;
-  scan.forward = forward_.Scan(ctx, activation, input, nullptr, false);
-  scan.backward = backward_.Scan(ctx, activation, input, nullptr, true);
+  scan.forward = forward_.Scan(ctx, activation, input, {}, false);
+  scan.backward = backward_.Scan(ctx, activation, input, {}, true);
   scan.z = xz.Slice(2, inner, 2 * inner);
   scan.out = ctx.arena->Alloc({x.shape[0], x.shape[1], inner}, activation);
   SelectiveScan(ctx, scan);

@@ -24,9 +24,16 @@ class SelectiveBranch {
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix, const std::string& suffix);
   void Prepare();  // once, after the weights are loaded
 
-  // The scan of x [B, L, inner] (rows contiguous), on the arena. `state` goes on with a sequence
-  // and may be null; `backward` reads x from its end.
-  ScanDirection Scan(Context& ctx, DType activation, ConstView x, State* state,
+  // What a piece of a sequence goes on from and where it leaves that for the next; all may be
+  // empty.
+  struct Carry {
+    ConstView conv_before = {};  // [B, inner, taps] f32
+    ConstView ssm_before = {};   // [B, inner, states] f32
+    View conv_after = {};        // may be conv_before
+    View ssm_after = {};
+  };
+  // The scan of x [B, L, inner] (rows contiguous), on the arena. `backward` reads x from its end.
+  ScanDirection Scan(Context& ctx, DType activation, ConstView x, const Carry& carry,
                      bool backward) const;
 
  private:
@@ -56,6 +63,10 @@ class Mamba {
   void Forward(Context& ctx, DType activation, ConstView x, State* state, View out) const;
 
  private:
+  // out [1, L, inner] = scan of the halves x and gate of xz [1, L, 2 inner], piece by piece.
+  void ScanPieces(Context& ctx, DType activation, ConstView xz, SelectiveBranch::Carry carry,
+                  View out) const;
+
   MambaConfig config_;
   nn::Linear in_proj_;
   SelectiveBranch branch_;

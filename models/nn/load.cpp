@@ -4,6 +4,8 @@
 #include <cstring>
 #include <vector>
 
+#include "models/io/low_bit.h"
+
 namespace gesso::nn {
 
 namespace {
@@ -56,15 +58,13 @@ bool CanPackInPlace(const Tensor& tensor) {
   return tensor.dtype() != DType::kF64 && address % SizeOf(tensor.dtype()) == 0;
 }
 
-// [rows of all parts, cols] in float32.
-Tensor Stack(std::span<const Tensor* const> parts, int64_t rows, int64_t cols) {
-  Tensor stacked({rows, cols}, DType::kF32);
-  float* to = stacked.MutableData<float>();
-  for (const Tensor* part : parts) {
-    const Tensor values = Cast(*part, DType::kF32);
-    to = std::copy_n(values.Data<float>(), values.view().numel(), to);
-  }
-  return stacked;
+// Whether matrices in few bits can be one.
+bool AreAlike(std::span<const LowBitMatrix> parts) {
+  const LowBitMatrix& first = parts.front();
+  return std::ranges::all_of(parts, [&](const LowBitMatrix& part) {
+    return part.type == first.type && part.hadamard == first.hadamard &&
+           part.scale.dtype() == first.scale.dtype();
+  });
 }
 
 }  // namespace
@@ -96,13 +96,16 @@ void ShapeCollector::Check(const Weights& weights) const {
     const auto found = weights.tensors.find(name);
     if (found == weights.tensors.end()) {
       missing.push_back(name);
-    } else if (!(found->second.shape() == shape)) {
-      misshapen.push_back(fmt::format("{}: expected {}, got {}", name, shape.ToString(),
+      continue;
+    }
+    const Shape expected = IsLowBit(weights, name) ? CodesShape(weights, name, shape) : shape;
+    if (!(found->second.shape() == expected)) {
+      misshapen.push_back(fmt::format("{}: expected {}, got {}", name, expected.ToString(),
                                       found->second.shape().ToString()));
     }
   }
   for (const auto& [name, tensor] : weights.tensors) {
-    if (!shapes_.contains(name)) unexpected.push_back(name);
+    if (!shapes_.contains(name) && !BelongsToLowBit(weights, name)) unexpected.push_back(name);
   }
   if (missing.empty() && unexpected.empty() && misshapen.empty()) return;
   std::string message = weights.path.string() + ": weights do not fit the model's configuration";
@@ -115,25 +118,49 @@ void ShapeCollector::Check(const Weights& weights) const {
 const Tensor& Loader::Checked(const std::string& name) const {
   const Tensor& tensor = weights_.At(name);
   Require(IsFloating(tensor.dtype()), ErrorKind::kFormat,
-          "{}: tensor {}: expected floating-point weights, got {}", weights_.path.string(), name,
-          NameOf(tensor.dtype()));
+          "{}: tensor {}: expected floating-point weights, or codes with a {}.scale, got {}",
+          weights_.path.string(), name, name, NameOf(tensor.dtype()));
   Require(IsFinite(tensor), ErrorKind::kFormat, "{}: tensor {}: holds NaN or infinite values",
           weights_.path.string(), name);
   return tensor;
 }
 
-void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
-                    PackedMatrix& matrix) {
-  std::vector<const Tensor*> tensors;
+Tensor Loader::Floats(const std::string& name, int64_t cols) const {
+  if (IsLowBit(weights_, name)) return LowBitAt(weights_, name, cols).Dequantize();
+  return Cast(Checked(name), DType::kF32);
+}
+
+PackedMatrix Loader::Packed(std::span<const MatrixPart> parts, int64_t cols,
+                            Precision precision) const {
+  std::vector<LowBitMatrix> low_bit;
   int64_t rows = 0;
   for (const MatrixPart& part : parts) {
-    tensors.push_back(&Checked(part.name));
     rows += part.rows;
+    if (precision == Precision::kModel && IsLowBit(weights_, part.name)) {
+      low_bit.push_back(LowBitAt(weights_, part.name, cols));
+    }
+  }
+  if (low_bit.size() == parts.size() && AreAlike(low_bit)) {
+    return PackLowBit(device_, low_bit.size() == 1 ? low_bit.front() : Stack(low_bit), dtype_);
   }
   const DType dtype = TypeFor(precision);
-  const bool in_place = tensors.size() == 1 && CanPackInPlace(*tensors.front());
-  matrix = in_place ? PackMatrix(device_, *tensors.front(), dtype)
-                    : PackMatrix(device_, Stack(tensors, rows, cols), dtype);
+  if (parts.size() == 1 && !IsLowBit(weights_, parts.front().name)) {
+    const Tensor& weight = Checked(parts.front().name);
+    if (CanPackInPlace(weight)) return PackMatrix(device_, weight, dtype);
+  }
+  Tensor stacked({rows, cols}, DType::kF32);
+  float* to = stacked.MutableData<float>();
+  for (const MatrixPart& part : parts) {
+    const Tensor values = Floats(part.name, cols);
+    to = std::copy_n(values.Data<float>(), values.view().numel(), to);
+  }
+  return PackMatrix(device_, stacked, dtype);
+}
+
+void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
+                    PackedMatrix& matrix) {
+  matrix = Packed(parts, cols, precision);
+  matrix.set_name(parts.front().name);
 }
 
 void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Precision precision,
@@ -143,8 +170,8 @@ void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Pre
   kernel = PackKernel(device_, values, TypeFor(precision), conv);
 }
 
-void Loader::Plain(const std::string& name, const Shape&, Role, Tensor& tensor) {
-  tensor = Cast(Checked(name), DType::kF32);
+void Loader::Plain(const std::string& name, const Shape& shape, Role, Tensor& tensor) {
+  tensor = Floats(name, shape.rank() == 0 ? 1 : shape[-1]);
 }
 
 }  // namespace gesso::nn

@@ -37,7 +37,8 @@ class Loader : public ParameterVisitor {
   Loader(const Weights& weights, Device device, DType dtype)
       : weights_(weights), device_(device), dtype_(dtype) {}
 
-  // All throw kFormat naming a tensor that holds NaN or infinity or is not of floating type.
+  // All throw kFormat naming a tensor that holds NaN or infinity or is neither of floating type nor
+  // in few bits. Products keep the few bits of their weights where all parts have the same kind.
   void Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
               PackedMatrix& matrix) override;
   void Kernel(const std::string& name, const Shape& shape, Conv2dShape conv, Precision precision,
@@ -46,6 +47,9 @@ class Loader : public ParameterVisitor {
 
  private:
   const Tensor& Checked(const std::string& name) const;
+  // The matrix `name` [..., cols] in float32, also where the file has it in few bits.
+  Tensor Floats(const std::string& name, int64_t cols) const;
+  PackedMatrix Packed(std::span<const MatrixPart> parts, int64_t cols, Precision precision) const;
   DType TypeFor(Precision precision) const {
     return precision == Precision::kFull ? DType::kF32 : dtype_;
   }

@@ -23,6 +23,7 @@ const std::vector<VerifySystem>& VerifySystems() {
       {"mamba2_block", true, VerifyMamba2Block},
       {"bidim", true, VerifyBidim},
       {"dim", true, VerifyDim},
+      {"dim_sample", false, VerifyDimSample},
       {"op.sample_topk_topp", false, VerifySampleTopKTopP},
       {"op.cached_token_pruning", false, VerifyCachedTokenPruning},
       {"var", true, VerifyVar},

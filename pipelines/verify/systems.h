@@ -19,6 +19,7 @@ void VerifyMambaBlock(Context& ctx, ParityCase& parity_case);             // sta
 void VerifyMamba2Block(Context& ctx, ParityCase& parity_case);            // state_space.cpp
 void VerifyBidim(Context& ctx, ParityCase& parity_case);                  // bidim.cpp
 void VerifyDim(Context& ctx, ParityCase& parity_case);                    // dim.cpp
+void VerifyDimSample(Context& ctx, ParityCase& parity_case);              // dim_sample.cpp
 void VerifyVar(Context& ctx, ParityCase& parity_case);                    // var.cpp
 void VerifyFastVar(Context& ctx, ParityCase& parity_case);                // fastvar.cpp
 void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case);   // fastvar.cpp

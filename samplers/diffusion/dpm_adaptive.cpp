@@ -63,7 +63,7 @@ void SolvePair(DpmSolver& solver, int64_t order, double t, double t_next, View l
     solver.CallSecond(t, t_next, 1.0 / 3);
     solver.Solve2(t, t_next, 1.0 / 3, low);
     solver.CallThird(t, t_next);
-    solver.Solve3(t, t_next, high);
+    solver.Solve3(t, t_next, 2.0 / 3, high);
   }
 }
 

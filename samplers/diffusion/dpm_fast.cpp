@@ -11,21 +11,13 @@ namespace gesso {
 
 namespace {
 
-// Order of step i of `steps` with `calls` model calls in all: 3, ..., 3, 2, 1 where 3 divides them,
-// else 3, ..., 3 and the rest.
-int64_t OrderOf(int64_t i, int64_t steps, int64_t calls) {
-  const int64_t left = steps - i;
-  if (calls % 3 == 0) return left > 2 ? 3 : left;
-  return left > 1 ? 3 : calls % 3;
-}
-
 void Step(DpmSolver& solver, int64_t order, double t, double t_next, View out) {
   if (order == 1) return solver.Solve1(t, t_next, out);
   const double r1 = order == 2 ? 1.0 / 2 : 1.0 / 3;
   solver.CallSecond(t, t_next, r1);
   if (order == 2) return solver.Solve2(t, t_next, r1, out);
   solver.CallThird(t, t_next);
-  solver.Solve3(t, t_next, out);
+  solver.Solve3(t, t_next, 2.0 / 3, out);
 }
 
 }  // namespace
@@ -34,9 +26,9 @@ void SampleDpmFast(Context& ctx, const SamplerRun& run, const DpmFastOptions& op
   const TimeRange times = TimesOf(run.sigmas);
   if (times.end <= times.start) return SampleEuler(ctx, run, {});
   Arena::Scope scope(*ctx.arena);
-  const int64_t calls = StepCount(run);
-  const int64_t steps = calls / 3 + 1;
-  DpmSolver solver(ctx, run, std::min<int64_t>(calls, 3));
+  const std::vector<int64_t> orders = SinglestepOrders(StepCount(run), 3);
+  const auto steps = static_cast<int64_t>(orders.size());
+  DpmSolver solver(ctx, run, orders.front());
   const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < steps; ++i) {
     const auto time = [&](int64_t step) {
@@ -54,7 +46,7 @@ void SampleDpmFast(Context& ctx, const SamplerRun& run, const DpmFastOptions& op
             .sigma = std::exp(-t),
             .x = run.x,
             .denoised = solver.denoised()});
-    Step(solver, OrderOf(i, steps, calls), t, target.t, run.x);
+    Step(solver, orders[static_cast<size_t>(i)], t, target.t, run.x);
     const double amount = target.up * options.s_noise;
     if (amount == 0) continue;
     DrawNoise(ctx, run, i, std::exp(-t), std::exp(-t_next), amount, noise);

@@ -7,9 +7,6 @@ namespace gesso {
 
 namespace {
 
-constexpr double kR1 = 1.0 / 3;  // of third-order steps
-constexpr double kR2 = 2.0 / 3;
-
 double SigmaOf(double t) { return std::exp(-t); }
 
 }  // namespace
@@ -29,53 +26,79 @@ NoisyTarget TargetOf(double t, double t_next, double t_end, double eta) {
   return {target, std::sqrt(std::max(0.0, variance))};
 }
 
-DpmSolver::DpmSolver(Context& ctx, const SamplerRun& run, int64_t order)
-    : ctx_(ctx), run_(run), scratch_(Buffer(ctx, run)), eps_(Buffer(ctx, run)) {
-  if (order >= 2) eps_1_ = Buffer(ctx, run);
-  if (order >= 3) eps_2_ = Buffer(ctx, run);
+std::vector<int64_t> SinglestepOrders(int64_t calls, int64_t order) {
+  std::vector<int64_t> orders(static_cast<size_t>(calls / order), order);
+  const int64_t rest = calls % order;
+  if (rest > 0) orders.push_back(rest);
+  if (order == 3 && rest == 0 && calls > 0) {
+    orders.back() = 2;
+    orders.push_back(1);
+  }
+  return orders;
 }
 
-void DpmSolver::Slope(ConstView x, double t, View eps) {
+DpmSolver::DpmSolver(Context& ctx, const SamplerRun& run, int64_t order, Prediction prediction)
+    : ctx_(ctx),
+      run_(run),
+      prediction_(prediction),
+      scratch_(Buffer(ctx, run)),
+      first_(Buffer(ctx, run)) {
+  if (order >= 2) second_ = Buffer(ctx, run);
+  if (order >= 3) third_ = Buffer(ctx, run);
+}
+
+void DpmSolver::Predict(ConstView x, double t, View prediction) {
   const double sigma = SigmaOf(t);
-  run_.denoiser.Denoise(ctx_, x, sigma, eps);
-  Combine(ctx_, eps, {{1 / sigma, x}, {-1 / sigma, eps}});
+  run_.denoiser.Denoise(ctx_, x, sigma, prediction);
+  if (prediction_ == Prediction::kData) return;
+  Combine(ctx_, prediction, {{1 / sigma, x}, {-1 / sigma, prediction}});
+}
+
+double DpmSolver::Gain(double t, double to) const {
+  return prediction_ == Prediction::kNoise ? SigmaOf(to) - SigmaOf(t) : -std::expm1(t - to);
+}
+
+double DpmSolver::Curve(double t, double to) const {
+  const double h = to - t;
+  return prediction_ == Prediction::kNoise ? -SigmaOf(to) * (std::expm1(h) / h - 1)
+                                           : std::expm1(-h) / h + 1;
+}
+
+void DpmSolver::Move(double t, double to, double bend, ConstView other, View out) {
+  const double keep = prediction_ == Prediction::kNoise ? 1 : std::exp(t - to);
+  Combine(ctx_, out, {{keep, run_.x}, {Gain(t, to) - bend, first_}, {bend, other}});
 }
 
 void DpmSolver::Begin(double t) {
   const double sigma = SigmaOf(t);
   run_.denoiser.Denoise(ctx_, run_.x, sigma, scratch_);
-  Combine(ctx_, eps_, {{1 / sigma, run_.x}, {-1 / sigma, scratch_}});
+  if (prediction_ == Prediction::kNoise) {
+    Combine(ctx_, first_, {{1 / sigma, run_.x}, {-1 / sigma, scratch_}});
+  } else {
+    Combine(ctx_, first_, {{1, scratch_}});
+  }
 }
 
 void DpmSolver::CallSecond(double t, double t_next, double r1) {
   const double s1 = t + r1 * (t_next - t);
-  Combine(ctx_, scratch_, {{1, run_.x}, {SigmaOf(s1) - SigmaOf(t), eps_}});
-  Slope(scratch_, s1, eps_1_);
+  Move(t, s1, 0, {}, scratch_);
+  Predict(scratch_, s1, second_);
 }
 
-void DpmSolver::CallThird(double t, double t_next) {
-  const double length = kR2 * (t_next - t);
-  const double s2 = t + length;
-  const double bend = SigmaOf(s2) * (kR2 / kR1) * (std::expm1(length) / length - 1);
-  Combine(ctx_, scratch_, {{1, run_.x}, {SigmaOf(s2) - SigmaOf(t) + bend, eps_}, {-bend, eps_1_}});
-  Slope(scratch_, s2, eps_2_);
+void DpmSolver::CallThird(double t, double t_next, double r1, double r2) {
+  const double s2 = t + r2 * (t_next - t);
+  Move(t, s2, r2 / r1 * Curve(t, s2), second_, scratch_);
+  Predict(scratch_, s2, third_);
 }
 
-void DpmSolver::Solve1(double t, double t_next, View out) {
-  Combine(ctx_, out, {{1, run_.x}, {SigmaOf(t_next) - SigmaOf(t), eps_}});
-}
+void DpmSolver::Solve1(double t, double t_next, View out) { Move(t, t_next, 0, {}, out); }
 
 void DpmSolver::Solve2(double t, double t_next, double r1, View out) {
-  const double step = SigmaOf(t_next) - SigmaOf(t);
-  const double bend = step / (2 * r1);
-  Combine(ctx_, out, {{1, run_.x}, {step - bend, eps_}, {bend, eps_1_}});
+  Move(t, t_next, Gain(t, t_next) / (2 * r1), second_, out);
 }
 
-void DpmSolver::Solve3(double t, double t_next, View out) {
-  const double h = t_next - t;
-  const double step = SigmaOf(t_next) - SigmaOf(t);
-  const double bend = SigmaOf(t_next) / kR2 * (std::expm1(h) / h - 1);
-  Combine(ctx_, out, {{1, run_.x}, {step + bend, eps_}, {-bend, eps_2_}});
+void DpmSolver::Solve3(double t, double t_next, double r2, View out) {
+  Move(t, t_next, Curve(t, t_next) / r2, third_, out);
 }
 
 }  // namespace gesso

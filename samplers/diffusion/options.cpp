@@ -37,6 +37,18 @@ void DpmFastOptions::Visit(OptionVisitor& visitor) {
   VisitNoise(visitor, s_noise);
 }
 
+void DpmSinglestepOptions::Visit(OptionVisitor& visitor) {
+  visitor.Integer("order", order, 1, 3, "order of the solver: levels that a step jumps over");
+  static constexpr std::string_view kPredictions[] = {"data", "noise"};
+  visitor.Choice("prediction", prediction, kPredictions,
+                 "what a step takes for constant: data is DPM-Solver++, noise DPM-Solver");
+}
+
+void EulerMaruyamaOptions::Visit(OptionVisitor& visitor) {
+  visitor.Number("beta_d", beta_d, 0, 100, "growth of the noise rate");
+  visitor.Number("beta_min", beta_min, 1e-6, 100, "noise rate at time 0");
+}
+
 void DpmAdaptiveOptions::Visit(OptionVisitor& visitor) {
   visitor.Integer("order", order, 2, 3, "order of the solver: 2 or 3 model calls a step");
   visitor.Number("rtol", rtol, 0, 1, "relative error allowed in a step");

@@ -1,6 +1,7 @@
-// The samplers of k-diffusion, one function a file, with their options. Notation: sigma is the
-// noise level, t = -log sigma, D the denoiser's estimate.
-// Official source crowsonkb/k-diffusion k_diffusion/sampling.py:sample_<name>.
+// The samplers of k-diffusion and of DiM, one function a file, with their options. Notation: sigma
+// is the noise level, t = -log sigma, D the denoiser's estimate. Official source
+// crowsonkb/k-diffusion k_diffusion/sampling.py:sample_<name>, but for those whose file names
+// another.
 #pragma once
 
 #include <limits>
@@ -39,6 +40,19 @@ struct LmsOptions {
 struct DpmFastOptions {
   double eta = 0;
   double s_noise = 1;
+  void Visit(OptionVisitor& visitor);
+};
+
+struct DpmSinglestepOptions {
+  int64_t order = 3;
+  std::string_view prediction = "data";
+  void Visit(OptionVisitor& visitor);
+};
+
+// Noise rates of the process (vp_process.h).
+struct EulerMaruyamaOptions {
+  double beta_d = 19.9;
+  double beta_min = 0.1;
   void Visit(OptionVisitor& visitor);
 };
 
@@ -88,6 +102,10 @@ void SampleDpmpp3mSde(Context& ctx, const SamplerRun& run, const AncestralOption
 // schedule gives the ends and, to dpm_fast, the number of model calls. What noise that last level
 // means stays in x. Where both levels are the same (one step to 0) x becomes D.
 void SampleDpmFast(Context& ctx, const SamplerRun& run, const DpmFastOptions& options);
+// Along the levels of the schedule, all of which cost a model call; a step to 0 makes x D.
+void SampleDpmSinglestep(Context& ctx, const SamplerRun& run, const DpmSinglestepOptions& options);
+// First order along the SDE. Of one long step to 0, D is not the result.
+void SampleEulerMaruyama(Context& ctx, const SamplerRun& run, const EulerMaruyamaOptions& options);
 // The step size is chosen for the whole batch. Throws kFormat where D is not finite, kUsage for
 // tolerances that float32 cannot keep.
 void SampleDpmAdaptive(Context& ctx, const SamplerRun& run, const DpmAdaptiveOptions& options);

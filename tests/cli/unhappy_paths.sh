@@ -178,6 +178,18 @@ if ((EUID != 0)); then
   Expect 6 'locked' generate x -o locked/a.png
 fi
 
+# --- convert --------------------------------------------------------------------------------------
+ExpectNothing 2 '--type.*q5.*q8, q4, w8a8, w4a8' convert tiny-hdit out --type q5
+ExpectNothing 2 'calibrate.*q8' convert tiny-hdit out --type q8 --calibrate 2
+ExpectNothing 3 'only DiM' convert tiny-hdit out --type w8a8 --calibrate 1
+ExpectNothing 3 'no model .nix' convert nix out --type q8
+Expect 0 '' convert tiny-hdit "$here/few" --type w4a8
+Expect 0 '' generate x -m "$here/few" --steps 1 -o few.png
+rm -f few.png
+ExpectNothing 6 'exists already' convert tiny-hdit "$here/few" --type q8
+ExpectNothing 2 'in few bits already' convert "$here/few" out --type q8
+ExpectNothing 6 '' convert "$data/models/tiny-classes.safetensors" no/such/folder.safetensors --type q8
+
 # --- Ctrl-C ---------------------------------------------------------------------------------------
 # An interrupt keeps what is finished and leaves nothing half done. 130 whenever it comes; before
 # the program listens for it, the signal itself ends it.

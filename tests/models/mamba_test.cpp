@@ -57,6 +57,26 @@ TEST(Mamba, ContinuesASequence) {
   });
 }
 
+// Longer than the pieces that it works in, which do not end where the state was handed over.
+TEST(Mamba, ScansALongSequenceInPieces) {
+  const MambaConfig config = ParseMambaConfig(Json::parse(R"({"d_state": 5})"), 24);
+  Mamba shapes(config);
+  const Mamba block = Loaded(RandomWeights(shapes, 1), Mamba(config));
+  State state = block.MakeState(2);
+  Arena arena(Device::kCpu, kArenaBytes);
+  Context ctx{.device = Device::kCpu, .arena = &arena};
+  const Tensor x = RandomTensor({2, 600, 24}, 2);
+  const auto run = [&](int64_t begin, int64_t end, State* from) {
+    return Part(x, begin, end,
+                [&](ConstView in, View out) { block.Forward(ctx, DType::kF32, in, from, out); });
+  };
+  const Tensor whole = run(0, 600, nullptr);
+  for (const auto& [begin, end] : {std::pair{0, 100}, std::pair{100, 600}}) {
+    const Tensor want = Cast(whole.view().Slice(1, begin, end), DType::kF32);
+    EXPECT_LT(RmsError(run(begin, end, &state), want), 1e-5) << begin;
+  }
+}
+
 class Mamba2Test : public testing::TestWithParam<const char*> {};
 
 TEST_P(Mamba2Test, ContinuesASequence) {

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "samplers/registry.h"
+#include "samplers/vp_process.h"
 #include "tests/support/ops.h"
 
 namespace gesso {
@@ -23,6 +24,36 @@ TEST(Schedules, FollowTheirFormulas) {
               1e-12);
   EXPECT_NEAR(VpSigmas(2)[0], std::sqrt(std::exp(19.9 / 2 + 0.1) - 1), 1e-9);
   EXPECT_NEAR(VpSigmas(2)[1], std::sqrt(std::exp(19.9e-6 / 2 + 0.1e-3) - 1), 1e-12);
+}
+
+TEST(Schedules, TimeUniformFollowsTheProduct) {
+  const std::vector<double> sigmas = TimeUniformSigmas(1000);
+  double alpha_bar = 1;
+  for (int i = 0; i < 1000; ++i) {
+    const double root = std::sqrt(0.00085) + i * (std::sqrt(0.012) - std::sqrt(0.00085)) / 999;
+    alpha_bar *= 1 - root * root;
+    const double sigma = sigmas[999 - static_cast<size_t>(i)];
+    EXPECT_NEAR(sigma, std::sqrt((1 - alpha_bar) / alpha_bar), 1e-9 * sigma) << i;
+  }
+  EXPECT_EQ(sigmas[1000], 0);
+  ExpectError(ErrorKind::kUsage, "between 0 and 1", [] { TimeUniformSigmas(5, 0.1, 1); });
+}
+
+TEST(VpProcesses, FindTheTimeOfALevel) {
+  const DiscreteVp discrete;
+  for (const VpProcess& process : {VpProcess{}, VpProcess{.beta_d = 0, .beta_min = 3}}) {
+    for (const double t : {0.0, 0.001, 0.0123, 0.5, 0.7143, 1.0}) {
+      EXPECT_NEAR(process.TimeAt(process.SigmaAt(t)), t, 1e-12);
+      if (t > 0) {
+        EXPECT_NEAR(discrete.TimeAt(discrete.SigmaAt(t)), t, 1e-11);
+      }
+    }
+  }
+  EXPECT_NEAR(discrete.AlphaBar(1000), 1 / (1 + std::pow(discrete.SigmaAt(1), 2)), 1e-12);
+  EXPECT_EQ(discrete.AlphaBar(0), 1);
+  // Log alpha is linear between two steps.
+  const auto log_alpha = [&](double t) { return std::log1p(std::pow(discrete.SigmaAt(t), 2)); };
+  EXPECT_NEAR(log_alpha(0.5005), (log_alpha(0.5) + log_alpha(0.501)) / 2, 1e-12);
 }
 
 TEST(Schedules, HaveExactEnds) {
