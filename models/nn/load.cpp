@@ -134,6 +134,7 @@ void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision p
   const bool in_place = tensors.size() == 1 && CanPackInPlace(*tensors.front());
   matrix = in_place ? PackMatrix(device_, *tensors.front(), dtype)
                     : PackMatrix(device_, Stack(tensors, rows, cols), dtype);
+  for (const Tensor* tensor : tensors) weights_.Release(*tensor);
 }
 
 void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Precision precision,
@@ -141,10 +142,13 @@ void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Pre
   const Tensor& weight = Checked(name);
   const Tensor values = CanPackInPlace(weight) ? weight : Cast(weight, DType::kF32);
   kernel = PackKernel(device_, values, TypeFor(precision), conv);
+  weights_.Release(weight);
 }
 
 void Loader::Plain(const std::string& name, const Shape&, Role, Tensor& tensor) {
-  tensor = Cast(Checked(name), DType::kF32);
+  const Tensor& weight = Checked(name);
+  tensor = Cast(weight, DType::kF32);
+  weights_.Release(weight);
 }
 
 }  // namespace gesso::nn
