@@ -102,7 +102,7 @@ Session::Session(std::shared_ptr<const Model> model, SessionOptions options,
   CheckOptions(options_, config);
   rotary_ = MakeRotary(options_.maps, options_.reference, config.head_dim());
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
-  const int64_t all = TokensOf(options_.maps);
+  const int64_t all = TokensOf(std::span(options_.maps).first(options_.maps.size() - 1));
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
     caches_.emplace_back(rows(), config.num_heads, config.head_dim(), tokens, model_->activation);
@@ -134,6 +134,20 @@ void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
   if (ctx.device != Device::kMeta) text_mask_ = Cast(mask, DType::kI32);
   model_->ada.Forward(ctx, cond_, modulations_.mutable_view(), head_.mutable_view());
   next_scale_ = 0;
+}
+
+// Whether no later scale runs.
+bool Session::IsLast(int64_t scale) const {
+  while (++scale < scales()) {
+    if (Runs(scale)) return false;
+  }
+  return true;
+}
+
+size_t Session::CacheBytes() const {
+  size_t bytes = 0;
+  for (const nn::KvCache& cache : caches_) bytes += cache.bytes();
+  return bytes;
 }
 
 // The scale's level embedding for each token, [N, C].
@@ -177,6 +191,7 @@ void Session::RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x) {
                               .hooks = hooks_.get(),
                               .scale = scale,
                               .map = map(scale),
+                              .is_last = IsLast(scale),
                               .cos = rotary_.cos.view().Slice(0, begin, begin + x.shape[1]),
                               .sin = rotary_.sin.view().Slice(0, begin, begin + x.shape[1])};
   for (int64_t layer = 0; layer < config.depth; ++layer) {

@@ -15,12 +15,6 @@ namespace {
 
 constexpr int64_t kMaxRows = 1 << 16;
 
-std::vector<TokenMap> ScheduleOf(const Model& model) {
-  std::vector<TokenMap> maps;
-  for (int64_t scale = 0; scale < model.scales(); ++scale) maps.push_back(model.map(scale));
-  return maps;
-}
-
 void Copy(Context& ctx, ConstView x, View out) {
   const std::array<Term, 1> term = {{{1, x}}};
   LinearCombination(ctx, {.terms = term, .out = out});
@@ -33,12 +27,12 @@ Session::Session(std::shared_ptr<const Model> model, int64_t rows, std::unique_p
   const Config& config = model_->config;
   Require(rows >= 1 && rows <= kMaxRows, ErrorKind::kUsage, "{} rows at once; possible are 1 to {}",
           rows, kMaxRows);
-  if (hooks_ != nullptr) hooks_->Begin(ScheduleOf(*model_), config.depth);
+  if (hooks_ != nullptr) hooks_->Begin(model_->maps(), config.depth);
   for (const next_scale::Block& block : model_->blocks) {
     if (config.mamba) scan_states_.push_back(block.MakeScanState(rows));
   }
   for (int64_t layer = 0; layer < config.depth && !config.mamba; ++layer) {
-    const int64_t all = config.tokens();
+    const int64_t all = config.offset(model_->scales() - 1);
     const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
     caches_.emplace_back(rows, config.heads, config.width / config.heads, tokens,
                          model_->activation);
@@ -99,12 +93,26 @@ void Session::EmbedCondition(Context& ctx, const Conditioning& conditioning) {
 
 void Session::Begin(Context& ctx, const Conditioning& conditioning) {
   CheckConditioning(ctx, conditioning);
-  if (hooks_ != nullptr) hooks_->Begin(ScheduleOf(*model_), model_->config.depth);
+  if (hooks_ != nullptr) hooks_->Begin(model_->maps(), model_->config.depth);
   for (nn::KvCache& cache : caches_) cache.Clear();
   for (mamba::State& state : scan_states_) state.Reset();
   EmbedCondition(ctx, conditioning);
   model_->ada_ln.Forward(ctx, cond_, modulations_.mutable_view(), head_.mutable_view());
   next_scale_ = 0;
+}
+
+// Whether no later scale runs.
+bool Session::IsLast(int64_t scale) const {
+  while (++scale < model_->scales()) {
+    if (Runs(scale)) return false;
+  }
+  return true;
+}
+
+size_t Session::CacheBytes() const {
+  size_t bytes = 0;
+  for (const nn::KvCache& cache : caches_) bytes += cache.bytes();
+  return bytes;
 }
 
 // The first scale sees the condition alone, later ones the picture so far.
@@ -160,7 +168,8 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
                               .activation = model_->activation,
                               .hooks = hooks_.get(),
                               .scale = scale,
-                              .map = model_->map(scale)};
+                              .map = model_->map(scale),
+                              .is_last = IsLast(scale)};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const auto at = static_cast<size_t>(layer);
     const next_scale::BlockState state{
