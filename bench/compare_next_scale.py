@@ -59,7 +59,7 @@ def key_bytes(options: argparse.Namespace, dtype: str, cache: str) -> int:
     size = JOBS[options.model]
     output, _ = measure(
         [options.gesso, "info", options.folder / FILES[options.model], "--json", "--dtype", dtype,
-         *(["-W", size["width"], "-H", size["height"]] if "width" in size else []),
+         "-W", size["width"], "-H", size["height"],
          *(["--cache", cache] if cache else [])])
     return json.loads(output.splitlines()[0])["picture"]["cache_bytes"]
 
@@ -86,7 +86,8 @@ def compare(options: argparse.Namespace) -> str:
 
     for dtype in options.dtype:
         for cache in ["", *options.cache]:
-            keys = f"{key_bytes(options, dtype, cache) / 1e6:.0f} MB"
+            keys = (f"{key_bytes(options, dtype, cache) / 1e6:.0f} MB"
+                    if "width" in JOBS[options.model] else "")
             add(f"gesso {dtype} {cache}".strip(), *run_gesso(options, dtype, cache), keys)
         if not options.gesso_only:
             add(f"official {dtype}", *run_official(options, dtype), "")

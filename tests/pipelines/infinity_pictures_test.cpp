@@ -34,19 +34,22 @@ class Collector : public GenerateObserver {
 // The published files, of tiny sizes: pixels are 2 a token.
 class InfinityPictures : public testing::Test {
  protected:
+  static Json TransformerConfig() {
+    return {{"depth", 4},     {"embed_dim", 32},    {"num_heads", 2},       {"block_chunks", 2},
+            {"mlp_ratio", 8}, {"codebook_dim", 16}, {"text_channels", 256}, {"text_maxlen", 512}};
+  }
+  static Json TokenizerConfig() {
+    return {{"codebook_dim", 16},  {"patch_size", 2},           {"base_ch", 32},
+            {"num_res_blocks", 1}, {"encoder_ch_mult", {1, 1}}, {"decoder_ch_mult", {1, 1}}};
+  }
+
   static void SetUpTestSuite() {
     files_ = new TempFolder();
-    const Json config = {{"depth", 4},           {"embed_dim", 32},   {"num_heads", 2},
-                         {"block_chunks", 2},    {"mlp_ratio", 8},    {"codebook_dim", 16},
-                         {"text_channels", 256}, {"text_maxlen", 512}};
-    infinity::Model transformer(infinity::ParseConfig(config));
+    infinity::Model transformer(infinity::ParseConfig(TransformerConfig()));
     Write("infinity_tiny.pth", RandomWeights(transformer, 1), "");
-    const Json tokenizer = {{"codebook_dim", 16},  {"patch_size", 2},
-                            {"base_ch", 32},       {"encoder_ch_mult", {1, 1}},
-                            {"num_res_blocks", 1}, {"decoder_ch_mult", {1, 1}}};
-    bsq_vae::Model vae(bsq_vae::ParseConfig(tokenizer));
+    bsq_vae::Model vae(bsq_vae::ParseConfig(TokenizerConfig()));
     Write("infinity_vae_d16.pth", RandomWeights(vae, 2), "vae.");
-    files_->Write("infinity_vae_d16.json", tokenizer.dump());
+    files_->Write("infinity_vae_d16.json", TokenizerConfig().dump());
     fs::create_directory(files_->path() / "flan-t5-xl");
     const Json encoder = {{"vocab_size", 40},
                           {"d_model", 256},
@@ -222,6 +225,43 @@ TEST_F(InfinityPictures, ComeFromAShardedFolderToo) {
   }
   std::ofstream(folder / "model.safetensors.index.json") << Json{{"weight_map", map}}.dump();
   EXPECT_EQ(PixelsWith([&](Request& r) { r.model = folder; }), Pixels());
+  fs::remove_all(folder);
+}
+
+TEST_F(InfinityPictures, ComeFromAFolderInTheStyleOfDiffusers) {
+  const fs::path folder = files_->path() / "folder";
+  const auto put = [&](const char* part, const char* weights, const Json& config) {
+    fs::create_directories(folder / part);
+    fs::copy(files_->path() / weights, folder / part / "model.safetensors");
+    std::ofstream(folder / part / "config.json") << config.dump();
+  };
+  put("transformer", "infinity_tiny.pth", TransformerConfig());
+  put("vae", "infinity_vae_d16.pth", TokenizerConfig());
+  put("text_encoder", "flan-t5-xl/model.safetensors",
+      ReadJson(files_->path() / "flan-t5-xl/config.json"));
+  fs::create_directories(folder / "tokenizer");
+  fs::copy(kText / "tokenizer/spiece.model", folder / "tokenizer");
+  std::ofstream(folder / "model_index.json")
+      << R"({"_class_name": "InfinityPipeline", "defaults": {"width": 32, "height": 32}})";
+  EXPECT_EQ(PixelsWith([&](Request& r) {
+              r.model = folder;
+              r.width.reset();
+              r.height.reset();
+            }),
+            Pixels());
+  const auto refuses = [&](const char* part, const char* key, int value, ErrorKind kind,
+                           const char* words) {
+    Json config = ReadJson(folder / part / "config.json");
+    const Json before = config;
+    config[key] = value;
+    std::ofstream(folder / part / "config.json") << config.dump();
+    ExpectError(kind, words, [&] { LoadPictureModel(folder, Device::kCpu, DType::kF32); });
+    std::ofstream(folder / part / "config.json") << before.dump();
+  };
+  refuses("transformer", "depth", 6, ErrorKind::kFormat,
+          "has 4 blocks, but an Infinity of depth 6");
+  refuses("transformer", "codebook_dim", 8, ErrorKind::kConfig, "codebook_dim 8 is not the 16");
+  refuses("transformer", "text_channels", 128, ErrorKind::kFormat, "cfg_uncond");
   fs::remove_all(folder);
 }
 
