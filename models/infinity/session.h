@@ -60,7 +60,7 @@ class Session {
   void Forward(Context& ctx, int64_t scale, ConstView input, View logits);
 
   // What the keys and values of all layers take now.
-  size_t CacheBytes() const;
+  size_t CacheBytes() const { return nn::BytesOf(caches_); }
 
   // A session in the state of this one, whose row i is row rows[i] here; rows may repeat.
   Session Fork(std::span<const int64_t> rows) const;
@@ -70,7 +70,6 @@ class Session {
   size_t ArenaBytes(int64_t text_length);
 
  private:
-  bool IsLast(int64_t scale) const;
   void CheckForward(int64_t scale, ConstView input, View logits) const;
   View LevelRows(Context& ctx, int64_t scale) const;
   void Embed(Context& ctx, int64_t scale, ConstView input, ConstView levels, View x) const;

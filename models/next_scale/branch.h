@@ -21,6 +21,9 @@ struct Pass {
   ConstView sin = {};    // like cos
 };
 
+// Whether none of the `scales` after `scale` runs; `hooks` may be null.
+bool IsLast(const Hooks* hooks, int64_t scale, int64_t scales);
+
 // adaLN of one branch: x += gamma * branch(LN(x) * (1 + scale) + shift); each [R, C] f32.
 struct Modulation {
   ConstView gamma;

@@ -124,4 +124,10 @@ KvCache KvCache::Fork(std::span<const int64_t> rows) const {
   return fork;
 }
 
+size_t BytesOf(std::span<const KvCache> caches) {
+  size_t bytes = 0;
+  for (const KvCache& cache : caches) bytes += cache.bytes();
+  return bytes;
+}
+
 }  // namespace gesso::nn

@@ -54,4 +54,7 @@ class KvCache {
   int64_t size_ = 0;
 };
 
+// What all of them take.
+size_t BytesOf(std::span<const KvCache> caches);
+
 }  // namespace gesso::nn

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/core/dry_run.h"
 #include "kernels/core/select.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
@@ -101,20 +102,6 @@ void Session::Begin(Context& ctx, const Conditioning& conditioning) {
   next_scale_ = 0;
 }
 
-// Whether no later scale runs.
-bool Session::IsLast(int64_t scale) const {
-  while (++scale < model_->scales()) {
-    if (Runs(scale)) return false;
-  }
-  return true;
-}
-
-size_t Session::CacheBytes() const {
-  size_t bytes = 0;
-  for (const nn::KvCache& cache : caches_) bytes += cache.bytes();
-  return bytes;
-}
-
 // The first scale sees the condition alone, later ones the picture so far.
 void Session::Embed(Context& ctx, int64_t scale, ConstView input, View x) const {
   const int64_t tokens = x.shape[1];
@@ -169,7 +156,7 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
                               .hooks = hooks_.get(),
                               .scale = scale,
                               .map = model_->map(scale),
-                              .is_last = IsLast(scale)};
+                              .is_last = next_scale::IsLast(hooks_.get(), scale, model_->scales())};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const auto at = static_cast<size_t>(layer);
     const next_scale::BlockState state{
@@ -215,20 +202,19 @@ Session Session::Fork(std::span<const int64_t> rows) const {
 }
 
 size_t Session::ArenaBytes(const Conditioning& conditioning) {
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
-  Begin(ctx, conditioning);
-  for (int64_t scale = 0; scale < model_->scales(); ++scale) {
-    if (!Runs(scale)) continue;
-    const Arena::Scope scope(outside);
-    const int64_t tokens = model_->map(scale).tokens();
-    const Shape codes = {rows_, tokens, model_->config.code_width};
-    const View logits = outside.Alloc({rows_, tokens, model_->config.vocab_size}, DType::kF32);
-    Forward(ctx, scale, scale == 0 ? ConstView() : outside.Alloc(codes, DType::kF32), logits);
-  }
+  const size_t bytes = DryRun([&](Context& ctx, Arena& outside) {
+    Begin(ctx, conditioning);
+    for (int64_t scale = 0; scale < model_->scales(); ++scale) {
+      if (!Runs(scale)) continue;
+      const Arena::Scope scope(outside);
+      const int64_t tokens = model_->map(scale).tokens();
+      const Shape codes = {rows_, tokens, model_->config.code_width};
+      const View logits = outside.Alloc({rows_, tokens, model_->config.vocab_size}, DType::kF32);
+      Forward(ctx, scale, scale == 0 ? ConstView() : outside.Alloc(codes, DType::kF32), logits);
+    }
+  });
   next_scale_ = -1;
-  return arena.peak_bytes();
+  return bytes;
 }
 
 }  // namespace gesso::var

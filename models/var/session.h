@@ -39,7 +39,7 @@ class Session {
   void Forward(Context& ctx, int64_t scale, ConstView input, View logits);
 
   // What the keys and values of all layers take now.
-  size_t CacheBytes() const;
+  size_t CacheBytes() const { return nn::BytesOf(caches_); }
 
   // A session in the state of this one, whose row i is row rows[i] here; rows may repeat.
   Session Fork(std::span<const int64_t> rows) const;
@@ -51,7 +51,6 @@ class Session {
  private:
   Session() = default;  // for Fork to fill
   void CheckConditioning(const Context& ctx, const Conditioning& conditioning) const;
-  bool IsLast(int64_t scale) const;
   void EmbedCondition(Context& ctx, const Conditioning& conditioning);
   void Embed(Context& ctx, int64_t scale, ConstView input, View x) const;
 
