@@ -1,6 +1,7 @@
 // gesso info: what a model or a weights file is.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string what;
-  Request request;  // width and height
+  Request request;  // size, arithmetic and policies
   bool tensors = false;
   bool json = false;
 };
@@ -31,6 +32,15 @@ struct Options {
 Json ShapeJson(const Shape& shape) {
   const auto dims = shape.dims();
   return std::vector<int64_t>(dims.begin(), dims.end());
+}
+
+// Whether a weights file is a model by itself: with a config, or of a family known by its tensors.
+bool IsModel(const Weights& weights) {
+  if (weights.metadata.contains("system")) return false;  // a parity case
+  if (weights.metadata.contains("config")) return true;
+  const auto& families = PictureFamilies();
+  return std::any_of(families.begin(), families.end() - 1,
+                     [&](const PictureFamily& family) { return family.recognises(weights); });
 }
 
 // One weights file: what it holds, and its tensors if asked for.
@@ -106,9 +116,7 @@ int Run(const Options& options) {
     descriptions.push_back(DescribeFile(file, options.tensors));
   }
   // Weights without a model's config are still worth looking at.
-  const bool is_model = fs::is_directory(path) || descriptions[0]["metadata"].contains("config");
-  const bool is_case = !fs::is_directory(path) && descriptions[0]["metadata"].contains("system");
-  if (is_model && !is_case) {
+  if (fs::is_directory(path) || IsModel(OpenWeights(path))) {
     descriptions.insert(descriptions.begin(), DescribeModel(path, options));
   }
   for (const Json& description : descriptions) {
@@ -128,6 +136,8 @@ void AddInfo(CLI::App& app, Command& chosen) {
       ->required();
   command->add_option("-W,--width", options->request.width, "Width of the counted forward pass");
   command->add_option("-H,--height", options->request.height, "Its height");
+  command->add_option("--dtype", options->request.dtype, "Its arithmetic: float32 or bfloat16");
+  command->add_option("--cache", options->request.cache, "Policies that save work in it");
   command->add_flag("--tensors", options->tensors, "List every tensor");
   command->add_flag("--json", options->json, "One JSON object a line");
   command->footer(

@@ -35,6 +35,7 @@ int ParseAndRun(int argc, char** argv) {
       "$XDG_CONFIG_HOME/gesso/config.json ({\"steps\": 30}); flags win over both.");
   Command command;
   AddGenerate(app, command);
+  AddInpaint(app, command);
   AddVerify(app, command);
   AddMetadata(app, command);
   AddModels(app, command);

@@ -46,7 +46,7 @@ class CodebookScaleModel : public ScaleModel {
       : session_(std::move(session)), codes_(std::move(codes)), begin_(std::move(begin)) {}
 
   const CodeSum& codes() const { return codes_; }
-  Session& session() { return session_; }
+  const Session& session() const { return session_; }
 
   int64_t pictures() const override { return codes_.pictures(); }
   int64_t scales() const override { return codes_.scales(); }

@@ -200,7 +200,10 @@ class DiffusionPictures : public PictureModel {
   Request defaults() const override { return Merge(BuiltInDefaults(), model_.defaults); }
 
   void Complete(Request& request) const override {
-    static constexpr std::array<std::string_view, 3> kForeign = {"cache", "top_k", "top_p"};
+    Require(!request.mask, ErrorKind::kUnsupported,
+            "mask: diffusion models cannot paint a part of a picture yet; next-scale models can");
+    static constexpr std::array<std::string_view, 7> kForeign = {
+        "cache", "top_k", "top_p", "temperature", "cfg_per_scale", "more_smooth", "vae_tile_size"};
     RefuseFields(request, kForeign, "the model makes pictures by diffusion, not out of tokens");
     CheckInputs(model_, request);
     request.prompt = request.prompt.value_or("");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <random>
 
+#include "pipelines/edited_picture.h"
 #include "pipelines/installed_models.h"
 #include "pipelines/memory.h"
 
@@ -45,9 +46,11 @@ const PictureModel& Generator::ModelOf(const Request& request) {
 }
 
 Request Generator::Resolve(const Request& request) {
-  Request resolved = Merge(BuiltInDefaults(), request);
+  Request asked = request;
+  FitToEditedPicture(asked);
+  Request resolved = Merge(BuiltInDefaults(), asked);
   const PictureModel& model = ModelOf(resolved);
-  resolved = Merge(Merge(resolved, model.defaults()), request);
+  resolved = Merge(Merge(resolved, model.defaults()), asked);
   if (!resolved.seed) resolved.seed = ChooseSeed();
   model.Complete(resolved);
   return resolved;

@@ -12,6 +12,7 @@ class InfinityScaleModel : public ScaleModel {
   // unconditional.
   InfinityScaleModel(infinity::Session session, infinity::TextBatch texts, bool guided);
 
+  const infinity::Session& session() const { return session_; }
   ConstView summed() const { return summed_; }  // [B, H, W, codebook_dim] f32: the codes so far
 
   int64_t pictures() const override { return summed_.shape()[0]; }

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "pipelines/diffusion_pictures.h"
+#include "pipelines/infinity_model.h"
+#include "pipelines/infinity_pictures.h"
 #include "pipelines/var_model.h"
 #include "pipelines/var_pictures.h"
 
@@ -10,9 +12,23 @@ namespace gesso {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// Whether a folder is a checkpoint in several files, with their index.
+bool HoldsShards(const fs::path& folder) {
+  std::error_code error;
+  const auto is_index = [](const fs::directory_entry& entry) {
+    return entry.path().filename().string().ends_with(".index.json");
+  };
+  return std::ranges::any_of(fs::directory_iterator(folder, error), is_index);
+}
+
+}  // namespace
+
 const std::vector<PictureFamily>& PictureFamilies() {
   static const std::vector<PictureFamily> kTable = {
       {"VARPipeline", IsVarCheckpoint, LoadVarFolder, LoadVarCheckpoint},
+      {"InfinityPipeline", IsInfinityCheckpoint, LoadInfinityFolder, LoadInfinityCheckpoint},
       // Last, as it takes every checkpoint and says what is wrong with it.
       {"HourglassDiffusionPipeline", [](const Weights&) { return true; }, LoadDiffusionFolder,
        LoadDiffusionCheckpoint},
@@ -22,13 +38,14 @@ const std::vector<PictureFamily>& PictureFamilies() {
 
 std::unique_ptr<PictureModel> LoadPictureModel(const fs::path& path, Device device, DType dtype) {
   std::error_code error;
-  if (!fs::is_directory(path, error)) {
+  const fs::path index_path = path / "model_index.json";
+  // A checkpoint in several files is a folder too.
+  if (!fs::is_directory(path, error) || HoldsShards(path)) {
     Weights weights = OpenWeights(path);
     const auto family = std::ranges::find_if(PictureFamilies(),
                                              [&](const auto& f) { return f.recognises(weights); });
     return family->load_checkpoint(std::move(weights), device, dtype);
   }
-  const fs::path index_path = path / "model_index.json";
   Require(fs::exists(index_path, error), ErrorKind::kFormat,
           "{}: is no model folder (it has no model_index.json)", path.string());
   const Json index = ReadJson(index_path);

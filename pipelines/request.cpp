@@ -9,6 +9,7 @@ namespace gesso {
 namespace {
 
 constexpr size_t kMaxTextBytes = size_t{8} << 20;
+constexpr size_t kMaxScales = 64;
 
 template <class T>
 T ParseNumber(std::string_view text, const std::string& name) {
@@ -42,6 +43,12 @@ void Check(const FieldInfo&, const std::string&, uint64_t) {}
 void Check(const FieldInfo& info, const std::string& name, double value) {
   RequireInRange(info, name, value);  // false for NaN
 }
+void Check(const FieldInfo&, const std::string&, bool) {}
+void Check(const FieldInfo& info, const std::string& name, const PerScale& value) {
+  Require(!value.values.empty() && value.values.size() <= kMaxScales, ErrorKind::kUsage,
+          "{}: has {} values, expected 1 to {}", name, value.values.size(), kMaxScales);
+  for (const double one : value.values) RequireInRange(info, name, one);
+}
 void Check(const FieldInfo& info, const std::string& name, const Interval& value) {
   RequireInRange(info, name, value.low);
   RequireInRange(info, name, value.high);
@@ -57,6 +64,19 @@ void Parse(const std::string& text, const std::string& name, Interval& value) {
           text);
   value.low = ParseNumber<double>(std::string_view(text).substr(0, comma), name);
   value.high = ParseNumber<double>(std::string_view(text).substr(comma + 1), name);
+}
+void Parse(const std::string& text, const std::string& name, bool& value) {
+  Require(text == "true" || text == "false", ErrorKind::kUsage, "{}: '{}' is not true or false",
+          name, text);
+  value = text == "true";
+}
+void Parse(const std::string& text, const std::string& name, PerScale& value) {
+  for (std::string_view rest = text;;) {
+    const size_t comma = rest.find(',');
+    value.values.push_back(ParseNumber<double>(rest.substr(0, comma), name));
+    if (comma == std::string_view::npos) return;
+    rest.remove_prefix(comma + 1);
+  }
 }
 template <class T>
 void Parse(const std::string& text, const std::string& name, T& value) {
@@ -84,6 +104,16 @@ void Read(const Json& json, const std::string& name, double& value) {
   Require(json.is_number(), ErrorKind::kUsage, "{}: expected a number", name);
   value = json.get<double>();
 }
+void Read(const Json& json, const std::string& name, bool& value) {
+  Require(json.is_boolean(), ErrorKind::kUsage, "{}: expected true or false", name);
+  value = json.get<bool>();
+}
+void Read(const Json& json, const std::string& name, PerScale& value) {
+  value.values.clear();
+  for (const Json& one : json.is_array() ? json : Json::array({json})) {
+    Read(one, name, value.values.emplace_back());
+  }
+}
 void Read(const Json& json, const std::string& name, Interval& value) {
   Require(json.is_array() && json.size() == 2, ErrorKind::kUsage, "{}: expected [low, high]", name);
   Read(json[0], name, value.low);
@@ -91,6 +121,9 @@ void Read(const Json& json, const std::string& name, Interval& value) {
 }
 
 Json Write(const Interval& value) { return Json::array({value.low, value.high}); }
+Json Write(const PerScale& value) {
+  return value.values.size() == 1 ? Json(value.values.front()) : Json(value.values);
+}
 template <class T>
 Json Write(const T& value) {
   return value;
@@ -116,6 +149,15 @@ size_t SequenceLength(std::string_view text) {
     return continues(1) && continues(2) && continues(3) && !overlong && !too_large ? 4 : 0;
   }
   return 0;
+}
+
+// A value as ParametersText writes it.
+std::string AsText(const PerScale& value) {
+  return fmt::format("{}", fmt::join(value.values, ","));
+}
+template <class T>
+std::string AsText(const T& value) {
+  return fmt::format("{}", value);
 }
 
 }  // namespace
@@ -191,9 +233,9 @@ std::string ParametersText(const Request& request) {
     text += "Negative prompt: " + *request.negative_prompt + "\n";
   }
   std::string separator;
-  const auto add = [&](std::string_view name, const auto& value) {
+  const auto add = [&]<class T>(std::string_view name, const std::optional<T>& value) {
     if (!value) return;
-    std::string written = fmt::format("{}", *value);
+    std::string written = AsText(*value);
     // Readers split at commas and colons; values that hold some are quoted as JSON strings.
     if (written.find_first_of(",:\n") != std::string::npos) written = Json(written).dump();
     text += fmt::format("{}{}: {}", separator, name, written);
@@ -203,8 +245,11 @@ std::string ParametersText(const Request& request) {
   add("Sampler", request.sampling_method);
   add("Schedule type", request.scheduler);
   add("CFG scale", request.cfg_scale);
+  add("CFG per scale", request.cfg_per_scale);
+  add("Temperature", request.temperature);
   add("Top-k", request.top_k);
   add("Top-p", request.top_p);
+  add("More smooth", request.more_smooth);
   add("Cache", request.cache);
   add("Seed", request.seed);
   if (request.width && request.height) {
@@ -212,6 +257,7 @@ std::string ParametersText(const Request& request) {
   }
   add("Model", request.model);
   if (request.init_image) add("Denoising strength", request.strength);
+  add("Mask", request.mask);
   add("Class label", request.class_label);
   add("Version", std::optional<std::string>("gesso"));
   return text;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/core/dtype.h"
 #include "models/io/json.h"
@@ -19,6 +20,12 @@ struct Interval {
   bool operator==(const Interval&) const = default;
 };
 
+// One number for all scales of a next-scale model, or one for each.
+struct PerScale {
+  std::vector<double> values;
+  bool operator==(const PerScale&) const = default;
+};
+
 // A field without a value is filled in from the model's defaults.
 struct Request {
   std::optional<std::string> model;
@@ -29,17 +36,22 @@ struct Request {
   std::optional<int64_t> height;
   std::optional<int64_t> steps;
   std::optional<double> cfg_scale;
+  std::optional<PerScale> cfg_per_scale;
   std::optional<double> cfg_rescale;
   std::optional<Interval> guidance_interval;
   std::optional<std::string> sampling_method;
   std::optional<std::string> scheduler;
+  std::optional<PerScale> temperature;
   std::optional<int64_t> top_k;
   std::optional<double> top_p;
+  std::optional<bool> more_smooth;
   std::optional<std::string> cache;
   std::optional<uint64_t> seed;
   std::optional<int64_t> batch_count;
   std::optional<std::string> init_image;
   std::optional<double> strength;
+  std::optional<std::string> mask;
+  std::optional<int64_t> vae_tile_size;
   std::optional<std::string> dtype;
 
   bool operator==(const Request&) const = default;
@@ -68,6 +80,10 @@ void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"cfg_scale", "--cfg-scale",
                   "Strength of guidance; none is 1, for next-scale models 0", -1000, 1000},
         request.cfg_scale);
+  visit(FieldInfo{"cfg_per_scale", "--cfg-per-scale",
+                  "Strength of guidance at each scale of a next-scale model, as 1,2,3,...", -1000,
+                  1000},
+        request.cfg_per_scale);
   visit(FieldInfo{"cfg_rescale", "--cfg-rescale",
                   "How far guided contrast is brought back to the unguided one", 0, 1},
         request.cfg_rescale);
@@ -80,12 +96,19 @@ void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"scheduler", "--scheduler",
                   "Schedule of noise levels, with options as NAME:rho=5 (see gesso models)"},
         request.scheduler);
+  visit(FieldInfo{"temperature", "--temperature",
+                  "Evenness of the likelihood that tokens are drawn by; one number, or one a scale",
+                  0, 1000},
+        request.temperature);
   visit(
       FieldInfo{"top_k", "--top-k", "Likeliest tokens among which each is drawn; 0 = all", 0, 1e9},
       request.top_k);
   visit(FieldInfo{"top_p", "--top-p",
                   "Share of the likelihood among which each token is drawn; 0 = all", 0, 1},
         request.top_p);
+  visit(FieldInfo{"more_smooth", "--more-smooth",
+                  "Mixtures of codes in place of the tokens drawn (VAR): smoother, less faithful"},
+        request.more_smooth);
   visit(FieldInfo{"cache", "--cache",
                   "Policies that save work, as NAME:key=value or NAME+NAME (see gesso models)"},
         request.cache);
@@ -100,6 +123,14 @@ void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"strength", "--strength",
                   "Share of the noise put on --init-img: 0 keeps it, 1 ignores it", 0, 1},
         request.strength);
+  visit(FieldInfo{"mask", "--mask",
+                  "Picture of the size of --init-img: white is painted anew, black kept"},
+        request.mask);
+  visit(
+      FieldInfo{"vae_tile_size", "--vae-tile-size",
+                "Side in pixels of the tiles that next-scale models decode a picture in; 0 = whole",
+                0, 16384},
+      request.vae_tile_size);
   visit(FieldInfo{"dtype", "--dtype", "Arithmetic of the network: float32 or bfloat16"},
         request.dtype);
 }

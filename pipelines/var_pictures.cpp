@@ -1,14 +1,15 @@
 #include "pipelines/var_pictures.h"
 
-#include <array>
+#include <algorithm>
 
 #include "cache/registry.h"
+#include "kernels/core/dry_run.h"
 #include "kernels/core/select.h"
 #include "models/var/session.h"
 #include "pipelines/codebook_scale_model.h"
 #include "pipelines/conditions.h"
+#include "pipelines/next_scale_batch.h"
 #include "pipelines/var_model.h"
-#include "samplers/next_scale/sampler.h"
 
 namespace gesso {
 
@@ -41,123 +42,100 @@ VarCondition Encode(const VarModel& model, const Request& request) {
   return condition;
 }
 
-// What all batches share.
-struct Job {
-  const VarModel& model;
-  const Request& request;
-  Device device;
-  VarCondition condition;
-  cache::Policy policy;  // or none
-  NextScaleOptions options;
-
-  bool guided() const { return *request.cfg_scale != 0; }
-};
-
-Job PrepareJob(const VarModel& model, const Request& request, Device device) {
-  const int64_t scales = model.transformer->scales();
-  Job job{model, request, device, Encode(model, request), nullptr, {}};
-  if (!request.cache.value_or("").empty()) job.policy = cache::MakePolicy(*request.cache);
-  job.options.guidance = RampedGuidance(*request.cfg_scale, scales);
-  job.options.top_k = *request.top_k;
-  job.options.top_p = *request.top_p;
-  return job;
-}
-
-class VarBatch : public PictureBatch {
+class VarBatch : public NextScaleBatch {
  public:
-  VarBatch(const Job& job, int64_t count)
-      : job_(job),
-        condition_(job.condition.Bind(count, job.guided())),
-        scales_(var::Session(job.model.transformer, job.guided() ? 2 * count : count,
-                             job.policy ? job.policy() : nullptr),
-                CodeSum(Quantizer(job.model), job.device, count),
+  VarBatch(const VarModel& model, const NextScaleJob& job, const VarCondition& condition,
+           int64_t count, bool guided)
+      : NextScaleBatch(job),
+        vae_(*model.vae),
+        tiling_(TilingOf(job.request, vae_.config().decoder.stride())),
+        condition_(condition.Bind(count, guided)),
+        scales_(var::Session(model.transformer, guided ? 2 * count : count, job.MakeHooks()),
+                CodeSum({model.vae, &vae_.quantizer()}, job.device, count),
                 [this](Context& ctx, var::Session& session) {
                   session.Begin(ctx, condition_.view());
                 }) {}
 
-  int64_t ArenaBytes() override {
-    Arena arena(Device::kMeta, 0);
-    Context ctx{.device = Device::kMeta, .arena = &arena};
-    // Pictures may be looked at after every scale, while the scale's own values are still there.
-    Sample(ctx, PhiloxTokenNoise({}), [&](const NextScaleStep&) {
-      const Arena::Scope scope(arena);
-      Decode(ctx);
-    });
-    return static_cast<int64_t>(arena.peak_bytes());
-  }
+ protected:
+  ScaleModel& model() override { return scales_; }
+  size_t KeyBytesNow() const override { return scales_.session().CacheBytes(); }
 
-  std::vector<Image> Run(Context& ctx, int64_t first, GenerateObserver& observer) override {
-    const int64_t count = scales_.pictures();
-    const PhiloxTokenNoise noise(SeedsOf(job_.request, first, count));
-    const std::function<std::vector<Image>()> preview = [&] { return Show(ctx); };
-    int64_t scales = 0;
-    for (int64_t k = 0; k < scales_.scales(); ++k) scales += scales_.Runs(k) ? 1 : 0;
-    int64_t done = 0;
-    Sample(ctx, noise, [&](const NextScaleStep&) {
-      const double progress = static_cast<double>(++done) / static_cast<double>(scales);
-      observer.OnStep({first, count, progress, preview});
-    });
-    return Show(ctx);
-  }
-
- private:
-  static std::shared_ptr<const vqvae::Quantizer> Quantizer(const VarModel& model) {
-    return {model.vae, &model.vae->quantizer()};
-  }
-
-  void Sample(Context& ctx, const TokenNoise& noise, const NextScaleObserver& observer) {
-    const Arena::Scope scope(*ctx.arena);
-    const Shape all = {scales_.pictures(), ChoicesBefore(scales_, scales_.scales())};
-    SampleNextScale(ctx, {.model = scales_,
-                          .options = job_.options,
-                          .noise = noise,
-                          .tokens = ctx.arena->Alloc(all, DType::kI32),
-                          .observer = observer});
-  }
-
-  // [B, 3, H, W] of the codes so far, on the arena.
-  View Decode(Context& ctx) const {
+  View Decode(Context& ctx) const override {
     const ConstView f_hat = scales_.codes().f_hat();
-    const View picture = ctx.arena->Alloc(job_.model.vae->PictureShape(f_hat.shape), DType::kF32);
-    job_.model.vae->Decode(ctx, f_hat, picture);
+    const View picture = ctx.arena->Alloc(vae_.PictureShape(f_hat.shape), DType::kF32);
+    vae_.Decode(ctx, f_hat, picture, tiling_);
     return picture;
   }
 
-  std::vector<Image> Show(Context& ctx) const {
-    const Arena::Scope scope(*ctx.arena);
-    const View picture = Decode(ctx);
-    RequireFinite(picture, job_.request);
-    return ToImages(picture);
-  }
-
-  const Job& job_;
+ private:
+  const vqvae::Model& vae_;
+  autoencoder::Tiling tiling_;
   VarCondition condition_;
   CodebookScaleModel<var::Session> scales_;
 };
 
+// The tokens of a whole picture, [1, L].
+Tensor Tokenize(const vqvae::Model& vae, const Image& image, Device device) {
+  const Tensor picture = ToTensor(image);
+  const vqvae::MapSize size = vae.LatentSize(image.height, image.width);
+  const vqvae::QuantizerConfig& codes = vae.config().quantizer;
+  const Shape shape = {1, size.height, size.width, codes.z_channels};
+  Tensor tokens({1, codes.tokens()}, DType::kI32);
+  RunInOwnArena(device, [&](Context& ctx) {
+    const View f = ctx.arena->Alloc(shape, DType::kF32);
+    vae.Encode(ctx, picture, f);
+    const View f_hat = ctx.arena->Alloc(shape, DType::kF32);
+    vae.quantizer().Encode(ctx, f, codes.Maps(), tokens.mutable_view(), f_hat);
+  });
+  return tokens;
+}
+
 class VarJob : public PictureJob {
  public:
   VarJob(const VarModel& model, const Request& request, Device device)
-      : job_(PrepareJob(model, request, device)) {}
+      : model_(model),
+        job_(PrepareNextScaleJob(request, model.transformer->scales(), device)),
+        condition_(Encode(model, request)) {
+    job_.options.guidance = Guidance(request);
+    if (!request.mask) return;
+    Edit edit{.picture = ReadEditedPicture(request, 3), .tokens = {}, .keep = {}};
+    edit.tokens = Tokenize(*model.vae, edit.picture.image, device);
+    edit.keep = KeptTokens(edit.picture.mask, model.transformer->maps(), 1);
+    job_.edit = std::move(edit);
+  }
 
   int64_t MaxBatch() const override { return kMaxTogether; }
 
   int64_t StateBytes(int64_t count) const override {
-    const var::Config& config = job_.model.transformer->config;
+    const var::Config& config = model_.transformer->config;
     if (config.mamba) return 0;  // keeps no keys and values
-    const int64_t rows = (job_.guided() ? 2 : 1) * count;
-    const auto element = static_cast<int64_t>(SizeOf(job_.model.transformer->activation));
-    return 2 * config.depth * rows * config.tokens() * config.width * element;
+    return KeyBytes(job_.policy, model_.transformer->maps(), config.depth,
+                    guided() ? 2 * count : count, config.width, model_.transformer->activation);
   }
 
   void RequireRoom() const override {}  // pictures have one size, and the model fits
 
-  std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override {
-    return std::make_unique<VarBatch>(job_, count);
+  std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override { return Batch(count); }
+  std::unique_ptr<VarBatch> Batch(int64_t count) const {
+    return std::make_unique<VarBatch>(model_, job_, condition_, count, guided());
   }
 
  private:
-  Job job_;
+  // None is 1 here, but 0 in VAR's settings.
+  std::vector<double> Guidance(const Request& request) const {
+    const int64_t scales = model_.transformer->scales();
+    if (!request.cfg_per_scale) return RampedGuidance(*request.cfg_scale, scales);
+    std::vector<double> guidance = ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
+    for (double& value : guidance) value += 1;
+    return guidance;
+  }
+  bool guided() const {
+    return std::ranges::any_of(job_.options.guidance, [](double value) { return value != 1; });
+  }
+
+  const VarModel& model_;
+  NextScaleJob job_;
+  VarCondition condition_;
 };
 
 class VarPictures : public PictureModel {
@@ -167,23 +145,22 @@ class VarPictures : public PictureModel {
   Request defaults() const override { return model_.defaults; }
 
   void Complete(Request& request) const override {
-    static constexpr std::array<std::string_view, 7> kForeign = {
-        "steps",      "sampling_method", "scheduler", "cfg_rescale", "guidance_interval",
-        "init_image", "strength"};
-    RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
     const var::Config& config = model_.transformer->config;
+    RefuseDiffusionFields(request);
     CheckCondition(request, model_.text != nullptr, config.num_classes);
     if (model_.text == nullptr && !request.class_label)
       request.cfg_scale = 0;  // nothing to lead to
-    Require(*request.cfg_scale != 0 || request.negative_prompt.value_or("").empty(),
+    Require(*request.cfg_scale != 0 || request.cfg_per_scale ||
+                request.negative_prompt.value_or("").empty(),
             ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
     const Request own = model_.defaults;
     Require(request.width == own.width && request.height == own.height, ErrorKind::kUsage,
             "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
     request.prompt = request.prompt.value_or("");
     request.negative_prompt = request.negative_prompt.value_or("");
+    CheckNextScaleSettings(request, model_.transformer->scales());
+    TilingOf(request, model_.vae->config().decoder.stride());
     if (request.cache.value_or("").empty()) return;
-    cache::MakePolicy(*request.cache);
     Require(!config.mamba || !cache::DecidesOf(*request.cache).keys, ErrorKind::kUsage,
             "cache: model '{}' keeps no keys that '{}' could thin out", *request.model,
             *request.cache);
@@ -195,6 +172,8 @@ class VarPictures : public PictureModel {
 
   Json Describe(const Request& resolved) const override {
     const VarJob job(model_, resolved, device_);
+    const std::unique_ptr<VarBatch> batch = job.Batch(1);
+    const int64_t activation_bytes = batch->ArenaBytes();
     const var::Config& config = model_.transformer->config;
     const std::string classes = fmt::format("{} classes", config.num_classes);
     return {{"kind", config.mamba ? "M-VAR: next-scale prediction, attention and Mamba"
@@ -207,7 +186,8 @@ class VarPictures : public PictureModel {
              {{"width", *resolved.width},
               {"height", *resolved.height},
               {"tokens", config.tokens()},
-              {"activation_bytes", job.MakeBatch(1)->ArenaBytes()}}}};
+              {"activation_bytes", activation_bytes},
+              {"cache_bytes", batch->peak_key_bytes()}}}};
   }
 
  private:

@@ -157,20 +157,14 @@ std::unique_ptr<Hooks> ScaleKv::Fork(std::span<const int64_t>) const {
   return std::make_unique<ScaleKv>(*this);  // nothing in it belongs to a row
 }
 
-int64_t ScaleKv::CacheCapacity(int64_t layer, int64_t unpruned) const {
+int64_t ScaleKv::CacheCapacity(int64_t /*layer*/, int64_t unpruned) const {
   int64_t held = 0;
-  int64_t most = 0;
-  bool began = false;
-  for (size_t scale = 0; scale < schedule_.size(); ++scale) {
-    held += schedule_[scale].tokens();
-    most = std::max(most, held);
-    began = began || held > budgets_.base_capacity;
-    if (!began || windows_[scale].empty()) continue;
-    const int64_t budget = std::max(budgets_.capacity[scale][static_cast<size_t>(layer)],
-                                    static_cast<int64_t>(windows_[scale].size()));
-    held = std::min(held, budget);
+  for (size_t scale = 0; scale + 1 < schedule_.size(); ++scale) {
+    const int64_t tokens = schedule_[scale].tokens();
+    if (!windows_[scale].empty() && held + tokens > budgets_.base_capacity) break;
+    held += tokens;
   }
-  return std::min(most, unpruned);
+  return std::min(held, unpruned);
 }
 
 std::span<const int32_t> ScaleKv::QueryTokens(const Site& site) const {

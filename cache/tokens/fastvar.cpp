@@ -187,11 +187,13 @@ void FastVar::SeeBranch(Context& ctx, const Site& site, ConstView added) {
 
 int64_t FastVar::CacheCapacity(int64_t layer, int64_t /*unpruned*/) const {
   int64_t sum = 0;
+  int64_t last = 0;
   for (size_t scale = 0; scale < schedule_.size(); ++scale) {
     if (plan_.skipped[scale]) continue;
-    sum += KeptTokens(schedule_[scale].tokens(), Prunes(layer) ? plan_.prune_ratio[scale] : 0);
+    last = KeptTokens(schedule_[scale].tokens(), Prunes(layer) ? plan_.prune_ratio[scale] : 0);
+    sum += last;
   }
-  return sum;
+  return sum - last;
 }
 
 }  // namespace gesso::cache

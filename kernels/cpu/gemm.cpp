@@ -212,7 +212,9 @@ PackedMatrix PackPanels(ConstView weight, DType dtype) {
   const int64_t depth = weight.shape[1];
   const int64_t width = F32PanelWidth();
   const Tensor rounded = dtype == DType::kBF16 ? Cast(weight, DType::kBF16) : Tensor();
-  const Tensor source = Cast(rounded.empty() ? weight : rounded.view(), DType::kF32);
+  const ConstView exact = rounded.empty() ? weight : rounded.view();
+  const Tensor widened = exact.dtype == DType::kF32 ? Tensor() : Cast(exact, DType::kF32);
+  const auto* const source = (widened.empty() ? exact : widened.view()).Data<float>();
   auto storage = std::make_shared<F32Panels>();
   storage->rows = rows;
   storage->values = Tensor({(rows + width - 1) / width, depth, width}, DType::kF32);
@@ -222,7 +224,7 @@ PackedMatrix PackPanels(ConstView weight, DType dtype) {
     const int64_t count = std::min(width, rows - first);
     for (int64_t k = 0; k < depth; ++k) {
       for (int64_t j = 0; j < count; ++j) {
-        values[(panel * depth + k) * width + j] = source.Data<float>()[(first + j) * depth + k];
+        values[(panel * depth + k) * width + j] = source[(first + j) * depth + k];
       }
     }
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/blend.h"
+#include "kernels/elementwise.h"
 #include "kernels/token.h"
 
 namespace gesso::autoencoder {
@@ -68,6 +69,13 @@ void DecodeTiled(Context& ctx, const Decoder& decoder, DType activation, ConstVi
                  .rows = down.Shared(i) * stride,
                  .out = picture.Slice(2, top, top + down.tile * stride)});
   }
+}
+
+void DecodePicture(Context& ctx, const Decoder& decoder, DType activation, ConstView latents,
+                   const Tiling& tiling, View picture) {
+  DecodeTiled(ctx, decoder, activation, latents, tiling, picture);
+  const Term pixels = {1, picture};
+  LinearCombination(ctx, {.terms = {&pixels, 1}, .low = -1, .high = 1, .out = picture});
 }
 
 }  // namespace gesso::autoencoder

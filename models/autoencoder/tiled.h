@@ -22,4 +22,8 @@ struct Tiling {
 void DecodeTiled(Context& ctx, const Decoder& decoder, DType activation, ConstView latents,
                  const Tiling& tiling, View picture);
 
+// The same, clamped to [-1, 1].
+void DecodePicture(Context& ctx, const Decoder& decoder, DType activation, ConstView latents,
+                   const Tiling& tiling, View picture);
+
 }  // namespace gesso::autoencoder

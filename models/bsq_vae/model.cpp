@@ -1,6 +1,6 @@
 #include "models/bsq_vae/model.h"
 
-#include "kernels/elementwise.h"
+#include "kernels/core/dry_run.h"
 #include "models/nn/load.h"
 
 namespace gesso::bsq_vae {
@@ -67,28 +67,22 @@ void Model::Encode(Context& ctx, ConstView picture, View h) const {
 
 void Model::Decode(Context& ctx, ConstView summed, View picture,
                    const autoencoder::Tiling& tiling) const {
-  autoencoder::DecodeTiled(ctx, decoder_, activation_, summed, tiling, picture);
-  const Term pixels = {1, picture};
-  LinearCombination(ctx, {.terms = {&pixels, 1}, .low = -1, .high = 1, .out = picture});
+  autoencoder::DecodePicture(ctx, decoder_, activation_, summed, tiling, picture);
 }
 
 size_t Model::EncodeArenaBytes(const Shape& picture) const {
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
   const MapSize size = LatentSize(picture[2], picture[3]);
   const Shape h = {picture[0], size.height, size.width, config_.codebook_dim};
-  Encode(ctx, outside.Alloc(picture, DType::kF32), outside.Alloc(h, DType::kF32));
-  return arena.peak_bytes();
+  return DryRun([&](Context& ctx, Arena& outside) {
+    Encode(ctx, outside.Alloc(picture, DType::kF32), outside.Alloc(h, DType::kF32));
+  });
 }
 
 size_t Model::DecodeArenaBytes(const Shape& summed, const autoencoder::Tiling& tiling) const {
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
-  Decode(ctx, outside.Alloc(summed, DType::kF32),
-         outside.Alloc(decoder_.PictureShape(summed), DType::kF32), tiling);
-  return arena.peak_bytes();
+  return DryRun([&](Context& ctx, Arena& outside) {
+    Decode(ctx, outside.Alloc(summed, DType::kF32),
+           outside.Alloc(PictureShape(summed), DType::kF32), tiling);
+  });
 }
 
 }  // namespace gesso::bsq_vae

@@ -35,6 +35,9 @@ class Model {
     return encoder_.LatentSize(height, width);
   }
 
+  // Shape [B, C, H, W] of the picture of summed codes [B, h, w, D].
+  Shape PictureShape(const Shape& summed) const { return decoder_.PictureShape(summed); }
+
   // picture [B, C, H, W] f32 in [-1, 1] to h [B, h, w, D] f32, which EncodeBits quantises.
   void Encode(Context& ctx, ConstView picture, View h) const;
   // Summed codes [B, h, w, D] f32 to picture [B, C, H, W] f32, clamped to [-1, 1]. With a `tiling`

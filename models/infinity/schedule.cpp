@@ -36,6 +36,10 @@ constexpr std::array<Ratio, 8> kRatios = {{
 }};
 // clang-format on
 
+// By the total of pixels.
+constexpr std::array<std::pair<std::string_view, size_t>, 4> kScalesOf = {
+    {{"0.06M", 7}, {"0.25M", 10}, {"0.60M", 12}, {"1M", kScales}}};
+
 std::vector<ScheduleTemplate> MakeTemplates() {
   std::vector<ScheduleTemplate> templates;
   for (const Ratio& ratio : kRatios) {
@@ -73,13 +77,43 @@ const ScheduleTemplate& FindScheduleTemplate(double height, double width) {
 }
 
 std::span<const TokenMap> ScheduleMaps(const ScheduleTemplate& schedule, std::string_view pn) {
-  constexpr std::array<std::pair<std::string_view, size_t>, 4> kScalesOf = {
-      {{"0.06M", 7}, {"0.25M", 10}, {"0.60M", 12}, {"1M", kScales}}};
   const auto* const found =
       std::ranges::find(kScalesOf, pn, [](const auto& item) { return item.first; });
   Require(found != kScalesOf.end(), ErrorKind::kUsage,
           "pn '{}' is not one of Infinity's sizes (0.06M, 0.25M, 0.60M, 1M)", pn);
   return std::span(schedule.maps).first(found->second);
+}
+
+PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token_pixels) {
+  struct Size {
+    int64_t width;
+    int64_t height;
+    double distance;
+  };
+  std::vector<Size> sizes;
+  for (const ScheduleTemplate& schedule : ScheduleTemplates()) {
+    for (const auto& [pn, scales] : kScalesOf) {
+      const TokenMap& last = schedule.maps[scales - 1];
+      const Size size = {last.width * token_pixels, last.height * token_pixels, 0};
+      if (size.width == width && size.height == height) {
+        return {ScheduleMaps(schedule, pn), schedule.maps.back()};
+      }
+      const auto apart = [](int64_t a, int64_t b) {
+        return std::abs(std::log(static_cast<double>(a) / static_cast<double>(b)));
+      };
+      sizes.push_back({size.width, size.height,
+                       std::hypot(apart(size.width, width), apart(size.height, height))});
+    }
+  }
+  constexpr size_t kNamed = 4;
+  std::ranges::stable_sort(sizes, {}, &Size::distance);
+  std::string nearest;
+  for (const Size& size : std::span(sizes).first(kNamed)) {
+    nearest += fmt::format("{}{} x {}", nearest.empty() ? "" : ", ", size.width, size.height);
+  }
+  Fail(ErrorKind::kUsage,
+       "width, height: Infinity makes no pictures of {} x {}; the nearest of its sizes are {}",
+       width, height, nearest);
 }
 
 }  // namespace gesso::infinity

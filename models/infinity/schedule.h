@@ -29,4 +29,14 @@ const ScheduleTemplate& FindScheduleTemplate(double height, double width);
 // kUsage for others.
 std::span<const TokenMap> ScheduleMaps(const ScheduleTemplate& schedule, std::string_view pn);
 
+// The maps of a picture.
+struct PictureSchedule {
+  std::span<const TokenMap> maps;
+  TokenMap reference;  // the template's last map: grid of the rotary embedding
+};
+
+// Those of a picture of width x height pixels, `token_pixels` of them a side of a token. Throws
+// kUsage, naming the nearest sizes, for one that the published tables do not have.
+PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token_pixels);
+
 }  // namespace gesso::infinity

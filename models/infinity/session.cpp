@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/core/dry_run.h"
 #include "kernels/core/select.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
@@ -102,7 +103,7 @@ Session::Session(std::shared_ptr<const Model> model, SessionOptions options,
   CheckOptions(options_, config);
   rotary_ = MakeRotary(options_.maps, options_.reference, config.head_dim());
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
-  const int64_t all = TokensOf(options_.maps);
+  const int64_t all = TokensOf(std::span(options_.maps).first(options_.maps.size() - 1));
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
     caches_.emplace_back(rows(), config.num_heads, config.head_dim(), tokens, model_->activation);
@@ -177,6 +178,7 @@ void Session::RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x) {
                               .hooks = hooks_.get(),
                               .scale = scale,
                               .map = map(scale),
+                              .is_last = next_scale::IsLast(hooks_.get(), scale, scales()),
                               .cos = rotary_.cos.view().Slice(0, begin, begin + x.shape[1]),
                               .sin = rotary_.sin.view().Slice(0, begin, begin + x.shape[1])};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
@@ -266,22 +268,20 @@ Session Session::Fork(std::span<const int64_t> rows) const {
 
 size_t Session::ArenaBytes(int64_t text_length) {
   const Config& config = model_->config;
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
-  Begin(ctx, outside.Alloc({rows(), text_length, config.text_channels}, DType::kF32),
-        outside.Alloc({rows(), text_length}, DType::kI32));
-  for (int64_t scale = 0; scale < scales(); ++scale) {
-    if (!Runs(scale)) continue;
-    const Arena::Scope scope(outside);
-    const int64_t tokens = map(scale).tokens();
-    const View logits = outside.Alloc({rows(), tokens, 2 * config.bits()}, DType::kF32);
-    Forward(ctx, scale,
-            scale == 0 ? ConstView() : outside.Alloc({rows(), tokens, config.bits()}, DType::kF32),
-            logits);
-  }
+  const size_t bytes = DryRun([&](Context& ctx, Arena& outside) {
+    Begin(ctx, outside.Alloc({rows(), text_length, config.text_channels}, DType::kF32),
+          outside.Alloc({rows(), text_length}, DType::kI32));
+    for (int64_t scale = 0; scale < scales(); ++scale) {
+      if (!Runs(scale)) continue;
+      const Arena::Scope scope(outside);
+      const int64_t tokens = map(scale).tokens();
+      const Shape codes = {rows(), tokens, config.bits()};
+      const View logits = outside.Alloc({rows(), tokens, 2 * config.bits()}, DType::kF32);
+      Forward(ctx, scale, scale == 0 ? ConstView() : outside.Alloc(codes, DType::kF32), logits);
+    }
+  });
   next_scale_ = -1;
-  return arena.peak_bytes();
+  return bytes;
 }
 
 }  // namespace gesso::infinity

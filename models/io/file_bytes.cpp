@@ -42,6 +42,14 @@ FileBytes MapFile(const std::filesystem::path& path) {
   return {path, std::move(owner), {static_cast<const std::byte*>(memory), size}};
 }
 
+void ReleasePages(std::span<const std::byte> bytes) {
+  static const auto kPage = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data());  // NOLINT: an address
+  const uintptr_t first = begin / kPage * kPage;
+  // Advice alone: where it cannot be followed, the pages stay.
+  madvise(reinterpret_cast<void*>(first), begin + bytes.size() - first, MADV_DONTNEED);  // NOLINT
+}
+
 bool IsAligned(const std::byte* data, DType dtype) {
   return reinterpret_cast<uintptr_t>(data) % SizeOf(dtype) == 0;  // NOLINT: an address
 }

@@ -21,6 +21,10 @@ struct FileBytes {
 // The file must not be cut short by others while it is mapped (the system would send SIGBUS).
 FileBytes MapFile(const std::filesystem::path& path);
 
+// Gives the pages that hold `bytes` of a mapped file back to the system, neighbours on them
+// included: whoever reads them again gets the same from the file.
+void ReleasePages(std::span<const std::byte> bytes);
+
 // The same bytes as text.
 inline std::string_view AsText(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};  // NOLINT: char may alias

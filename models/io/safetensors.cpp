@@ -260,7 +260,10 @@ Weights ParseSafetensors(const FileBytes& file) {
     const auto data = file.bytes.subspan(kPrefixSize + header.size());
     CheckCoverage(reader.entries, static_cast<int64_t>(data.size()));
 
-    Weights weights{.path = file.path, .tensors = {}, .metadata = std::move(reader.metadata)};
+    Weights weights{.path = file.path,
+                    .tensors = {},
+                    .metadata = std::move(reader.metadata),
+                    .mapped = {file.bytes}};
     for (const Entry& entry : reader.entries) {
       const std::string name = Printable(entry.name);
       const DType dtype = ParseDType(entry.dtype, name);

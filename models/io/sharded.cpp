@@ -43,6 +43,7 @@ std::map<std::string, std::string> WeightMap(const FileBytes& index) {
 // Moves the shard's tensors into `all`.
 void Join(Weights& all, Weights shard) {
   all.metadata.merge(shard.metadata);
+  all.mapped.insert(all.mapped.end(), shard.mapped.begin(), shard.mapped.end());
   all.tensors.merge(shard.tensors);  // leaves those whose name is taken
   Require(shard.tensors.empty(), ErrorKind::kFormat, "tensor '{}' is in {} and in another shard",
           Printable(shard.tensors.empty() ? "" : shard.tensors.begin()->first),

@@ -109,6 +109,7 @@ class ObjectReader {
 
   Weights Run() {
     weights_.path = file_.path;
+    weights_.mapped = {file_.bytes};
     const PickleValue& root = pickle_[pickle_.root];
     Require(root.kind == Kind::kDict, ErrorKind::kFormat,
             "the file does not hold a dictionary of tensors");

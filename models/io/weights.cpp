@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <vector>
 
 #include "models/io/file_bytes.h"
@@ -76,11 +77,22 @@ const Tensor& Weights::At(const std::string& name) const {
 Weights Weights::Under(std::string_view prefix) const {
   Weights part;
   part.path = path;
+  part.mapped = mapped;
   for (auto it = tensors.lower_bound(std::string(prefix)); it != tensors.end(); ++it) {
     if (!it->first.starts_with(prefix)) break;
     part.tensors.emplace(it->first.substr(prefix.size()), it->second);
   }
   return part;
+}
+
+void Weights::Release(const Tensor& tensor) const {
+  const auto* const begin = static_cast<const std::byte*>(tensor.view().data);
+  for (const std::span<const std::byte> file : mapped) {
+    if (std::less<>{}(begin, file.data()) || !std::less<>{}(begin, file.data() + file.size())) {
+      continue;
+    }
+    ReleasePages(file.subspan(static_cast<size_t>(begin - file.data()), tensor.view().bytes()));
+  }
 }
 
 Weights OpenWeights(const std::filesystem::path& path) {

@@ -2,10 +2,13 @@
 // PyTorch zip file (.pth, .pt, .ckpt; read without executing anything).
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/core/tensor.h"
 
@@ -17,12 +20,17 @@ struct Weights {
   // safetensors: "__metadata__". Torch files: what their dictionary holds beside tensors, as JSON
   // text (models/io/torch_zip.h). k-diffusion keeps the model's config in "config" in both.
   std::map<std::string, std::string> metadata;
+  std::vector<std::span<const std::byte>> mapped;  // of the files, for Release
 
   // Throws kFormat naming the file if `name` is absent.
   const Tensor& At(const std::string& name) const;
 
   // The tensors whose names begin with `prefix` ("vae."), without it.
   Weights Under(std::string_view prefix) const;
+
+  // Gives the memory that the tensor takes in its mapped file back to the system: for those who
+  // have copied it. Whoever reads it again waits for the file, no more.
+  void Release(const Tensor& tensor) const;
 };
 
 // Opens by content, not by suffix: safetensors, *.safetensors.index.json, torch zip, or a folder

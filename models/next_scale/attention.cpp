@@ -64,11 +64,12 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
   const View qkv = ctx.arena->Alloc({rows, count, 3 * config_.width}, pass.activation);
   Linear(ctx, {.x = normed, .weight = &qkv_, .bias = qkv_bias_, .residual = {}, .out = qkv});
   const View q = ctx.arena->Alloc(heads, pass.activation);
-  nn::KvCache::Slots slots;
+  nn::KvCache::Extension all;
   if (cache != nullptr) {
-    slots = cache->Append(count);
+    all = cache->Extend(ctx, count);
   } else {
-    slots = {ctx.arena->Alloc(heads, pass.activation), ctx.arena->Alloc(heads, pass.activation)};
+    all.keys = ctx.arena->Alloc(heads, pass.activation);
+    all.values = ctx.arena->Alloc(heads, pass.activation);
   }
   const auto prepare = [&](int64_t part, ConstView scale, View to) {
     PrepareHeads(ctx, {.x = HeadsOf(qkv, part, 3, config_.heads),
@@ -80,26 +81,28 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
                        .out = to});
   };
   prepare(0, q_scale_, q);
-  prepare(1, {}, slots.keys);
-  Copy(ctx, HeadsOf(qkv, 2, 3, config_.heads), slots.values);
+  prepare(1, {}, all.NewKeys(count));
+  Copy(ctx, HeadsOf(qkv, 2, 3, config_.heads), all.NewValues(count));
   const View attended = ctx.arena->Alloc({rows, count, config_.width}, pass.activation);
   Attention(ctx, {.q = q,
-                  .k = cache != nullptr ? cache->keys() : ConstView(slots.keys),
-                  .v = cache != nullptr ? cache->values() : ConstView(slots.values),
+                  .k = all.keys,
+                  .v = all.values,
                   .bias = {},
                   .key_mask = {},
                   .scale = config_.l2_norm ? 1 : config_.scale,
                   .out = nn::SplitHeads(attended, config_.heads)});
   proj_.Forward(ctx, attended, out, residual);
-  if (cache != nullptr && pass.hooks != nullptr) Retain(pass, layer, normed, *cache);
+  if (cache != nullptr && !pass.is_last) Retain(pass, layer, normed, all, *cache);
 }
 
+// What the hooks choose of all keys, or all of them, for the scales to come.
 void SelfAttention::Retain(const Pass& pass, int64_t layer, ConstView normed,
-                           nn::KvCache& cache) const {
+                           const nn::KvCache::Extension& all, nn::KvCache& cache) const {
   const Site site{
       .layer = layer, .branch = Branch::kSelfAttention, .scale = pass.scale, .map = pass.map};
-  const std::span<const int32_t> window = pass.hooks->QueryTokens(site);
-  if (window.empty()) return;
+  const std::span<const int32_t> window =
+      pass.hooks == nullptr ? std::span<const int32_t>() : pass.hooks->QueryTokens(site);
+  if (window.empty()) return cache.Keep(all, {}, pass.ctx.device);
   Require(normed.shape[1] == pass.map.tokens(), ErrorKind::kUnsupported,
           "a cache can be thinned out only where a scale's tokens are all computed");
   Context& ctx = pass.ctx;
@@ -122,8 +125,7 @@ void SelfAttention::Retain(const Pass& pass, int64_t layer, ConstView normed,
   const View q =
       ctx.arena->Alloc({rows, queries, config_.heads, width / config_.heads}, DType::kF32);
   Copy(ctx, HeadsOf(qkv, 0, 3, config_.heads), q);
-  const ConstView kept = pass.hooks->RetainKeys(ctx, site, q, cache.keys());
-  if (!kept.empty()) cache.Compact(kept, ctx.device);
+  cache.Keep(all, pass.hooks->RetainKeys(ctx, site, q, all.keys), ctx.device);
 }
 
 CrossAttention::CrossAttention(int64_t width, int64_t heads, int64_t text_width)

@@ -29,13 +29,15 @@ class SelfAttention {
   void Prepare();
 
   // out = attention(normed) + residual (may be empty), f32 [R, K, C]. normed [R, K, C] holds the
-  // normed input at `tokens` [R, K] i32 (empty = all of the map). Their keys join `cache`, which
-  // the hooks may then thin out; without a cache they attend to each other only.
+  // normed input at `tokens` [R, K] i32 (empty = all of the map). They attend to what `cache` holds
+  // and to each other; then their keys join it, thinned out by the hooks, unless no scale follows.
+  // Without a cache they attend to each other only.
   void Forward(const Pass& pass, int64_t layer, ConstView tokens, ConstView normed,
                nn::KvCache* cache, ConstView residual, View out) const;
 
  private:
-  void Retain(const Pass& pass, int64_t layer, ConstView normed, nn::KvCache& cache) const;
+  void Retain(const Pass& pass, int64_t layer, ConstView normed, const nn::KvCache::Extension& all,
+              nn::KvCache& cache) const;
 
   AttentionConfig config_;
   PackedMatrix qkv_;  // q, k, v on top of each other

@@ -8,6 +8,13 @@
 
 namespace gesso::next_scale {
 
+bool IsLast(const Hooks* hooks, int64_t scale, int64_t scales) {
+  while (++scale < scales) {
+    if (hooks == nullptr || hooks->RunsScale(scale)) return false;
+  }
+  return true;
+}
+
 Modulation ModulationOf(ConstView rows, int64_t branches, int64_t index) {
   const int64_t width = rows.shape[1] / (3 * branches);
   const auto chunk = [&](int64_t i) { return rows.Slice(1, i * width, (i + 1) * width); };

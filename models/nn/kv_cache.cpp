@@ -14,6 +14,14 @@ AnyView TokensFirst(AnyView storage, int64_t begin, int64_t end) {
   return storage.Slice(2, begin, end).Permute({0, 2, 1, 3});
 }
 
+const std::byte* BytesOf(ConstView view) { return static_cast<const std::byte*>(view.data); }
+std::byte* BytesOf(View view) { return static_cast<std::byte*>(view.data); }
+
+// A head's part of a token; its tokens lie behind each other.
+size_t TokenBytes(const Tensor& storage) {
+  return static_cast<size_t>(storage.shape()[3]) * SizeOf(storage.dtype());
+}
+
 }  // namespace
 
 KvCache::KvCache(int64_t rows, int64_t heads, int64_t head_dim, int64_t capacity, DType dtype)
@@ -22,50 +30,75 @@ KvCache::KvCache(int64_t rows, int64_t heads, int64_t head_dim, int64_t capacity
   CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
 }
 
-KvCache::Slots KvCache::Append(int64_t tokens) {
-  Require(size_ + tokens <= capacity(), ErrorKind::kMemory,
-          "a cache for {} tokens cannot take {} after {}", capacity(), tokens, size_);
-  const int64_t begin = size_;
-  size_ += tokens;
-  return {TokensFirst(keys_.mutable_view(), begin, size_),
-          TokensFirst(values_.mutable_view(), begin, size_)};
+KvCache::Extension KvCache::Extend(Context& ctx, int64_t tokens) {
+  const int64_t all = size_ + tokens;
+  if (all <= capacity()) {
+    return {TokensFirst(keys_.mutable_view(), 0, all), TokensFirst(values_.mutable_view(), 0, all)};
+  }
+  const Shape& s = keys_.shape();
+  const auto copy = [&](const Tensor& from) {
+    const View to = ctx.arena->Alloc({s[0], s[1], all, s[3]}, from.dtype());
+    if (ctx.device == Device::kMeta) return TokensFirst(to, 0, all);
+    const size_t token_bytes = TokenBytes(from);
+    ParallelFor(s[0] * s[1], [&](int64_t head) {
+      std::memcpy(BytesOf(to) + static_cast<size_t>(head * all) * token_bytes,
+                  BytesOf(from) + static_cast<size_t>(head * s[2]) * token_bytes,
+                  static_cast<size_t>(size_) * token_bytes);
+    });
+    return TokensFirst(to, 0, all);
+  };
+  return {copy(keys_), copy(values_)};
 }
 
-ConstView KvCache::keys() const { return TokensFirst(keys_.view(), 0, size_); }
-ConstView KvCache::values() const { return TokensFirst(values_.view(), 0, size_); }
-
-void KvCache::Compact(ConstView indices, Device device) {
-  const int64_t heads = keys_.shape()[1];
+void KvCache::CheckIndices(ConstView indices, int64_t held, Device device) const {
+  const Shape& s = keys_.shape();
   Require(indices.dtype == DType::kI32 && indices.IsContiguous() && indices.shape.rank() == 3 &&
-              indices.shape[0] == rows() && indices.shape[1] == heads && indices.shape[2] <= size_,
-          ErrorKind::kShape, "kept keys must be int32 [{}, {}, at most {}], got {} {}", rows(),
-          heads, size_, NameOf(indices.dtype), indices.shape);
-  const int64_t kept = indices.shape[2];
-  if (device == Device::kMeta) {
-    size_ = kept;
-    return;
-  }
+              indices.shape[0] == s[0] && indices.shape[1] == s[1] && indices.shape[2] <= held,
+          ErrorKind::kShape, "kept keys must be int32 [{}, {}, at most {}], got {} {}", s[0], s[1],
+          held, NameOf(indices.dtype), indices.shape);
+  if (device == Device::kMeta) return;
   const int32_t* ids = indices.Data<int32_t>();
   for (int64_t i = 0; i < indices.numel(); ++i) {
-    const int64_t before = i % kept == 0 ? -1 : ids[i - 1];
-    Require(ids[i] > before && ids[i] < size_, ErrorKind::kShape,
-            "kept keys must ascend within 0..{}, got {} after {}", size_ - 1, ids[i], before);
+    const int64_t before = i % indices.shape[2] == 0 ? -1 : ids[i - 1];
+    Require(ids[i] > before && ids[i] < held, ErrorKind::kShape,
+            "kept keys must ascend within 0..{}, got {} after {}", held - 1, ids[i], before);
   }
-  const size_t token_bytes = static_cast<size_t>(keys_.shape()[3]) * SizeOf(keys_.dtype());
-  const size_t head_bytes = static_cast<size_t>(capacity()) * token_bytes;
-  auto* keys = static_cast<std::byte*>(keys_.mutable_view().data);
-  auto* values = static_cast<std::byte*>(values_.mutable_view().data);
-  ParallelFor(rows() * heads, [&](int64_t head) {
-    const size_t first = static_cast<size_t>(head) * head_bytes;
-    for (int64_t i = 0; i < kept; ++i) {  // never overwrites what is still to be read
-      const size_t from = first + static_cast<size_t>(ids[head * kept + i]) * token_bytes;
-      const size_t to = first + static_cast<size_t>(i) * token_bytes;
-      if (from == to) continue;
-      std::memcpy(keys + to, keys + from, token_bytes);
-      std::memcpy(values + to, values + from, token_bytes);
+}
+
+void KvCache::Keep(const Extension& extension, ConstView indices, Device device) {
+  const Shape s = keys_.shape();
+  const int64_t held = extension.keys.shape[1];
+  if (!indices.empty()) CheckIndices(indices, held, device);
+  const int64_t kept = indices.empty() ? held : indices.shape[2];
+  const bool is_copy = extension.keys.data != keys_.view().data;
+  if (is_copy && capacity() != kept) {
+    for (Tensor* tensor : {&keys_, &values_}) {
+      const DType dtype = tensor->dtype();
+      *tensor = Tensor();  // before there is another
+      *tensor = Tensor({s[0], s[1], kept, s[3]}, dtype);
     }
-  });
+  }
   size_ = kept;
+  if (device == Device::kMeta || (!is_copy && indices.empty())) return;
+  const int32_t* ids = indices.empty() ? nullptr : indices.Data<int32_t>();
+  const size_t token_bytes = TokenBytes(keys_);
+  const auto move = [&](ConstView from, View to, int64_t head) {
+    const int64_t first = head / s[1] * from.strides[0] + head % s[1] * from.strides[2];
+    const auto* source = BytesOf(from) + static_cast<size_t>(first) * SizeOf(from.dtype);
+    auto* target = BytesOf(to) + static_cast<size_t>(head * capacity()) * token_bytes;
+    for (int64_t i = 0; i < kept; ++i) {  // in place, never overwrites what is still to be read
+      const int64_t id = ids == nullptr ? i : ids[head * kept + i];
+      const auto* token = source + static_cast<size_t>(id) * token_bytes;
+      if (token != target) std::memcpy(target, token, token_bytes);
+      target += token_bytes;
+    }
+  };
+  const View keys = keys_.mutable_view();
+  const View values = values_.mutable_view();
+  ParallelFor(s[0] * s[1], [&](int64_t head) {
+    move(extension.keys, keys, head);
+    move(extension.values, values, head);
+  });
 }
 
 KvCache KvCache::Fork(std::span<const int64_t> rows) const {
@@ -89,6 +122,12 @@ KvCache KvCache::Fork(std::span<const int64_t> rows) const {
   copy(values_, fork.values_);
   fork.size_ = size_;
   return fork;
+}
+
+size_t BytesOf(std::span<const KvCache> caches) {
+  size_t bytes = 0;
+  for (const KvCache& cache : caches) bytes += cache.bytes();
+  return bytes;
 }
 
 }  // namespace gesso::nn

@@ -1,10 +1,10 @@
-// Keys and values of one attention layer, for tokens that later ones attend to. Memory is reserved
-// once; a head's keys lie behind each other.
+// Keys and values of one attention layer, for tokens that later ones attend to. A head's keys lie
+// behind each other. What new tokens add is kept only if somebody says so: the last need no room.
 #pragma once
 
 #include <span>
 
-#include "kernels/core/tensor.h"
+#include "kernels/core/context.h"
 
 namespace gesso::nn {
 
@@ -21,29 +21,40 @@ class KvCache {
 
   void Clear() { size_ = 0; }
 
-  // Memory for the next tokens: [R, tokens, H, D] each, strided, to be filled by the caller.
-  struct Slots {
-    View keys;
-    View values;
+  // The tokens held and some more, which the caller fills in.
+  struct Extension {
+    View keys;    // [R, size + tokens, H, D], last dimension contiguous
+    View values;  // like keys
+
+    View NewKeys(int64_t tokens) const { return Last(keys, tokens); }
+    View NewValues(int64_t tokens) const { return Last(values, tokens); }
+
+   private:
+    static View Last(View all, int64_t tokens) {
+      return all.Slice(1, all.shape[1] - tokens, all.shape[1]);
+    }
   };
-  // Throws kMemory where they would exceed the capacity.
-  Slots Append(int64_t tokens);
+  // In the cache itself where it has room for `tokens` more, else a copy on the arena.
+  Extension Extend(Context& ctx, int64_t tokens);
 
-  // [R, size, H, D], last dimension contiguous.
-  ConstView keys() const;
-  ConstView values() const;
-
-  // Keeps of each head of each row the tokens in indices [R, H, n] i32, strictly ascending, n <=
-  // size. Throws kShape for others. On the meta device only the size changes.
-  void Compact(ConstView indices, Device device = Device::kCpu);
+  // Holds the tokens of the last extension from now on: all of them, or of each head of each row
+  // those in indices [R, H, n] i32, strictly ascending. An extension that is a copy changes the
+  // capacity to just what is kept. Throws kShape for other indices. On the meta device no token is
+  // moved.
+  void Keep(const Extension& extension, ConstView indices = {}, Device device = Device::kCpu);
 
   // A cache with the rows `rows` of this one, with the same room.
   KvCache Fork(std::span<const int64_t> rows) const;
 
  private:
+  void CheckIndices(ConstView indices, int64_t held, Device device) const;
+
   Tensor keys_;    // [R, H, capacity, D]
   Tensor values_;  // as keys_
   int64_t size_ = 0;
 };
+
+// What all of them take.
+size_t BytesOf(std::span<const KvCache> caches);
 
 }  // namespace gesso::nn

@@ -161,6 +161,7 @@ void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision p
                     PackedMatrix& matrix) {
   matrix = Packed(parts, cols, precision);
   matrix.set_name(parts.front().name);
+  for (const MatrixPart& part : parts) weights_.Release(weights_.At(part.name));
 }
 
 void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Precision precision,
@@ -168,10 +169,12 @@ void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Pre
   const Tensor& weight = Checked(name);
   const Tensor values = CanPackInPlace(weight) ? weight : Cast(weight, DType::kF32);
   kernel = PackKernel(device_, values, TypeFor(precision), conv);
+  weights_.Release(weight);
 }
 
 void Loader::Plain(const std::string& name, const Shape& shape, Role, Tensor& tensor) {
   tensor = Floats(name, shape.rank() == 0 ? 1 : shape[-1]);
+  weights_.Release(weights_.At(name));
 }
 
 }  // namespace gesso::nn

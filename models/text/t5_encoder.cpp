@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/attention.h"
+#include "kernels/core/dry_run.h"
 #include "kernels/token.h"
 #include "models/nn/heads.h"
 #include "models/nn/load.h"
@@ -181,13 +182,11 @@ void T5Encoder::Forward(Context& ctx, ConstView ids, ConstView mask, View out) c
 }
 
 size_t T5Encoder::ArenaBytes(int64_t batch, int64_t length) const {
-  Arena arena(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
-  Arena outside(Device::kMeta, 0);
-  Forward(ctx, outside.Alloc({batch, length}, DType::kI32),
-          outside.Alloc({batch, length}, DType::kI32),
-          outside.Alloc({batch, length, config_.d_model}, DType::kF32));
-  return arena.peak_bytes();
+  return DryRun([&](Context& ctx, Arena& outside) {
+    Forward(ctx, outside.Alloc({batch, length}, DType::kI32),
+            outside.Alloc({batch, length}, DType::kI32),
+            outside.Alloc({batch, length, config_.d_model}, DType::kF32));
+  });
 }
 
 }  // namespace gesso::text

@@ -54,6 +54,12 @@ TokenMap Model::map(int64_t scale) const {
   return {.height = side, .width = side};
 }
 
+std::vector<TokenMap> Model::maps() const {
+  std::vector<TokenMap> maps;
+  for (int64_t scale = 0; scale < scales(); ++scale) maps.push_back(map(scale));
+  return maps;
+}
+
 void Model::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   const int64_t width = config.width;
   constexpr nn::Role kParameter = nn::Role::kParameter;

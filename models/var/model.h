@@ -23,6 +23,7 @@ struct Model {
 
   int64_t scales() const { return static_cast<int64_t>(config.patch_nums.size()); }
   TokenMap map(int64_t scale) const;
+  std::vector<TokenMap> maps() const;
 
   Config config;
   DType activation = DType::kF32;     // of what lies between products

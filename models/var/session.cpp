@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/core/dry_run.h"
 #include "kernels/core/select.h"
 #include "kernels/elementwise.h"
 #include "kernels/norm.h"
@@ -14,12 +15,6 @@ namespace gesso::var {
 namespace {
 
 constexpr int64_t kMaxRows = 1 << 16;
-
-std::vector<TokenMap> ScheduleOf(const Model& model) {
-  std::vector<TokenMap> maps;
-  for (int64_t scale = 0; scale < model.scales(); ++scale) maps.push_back(model.map(scale));
-  return maps;
-}
 
 void Copy(Context& ctx, ConstView x, View out) {
   const std::array<Term, 1> term = {{{1, x}}};
@@ -33,12 +28,12 @@ Session::Session(std::shared_ptr<const Model> model, int64_t rows, std::unique_p
   const Config& config = model_->config;
   Require(rows >= 1 && rows <= kMaxRows, ErrorKind::kUsage, "{} rows at once; possible are 1 to {}",
           rows, kMaxRows);
-  if (hooks_ != nullptr) hooks_->Begin(ScheduleOf(*model_), config.depth);
+  if (hooks_ != nullptr) hooks_->Begin(model_->maps(), config.depth);
   for (const next_scale::Block& block : model_->blocks) {
     if (config.mamba) scan_states_.push_back(block.MakeScanState(rows));
   }
   for (int64_t layer = 0; layer < config.depth && !config.mamba; ++layer) {
-    const int64_t all = config.tokens();
+    const int64_t all = config.offset(model_->scales() - 1);
     const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
     caches_.emplace_back(rows, config.heads, config.width / config.heads, tokens,
                          model_->activation);
@@ -99,7 +94,7 @@ void Session::EmbedCondition(Context& ctx, const Conditioning& conditioning) {
 
 void Session::Begin(Context& ctx, const Conditioning& conditioning) {
   CheckConditioning(ctx, conditioning);
-  if (hooks_ != nullptr) hooks_->Begin(ScheduleOf(*model_), model_->config.depth);
+  if (hooks_ != nullptr) hooks_->Begin(model_->maps(), model_->config.depth);
   for (nn::KvCache& cache : caches_) cache.Clear();
   for (mamba::State& state : scan_states_) state.Reset();
   EmbedCondition(ctx, conditioning);
@@ -160,7 +155,8 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
                               .activation = model_->activation,
                               .hooks = hooks_.get(),
                               .scale = scale,
-                              .map = model_->map(scale)};
+                              .map = model_->map(scale),
+                              .is_last = next_scale::IsLast(hooks_.get(), scale, model_->scales())};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const auto at = static_cast<size_t>(layer);
     const next_scale::BlockState state{
@@ -206,20 +202,19 @@ Session Session::Fork(std::span<const int64_t> rows) const {
 }
 
 size_t Session::ArenaBytes(const Conditioning& conditioning) {
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
-  Begin(ctx, conditioning);
-  for (int64_t scale = 0; scale < model_->scales(); ++scale) {
-    if (!Runs(scale)) continue;
-    const Arena::Scope scope(outside);
-    const int64_t tokens = model_->map(scale).tokens();
-    const Shape codes = {rows_, tokens, model_->config.code_width};
-    const View logits = outside.Alloc({rows_, tokens, model_->config.vocab_size}, DType::kF32);
-    Forward(ctx, scale, scale == 0 ? ConstView() : outside.Alloc(codes, DType::kF32), logits);
-  }
+  const size_t bytes = DryRun([&](Context& ctx, Arena& outside) {
+    Begin(ctx, conditioning);
+    for (int64_t scale = 0; scale < model_->scales(); ++scale) {
+      if (!Runs(scale)) continue;
+      const Arena::Scope scope(outside);
+      const int64_t tokens = model_->map(scale).tokens();
+      const Shape codes = {rows_, tokens, model_->config.code_width};
+      const View logits = outside.Alloc({rows_, tokens, model_->config.vocab_size}, DType::kF32);
+      Forward(ctx, scale, scale == 0 ? ConstView() : outside.Alloc(codes, DType::kF32), logits);
+    }
+  });
   next_scale_ = -1;
-  return arena.peak_bytes();
+  return bytes;
 }
 
 }  // namespace gesso::var

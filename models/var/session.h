@@ -38,6 +38,9 @@ class Session {
   // to R. Throws kUsage out of order. Allocates on the arena only.
   void Forward(Context& ctx, int64_t scale, ConstView input, View logits);
 
+  // What the keys and values of all layers take now.
+  size_t CacheBytes() const { return nn::BytesOf(caches_); }
+
   // A session in the state of this one, whose row i is row rows[i] here; rows may repeat.
   Session Fork(std::span<const int64_t> rows) const;
 

@@ -1,6 +1,6 @@
 #include "models/vqvae/model.h"
 
-#include "kernels/elementwise.h"
+#include "kernels/core/dry_run.h"
 #include "models/nn/load.h"
 
 namespace gesso::vqvae {
@@ -48,28 +48,22 @@ void Model::Decode(Context& ctx, ConstView f_hat, View picture,
   const Arena::Scope scope(*ctx.arena);
   const View latents = ctx.arena->Alloc(f_hat.shape, DType::kF32);
   post_quant_conv_.Forward(ctx, f_hat, latents);
-  autoencoder::DecodeTiled(ctx, decoder_, activation_, latents, tiling, picture);
-  const Term pixels = {1, picture};
-  LinearCombination(ctx, {.terms = {&pixels, 1}, .low = -1, .high = 1, .out = picture});
+  autoencoder::DecodePicture(ctx, decoder_, activation_, latents, tiling, picture);
 }
 
 size_t Model::EncodeArenaBytes(const Shape& picture) const {
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
   const MapSize size = LatentSize(picture[2], picture[3]);
   const Shape f = {picture[0], size.height, size.width, config_.quantizer.z_channels};
-  Encode(ctx, outside.Alloc(picture, DType::kF32), outside.Alloc(f, DType::kF32));
-  return arena.peak_bytes();
+  return DryRun([&](Context& ctx, Arena& outside) {
+    Encode(ctx, outside.Alloc(picture, DType::kF32), outside.Alloc(f, DType::kF32));
+  });
 }
 
 size_t Model::DecodeArenaBytes(const Shape& f_hat, const autoencoder::Tiling& tiling) const {
-  Arena arena(Device::kMeta, 0);
-  Arena outside(Device::kMeta, 0);
-  Context ctx{.device = Device::kMeta, .arena = &arena};
-  Decode(ctx, outside.Alloc(f_hat, DType::kF32),
-         outside.Alloc(decoder_.PictureShape(f_hat), DType::kF32), tiling);
-  return arena.peak_bytes();
+  return DryRun([&](Context& ctx, Arena& outside) {
+    Decode(ctx, outside.Alloc(f_hat, DType::kF32), outside.Alloc(PictureShape(f_hat), DType::kF32),
+           tiling);
+  });
 }
 
 }  // namespace gesso::vqvae

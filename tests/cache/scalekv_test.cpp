@@ -134,14 +134,14 @@ TEST(ScaleKv, DropsNothingBeforeTheBaseIsExceeded) {
       << "all observers stay";
 }
 
-TEST(ScaleKv, ReservesWhatACacheHoldsAtMost) {
+TEST(ScaleKv, ReservesWhatACacheHoldsBeforeItIsCut) {
   ScaleKv policy({});
   policy.Begin(Square1M(), 32);
-  EXPECT_EQ(policy.CacheCapacity(0, 10521), 6385 + 4096);
-  EXPECT_EQ(policy.CacheCapacity(1, 10521), 465 + 4096);
+  EXPECT_EQ(policy.CacheCapacity(0, 6425), 521);
+  EXPECT_EQ(policy.CacheCapacity(1, 6425), 521);
   ScaleKv nothing({}, ScaleKvBudgets{});
   nothing.Begin(Square1M(), 32);
-  EXPECT_EQ(nothing.CacheCapacity(0, 10521), 10521);
+  EXPECT_EQ(nothing.CacheCapacity(0, 6425), 6425);
 }
 
 TEST(ScaleKvRoles, LowIndicesAreDrafters) {

@@ -62,6 +62,34 @@ ExpectNothing 2 "steps: has no effect.*scale by scale" generate x -m tiny-var --
 ExpectNothing 2 "no cache policy 'nix' .*fastvar" generate x -m tiny-var --cache nix -o a.png
 ExpectNothing 2 "pictures of 8 x 8 only" generate x -m tiny-var -W 16 -o a.png
 ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
+ExpectNothing 2 "cfg_per_scale: has 3 values.*4 scales" generate x -m tiny-var --cfg-per-scale 1,2,3 -o a.png
+ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" generate x -m tiny-var --temperature hot -o a.png
+ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png
+
+# --- in-painting ----------------------------------------------------------------------------------
+Png() { python3 - "$@" <<'PYTHON'
+import struct, sys, zlib
+path, width, height, split = sys.argv[1], *map(int, sys.argv[2:])
+chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
+    ">I", zlib.crc32(kind + data))
+row = bytes(1) + bytes(split) + b"\xff" * (width - split)
+open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""))
+PYTHON
+}
+Png "$here/eight.png" 8 8 4
+Png "$here/nine.png" 9 8 4
+ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
+ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
+  inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
+ExpectNothing 2 "pictures of 8 x 8 only" \
+  inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
+ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
+ExpectNothing 3 "diffusion models cannot paint a part of a picture yet" \
+  inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png
+Expect 0 '' inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var -o a.png
+LeavesOnly a.png; rm -f a.png
 ExpectNothing 3 'nix/model.safetensors: no such' generate x -m nix/model.safetensors -o a.png
 ExpectNothing 3 'no model_index.json' generate x -m "$here/work" -o a.png
 weights=$here/broken/denoiser/model.safetensors

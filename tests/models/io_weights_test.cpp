@@ -2,6 +2,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <fstream>
+
 #include "models/io/safetensors.h"
 #include "tests/support/files.h"
 #include "tests/support/zip.h"
@@ -44,6 +47,37 @@ TEST(OpenWeights, TakesTheFirstOfHuggingFacesTwoFormats) {
   EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("p"));
   folder.Write("model.safetensors.index.json", R"({"weight_map":{"m":"model.safetensors"}})");
   EXPECT_TRUE(OpenWeights(folder.path()).tensors.contains("m"));
+}
+
+// What of mapped files is in memory, in KiB.
+int64_t MappedKibibytes() {
+  std::ifstream status("/proc/self/status");
+  std::string key;
+  int64_t value = 0;
+  while (status >> key) {
+    if (key == "RssFile:" && status >> value) return value;
+  }
+  return -1;
+}
+
+TEST(Weights, ReleasedTensorsAreReadFromTheFileAgain) {
+  const TempFolder folder;
+  Tensor large({1 << 20}, DType::kF32);
+  for (int64_t i = 0; i < large.shape().numel(); ++i) {
+    large.MutableData<float>()[i] = static_cast<float>(i % 1000);
+  }
+  WriteSafetensors(folder.path() / "x", {{"a", large}, {"b", Number(5)}}, {});
+  const Weights weights = OpenWeights(folder.path() / "x");
+  const Tensor copy = Cast(weights.At("a"), DType::kF32);
+  const int64_t before = MappedKibibytes();
+  weights.Under("").Release(weights.At("a"));
+  EXPECT_LT(MappedKibibytes(), before - 3000);
+  weights.Release(copy);  // lies elsewhere: stays
+  for (const Tensor* tensor : std::initializer_list<const Tensor*>{&weights.At("a"), &copy}) {
+    EXPECT_TRUE(std::equal(tensor->Data<float>(), tensor->Data<float>() + tensor->shape().numel(),
+                           large.Data<float>()));
+  }
+  EXPECT_EQ(*weights.At("b").Data<float>(), 5);
 }
 
 TEST(Weights, UnderAPrefixAreThoseThatBeginWithIt) {

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "kernels/core/parallel.h"
+#include "pipelines/edited_picture.h"
 #include "pipelines/generator.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
@@ -100,7 +101,16 @@ TEST(VarPictures, HeedPromptsGuidanceAndHowTokensAreDrawn) {
   EXPECT_TRUE(changed([](Request& r) { r.top_k = 1; }));
   EXPECT_TRUE(changed([](Request& r) { r.top_p = 0.1; }));
   EXPECT_TRUE(changed([](Request& r) { r.cache = "depth:layers=2,from=2"; }));
+  EXPECT_TRUE(changed([](Request& r) { r.temperature = PerScale{{0.1}}; }));
+  EXPECT_TRUE(changed([](Request& r) { r.cfg_per_scale = PerScale{{3}}; }));
+  EXPECT_TRUE(changed([](Request& r) { r.more_smooth = true; }));
+  EXPECT_TRUE(changed([](Request& r) { r.vae_tile_size = 4; }));
   EXPECT_FALSE(changed([](Request& r) { r.cache = ""; }));
+  EXPECT_FALSE(changed([](Request& r) { r.more_smooth = false; }));
+  EXPECT_FALSE(changed([](Request& r) { r.temperature = PerScale{{1, 1, 1, 1}}; }));
+  EXPECT_FALSE(changed([](Request& r) { r.cfg_per_scale = PerScale{{0, 1, 2, 3}}; }));
+  // Tiles that cover all of it.
+  EXPECT_FALSE(changed([](Request& r) { r.vae_tile_size = 8; }));
 }
 
 TEST(VarPictures, AreMadeAgainFromTheirMetadata) {
@@ -125,6 +135,11 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   refuses("class_label: model", [](Request& r) { r.class_label = 1; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
   refuses("no cache policy 'nothing'", [](Request& r) { r.cache = "nothing"; });
+  refuses("strength: has no effect", [](Request& r) { r.strength = 0.5; });
+  refuses("temperature: has 2 values, but the picture has 4 scales", [](Request& r) {
+    r.temperature = PerScale{{1, 2}};
+  });
+  refuses("mask: a next-scale model paints a part", [](Request& r) { r.mask = "x.png"; });
   refuses("negative_prompt: has no effect", [](Request& r) {
     r.negative_prompt = "a dog";
     r.cfg_scale = 0;
@@ -132,8 +147,60 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   Request diffusion;
   diffusion.model = fs::path(kModel).parent_path() / "tiny-hdit";
   diffusion.prompt = "a cat";
+  diffusion.mask = "x.png";
+  ExpectError(ErrorKind::kUnsupported,
+              "mask: diffusion models cannot paint a part of a picture yet",
+              [&] { Generate(diffusion); });
+  diffusion.mask.reset();
   diffusion.top_k = 5;
   ExpectError(ErrorKind::kUsage, "top_k: has no effect", [&] { Generate(diffusion); });
+}
+
+TEST(VarPictures, KeepWhatAMaskKeeps) {
+  const TempFolder folder;
+  const Image image{8, 8, 3, PixelsOf(Frogs())};
+  Image mask{8, 8, 1, std::vector<uint8_t>(64, 0)};
+  const auto edited = [&](const Image& paint, bool smooth) {
+    Request request = Frogs();
+    request.prompt = "a blue car";
+    request.init_image = folder.Write("picture.png", EncodePng(image, {}));
+    request.mask = folder.Write("mask.png", EncodePng(paint, {}));
+    request.more_smooth = smooth;
+    return PixelsOf(request);
+  };
+  EXPECT_EQ(edited(mask, false), image.pixels);
+  for (size_t i = 0; i < 64; ++i) mask.pixels[i] = i < 32 ? 0 : 255;
+  const std::vector<uint8_t> hard = edited(mask, false);
+  EXPECT_TRUE(std::equal(hard.begin(), hard.begin() + 96, image.pixels.begin()));
+  EXPECT_FALSE(std::equal(hard.begin() + 96, hard.end(), image.pixels.begin() + 96));
+  EXPECT_NE(edited(mask, true), hard);
+  // Half paint: between the two pictures.
+  for (size_t i = 32; i < 64; ++i) mask.pixels[i] = 51;
+  const std::vector<uint8_t> soft = edited(mask, false);
+  for (size_t i = 0; i < soft.size(); ++i) {
+    const int full = hard[i] - image.pixels[i];
+    EXPECT_NEAR(soft[i] - image.pixels[i], i < 96 ? 0 : full * 0.2, 0.51) << i;
+  }
+}
+
+TEST(EditedPicture, MasksDecideWhichTokensAreKept) {
+  Image mask{8, 8, 1, std::vector<uint8_t>(64, 0)};
+  mask.pixels[7] = 1;  // the upper right corner
+  const std::vector<TokenMap> maps = {{1, 1}, {2, 2}, {4, 4}};
+  const auto kept = [&](int64_t units) {
+    const Tensor tensor = KeptTokens(mask, maps, units);
+    return std::vector<int32_t>(tensor.Data<int32_t>(),
+                                tensor.Data<int32_t>() + tensor.shape().numel());
+  };
+  std::vector<int32_t> want(21, 1);
+  want[5 + 3] = 0;
+  EXPECT_EQ(kept(1), want);  // a quarter of the token in the 2 x 2 map
+  EXPECT_EQ(kept(3).size(), 63U);
+  EXPECT_EQ(kept(3)[3 * 8 + 2], 0);
+  mask.pixels.assign(64, 255);
+  want.assign(21, 0);
+  want[0] = 1;  // maps of up to three tokens
+  EXPECT_EQ(kept(1), want);
 }
 
 // A copy of the tiny model that a test may spoil.

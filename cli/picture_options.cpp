@@ -1,0 +1,94 @@
+#include "cli/picture_options.h"
+
+#include "cli/interrupt.h"
+#include "pipelines/generator.h"
+#include "pipelines/media/metadata.h"
+#include "pipelines/prompt_file.h"
+
+namespace gesso {
+
+namespace {
+
+// The jobs asked for, in order; fields that nobody has set are open.
+std::vector<Request> JobsOf(const PictureOptions& options) {
+  std::vector<Request> prompts;
+  for (const std::string& prompt : options.prompts) {
+    SetField(prompts.emplace_back(), "prompt", prompt, "prompt");
+  }
+  if (!options.prompt_file.empty()) {
+    for (Request& request : ReadPromptFile(options.prompt_file)) {
+      prompts.push_back(std::move(request));
+    }
+  }
+  if (prompts.empty()) prompts.emplace_back();
+  // A picture's own settings are complete: what is set elsewhere for every run stays out of it.
+  std::vector<Request> bases = {options.defaults};
+  if (!options.from.empty()) bases = ReadMetadata(options.from);
+  std::vector<Request> jobs;
+  for (const Request& base : bases) {
+    for (const Request& prompt : prompts) {
+      jobs.push_back(Merge(Merge(base, options.flags), prompt));
+    }
+  }
+  return jobs;
+}
+
+void AddRequestOptions(CLI::App& command, const std::shared_ptr<PictureOptions>& options) {
+  VisitFields(options->flags, [&]<class T>(const FieldInfo& info, const std::optional<T>&) {
+    if (info.flags.empty()) return;
+    const std::string field(info.name);
+    const std::string flags(info.flags);
+    const std::string name = flags.substr(flags.find("--"));
+    const auto set = [options, field, name](const std::string& text) {
+      SetField(options->reads_flags ? options->flags : options->defaults, field, text, name);
+    };
+    const std::string help(info.help);
+    if constexpr (std::is_same_v<T, bool>) {
+      command.add_flag_function(
+          flags, [set](int64_t count) { set(count > 0 ? "true" : "false"); }, help);
+    } else {
+      command.add_option_function<std::string>(flags, set, help);
+    }
+  });
+}
+
+void AddWriterOptions(CLI::App& command, WriterOptions& writer) {
+  command.add_option("-o,--output", writer.output,
+                     "File, name with a number (%03d, from 0), folder, or - for standard output; "
+                     "a fresh gesso-SEED.png if absent");
+  command.add_flag("--overwrite", writer.overwrite, "Replace files that exist");
+  command.add_flag("--grid", writer.grid, "Put all pictures on one sheet");
+  command.add_flag("--json", writer.json, "Print a JSON object a file instead of its path");
+  command.add_option("--preview", writer.preview,
+                     "File that shows the pictures being made, written anew every few steps");
+  command.add_option("--preview-every", writer.preview_every, "Steps from preview to preview")
+      ->check(CLI::Range(int64_t{1}, int64_t{10000}))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+int PictureOptions::Run() const {
+  CatchInterrupts();
+  engine.Apply();
+  Generator generator(engine.Device());
+  std::vector<Request> jobs = JobsOf(*this);
+  for (Request& job : jobs) job = generator.Resolve(job);
+  PictureWriter pictures(writer, jobs);
+  try {
+    for (const Request& job : jobs) generator.Run(job, pictures);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kCancelled) pictures.Finish();
+    throw;
+  }
+  pictures.Finish();
+  return 0;
+}
+
+void PictureOptions::AddTo(CLI::App& command, const std::shared_ptr<PictureOptions>& options) {
+  AddRequestOptions(command, options);
+  AddWriterOptions(command, options->writer);
+  options->engine.AddTo(command);
+}
+
+}  // namespace gesso

@@ -1,0 +1,30 @@
+// What commands that make pictures share: jobs from prompts, files and flags, and their run.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/options.h"
+#include "cli/picture_writer.h"
+
+namespace gesso {
+
+struct PictureOptions {
+  std::vector<std::string> prompts;
+  std::string prompt_file;
+  std::string from;
+  Request defaults;  // from variables and the configuration file
+  Request flags;
+  bool reads_flags = false;  // which of the two an option sets
+  WriterOptions writer;
+  EngineOptions engine;
+
+  // The options of requests, files and the engine.
+  static void AddTo(CLI::App& command, const std::shared_ptr<PictureOptions>& options);
+  // Makes the pictures. Returns the exit code.
+  int Run() const;
+};
+
+}  // namespace gesso

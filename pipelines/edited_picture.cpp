@@ -1,0 +1,85 @@
+#include "pipelines/edited_picture.h"
+
+#include <algorithm>
+
+#include "kernels/resize.h"
+#include "pipelines/media/image_file.h"
+
+namespace gesso {
+
+namespace {
+
+constexpr float kHalf = 0.5f;
+constexpr int64_t kFewTokens = 3;
+
+// [1, h, w, 1] f32: 1 where no pixel of the token is painted.
+Tensor KeptOfLastMap(const Image& mask, const TokenMap& map) {
+  Tensor kept({1, map.height, map.width, 1}, DType::kF32);
+  for (int64_t token = 0; token < map.tokens(); ++token) {
+    const int64_t y = token / map.width;
+    const int64_t x = token % map.width;
+    bool is_painted = false;
+    for (int64_t i = y * mask.height / map.height; i < (y + 1) * mask.height / map.height; ++i) {
+      const auto row = mask.pixels.begin() + i * mask.width;
+      is_painted |=
+          std::any_of(row + x * mask.width / map.width, row + (x + 1) * mask.width / map.width,
+                      [](uint8_t paint) { return paint > 0; });
+    }
+    kept.MutableData<float>()[token] = is_painted ? 0.0f : 1.0f;
+  }
+  return kept;
+}
+
+}  // namespace
+
+void FitToEditedPicture(Request& request) {
+  if (!request.mask || !request.init_image || request.width || request.height) return;
+  const Image image = ReadImage(*request.init_image, 3);
+  request.width = image.width;
+  request.height = image.height;
+}
+
+EditedPicture ReadEditedPicture(const Request& request, int channels) {
+  EditedPicture edited{ReadImage(*request.init_image, channels), ReadImage(*request.mask, 1)};
+  const Image& image = edited.image;
+  Require(image.width == *request.width && image.height == *request.height, ErrorKind::kUsage,
+          "{}: is {} x {}, but a picture of {} x {} is to be made; scale it to that size first",
+          *request.init_image, image.width, image.height, *request.width, *request.height);
+  Require(edited.mask.width == image.width && edited.mask.height == image.height,
+          ErrorKind::kFormat,
+          "{}: is {} x {}, but its picture {} is {} x {}; a mask has their size", *request.mask,
+          edited.mask.width, edited.mask.height, *request.init_image, image.width, image.height);
+  return edited;
+}
+
+Tensor KeptTokens(const Image& mask, std::span<const TokenMap> maps, int64_t units) {
+  int64_t tokens = 0;
+  for (const TokenMap& map : maps) tokens += map.tokens();
+  Tensor kept({1, tokens * units}, DType::kI32);
+  const Tensor last = KeptOfLastMap(mask, maps.back());
+  Arena arena(Device::kCpu, size_t{1} << 16);
+  Context ctx{.device = Device::kCpu, .arena = &arena};
+  int32_t* to = kept.MutableData<int32_t>();
+  for (const TokenMap& map : maps) {
+    Tensor share({1, map.height, map.width, 1}, DType::kF32);
+    Resize(ctx, {.x = last, .resampling = Resampling::kBilinear, .out = share.mutable_view()});
+    for (int64_t token = 0; token < map.tokens(); ++token) {
+      const bool keeps = share.Data<float>()[token] > kHalf || map.tokens() <= kFewTokens;
+      to = std::fill_n(to, units, keeps ? 1 : 0);
+    }
+  }
+  return kept;
+}
+
+void PasteBack(const EditedPicture& edited, Image& image) {
+  constexpr int kFull = 255;
+  CHECK(image.pixels.size() == edited.image.pixels.size());
+  const auto channels = static_cast<size_t>(image.channels);
+  for (size_t i = 0; i < image.pixels.size(); ++i) {
+    const int paint = edited.mask.pixels[i / channels];
+    const int sum = edited.image.pixels[i] * (kFull - paint) + image.pixels[i] * paint;
+    image.pixels[i] = static_cast<uint8_t>((sum + kFull / 2) / kFull);
+  }
+}
+
+}  // namespace gesso

@@ -1,0 +1,198 @@
+#include "pipelines/infinity_pictures.h"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/core/dry_run.h"
+#include "models/bsq_vae/quantizer.h"
+#include "models/infinity/codes.h"
+#include "models/infinity/schedule.h"
+#include "pipelines/conditions.h"
+#include "pipelines/infinity_model.h"
+#include "pipelines/infinity_scale_model.h"
+#include "pipelines/next_scale_batch.h"
+
+namespace gesso {
+
+namespace {
+
+infinity::PictureSchedule ScheduleOf(const InfinityModel& model, const Request& request) {
+  return infinity::FindPictureSchedule(*request.width, *request.height, model.token_pixels());
+}
+
+class InfinityBatch : public NextScaleBatch {
+ public:
+  InfinityBatch(const InfinityModel& model, const NextScaleJob& job,
+                infinity::SessionOptions options, infinity::TextBatch texts, bool guided)
+      : NextScaleBatch(job),
+        vae_(*model.vae),
+        tiling_(TilingOf(job.request, vae_.config().decoder.stride())),
+        scales_(infinity::Session(model.transformer, std::move(options), job.MakeHooks()),
+                std::move(texts), guided) {}
+
+ protected:
+  ScaleModel& model() override { return scales_; }
+  size_t KeyBytesNow() const override { return scales_.session().CacheBytes(); }
+
+  View Decode(Context& ctx) const override {
+    const ConstView summed = scales_.summed();
+    const View picture = ctx.arena->Alloc(vae_.PictureShape(summed.shape), DType::kF32);
+    vae_.Decode(ctx, summed, picture, tiling_);
+    return picture;
+  }
+
+ private:
+  const bsq_vae::Model& vae_;
+  autoencoder::Tiling tiling_;
+  InfinityScaleModel scales_;
+};
+
+// The bits of a whole picture on all maps, [1, L * bits].
+Tensor Tokenize(const InfinityModel& model, const Image& image, std::span<const TokenMap> maps,
+                Device device) {
+  const infinity::Config& config = model.transformer->config;
+  const Tensor picture = ToTensor(image);
+  int64_t choices = 0;
+  for (const TokenMap& map : maps) choices += map.tokens() * config.bits();
+  Tensor tokens({1, choices}, DType::kI32);
+  RunInOwnArena(device, [&](Context& ctx) {
+    std::vector<View> bits;
+    for (const TokenMap& map : maps) {
+      const TokenMap codes = infinity::CodeMap(config, map);
+      const Shape shape = {1, codes.height, codes.width, config.codebook_dim};
+      bits.push_back(ctx.arena->Alloc(shape, DType::kU8));
+    }
+    const View h = ctx.arena->Alloc(bits.back().shape, DType::kF32);
+    const View summed = ctx.arena->Alloc(h.shape, DType::kF32);
+    model.vae->Encode(ctx, picture, h);
+    bsq_vae::EncodeBits(ctx, h, bits, summed);
+    int64_t begin = 0;
+    for (size_t scale = 0; scale < maps.size(); ++scale) {
+      const int64_t end = begin + maps[scale].tokens() * config.bits();
+      infinity::BitsToTokens(ctx, config, maps[scale], bits[scale],
+                             tokens.mutable_view().Slice(1, begin, end));
+      begin = end;
+    }
+  });
+  return tokens;
+}
+
+class InfinityJob : public PictureJob {
+ public:
+  InfinityJob(const InfinityModel& model, const Request& request, Device device)
+      : model_(model),
+        schedule_(ScheduleOf(model, request)),
+        job_(PrepareNextScaleJob(request, std::ssize(schedule_.maps), device)),
+        prompts_(EncodePrompts(*model.text, request)) {
+    const PerScale guidance = request.cfg_per_scale.value_or(PerScale{{*request.cfg_scale}});
+    job_.options.guidance = ForScales(guidance, std::ssize(schedule_.maps), "cfg_per_scale");
+    if (!request.mask) return;
+    Edit edit{.picture = ReadEditedPicture(request, 3), .tokens = {}, .keep = {}};
+    edit.tokens = Tokenize(model, edit.picture.image, schedule_.maps, device);
+    edit.keep = KeptTokens(edit.picture.mask, schedule_.maps, model.transformer->config.bits());
+    job_.edit = std::move(edit);
+  }
+
+  int64_t MaxBatch() const override { return kMaxTogether; }
+
+  int64_t StateBytes(int64_t count) const override {
+    const infinity::Config& config = model_.transformer->config;
+    return KeyBytes(job_.policy, schedule_.maps, config.depth, Rows(count), config.embed_dim,
+                    model_.transformer->activation);
+  }
+
+  void RequireRoom() const override {}  // the sizes are few, and StateBytes tells
+
+  std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override { return Batch(count); }
+
+  std::unique_ptr<InfinityBatch> Batch(int64_t count) const {
+    // Row 0 is the negative prompt; an empty one is what the model has learned for no text.
+    const bool has_negative = !job_.request.negative_prompt.value_or("").empty();
+    const auto pictures = static_cast<size_t>(count);
+    const std::vector<ConstView> prompts(pictures, prompts_.Tokens(1));
+    const std::vector<ConstView> negatives(has_negative ? pictures : 0, prompts_.Tokens(0));
+    return std::make_unique<InfinityBatch>(
+        model_, job_,
+        infinity::SessionOptions{.maps = {schedule_.maps.begin(), schedule_.maps.end()},
+                                 .reference = schedule_.reference,
+                                 .rows = Rows(count)},
+        infinity::MakeTextBatch(*model_.transformer, prompts, negatives, guided()), guided());
+  }
+
+ private:
+  bool guided() const {
+    return std::ranges::any_of(job_.options.guidance, [](double value) { return value != 1; });
+  }
+  int64_t Rows(int64_t count) const { return guided() ? 2 * count : count; }
+
+  const InfinityModel& model_;
+  infinity::PictureSchedule schedule_;
+  NextScaleJob job_;
+  text::EncodedPrompts prompts_;
+};
+
+class InfinityPictures : public PictureModel {
+ public:
+  InfinityPictures(InfinityModel model, Device device)
+      : model_(std::move(model)), device_(device) {}
+
+  Request defaults() const override { return model_.defaults; }
+
+  void Complete(Request& request) const override {
+    RefuseDiffusionFields(request);
+    Require(!request.more_smooth.value_or(false), ErrorKind::kUsage,
+            "more_smooth: Infinity has no smoother pictures: its bits do not mix");
+    CheckCondition(request, true, 0);
+    const infinity::PictureSchedule schedule = ScheduleOf(model_, request);
+    Require(*request.cfg_scale != 1 || request.cfg_per_scale ||
+                request.negative_prompt.value_or("").empty(),
+            ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 1)");
+    request.negative_prompt = request.negative_prompt.value_or("");
+    CheckNextScaleSettings(request, std::ssize(schedule.maps));
+    TilingOf(request, model_.vae->config().decoder.stride());
+  }
+
+  std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
+    return std::make_unique<InfinityJob>(model_, resolved, device_);
+  }
+
+  Json Describe(const Request& resolved) const override {
+    const InfinityJob job(model_, resolved, device_);
+    const std::unique_ptr<InfinityBatch> batch = job.Batch(1);
+    const int64_t activation_bytes = batch->ArenaBytes();
+    const infinity::Config& config = model_.transformer->config;
+    Json maps = Json::array();
+    for (const TokenMap& map : ScheduleOf(model_, resolved).maps) {
+      maps.push_back({map.height, map.width});
+    }
+    return {{"kind", "Infinity: bitwise next-scale prediction"},
+            {"conditions", {"text"}},
+            {"depth", config.depth},
+            {"width", config.embed_dim},
+            {"bits", config.bits()},
+            {"token_maps", std::move(maps)},
+            {"picture",
+             {{"width", *resolved.width},
+              {"height", *resolved.height},
+              {"activation_bytes", activation_bytes},
+              {"cache_bytes", batch->peak_key_bytes()}}}};
+  }
+
+ private:
+  InfinityModel model_;
+  Device device_;
+};
+
+}  // namespace
+
+std::unique_ptr<PictureModel> LoadInfinityFolder(const std::filesystem::path& folder, Device device,
+                                                 DType dtype) {
+  return std::make_unique<InfinityPictures>(LoadInfinityModel(folder, device, dtype), device);
+}
+
+std::unique_ptr<PictureModel> LoadInfinityCheckpoint(Weights weights, Device device, DType dtype) {
+  return std::make_unique<InfinityPictures>(MakeInfinityModel(std::move(weights), device, dtype),
+                                            device);
+}
+
+}  // namespace gesso

@@ -1,0 +1,155 @@
+#include "pipelines/next_scale_batch.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+#include "cache/registry.h"
+#include "kernels/core/select.h"
+#include "pipelines/conditions.h"
+
+namespace gesso {
+
+namespace {
+
+// Pixels of a picture that is decoded in one piece, room for the unevenness of aspect ratios
+// included, and the side of the tiles of larger ones.
+constexpr int64_t kMaxWhole = (int64_t{1} << 20) * 11 / 10;
+constexpr int64_t kTileSide = 512;
+
+}  // namespace
+
+void RefuseDiffusionFields(const Request& request) {
+  static constexpr std::array<std::string_view, 6> kForeign = {
+      "steps", "sampling_method", "scheduler", "cfg_rescale", "guidance_interval", "strength"};
+  RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
+}
+
+void CheckNextScaleSettings(const Request& request, int64_t scales) {
+  OptionsOf(request, scales);
+  if (request.cfg_per_scale) ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
+  if (!request.cache.value_or("").empty()) cache::MakePolicy(*request.cache);
+  Require(request.init_image.has_value() == request.mask.has_value(), ErrorKind::kUsage,
+          "{}: a next-scale model paints a part of a picture anew; it needs both the picture "
+          "(init_image) and the mask of the part (mask)",
+          request.mask ? "mask" : "init_image");
+}
+
+NextScaleOptions OptionsOf(const Request& request, int64_t scales) {
+  NextScaleOptions options;
+  if (request.temperature) {
+    options.temperature = ForScales(*request.temperature, scales, "temperature");
+    for (const double value : options.temperature) {
+      Require(value > 0, ErrorKind::kUsage, "temperature: {} is not above 0", value);
+    }
+  }
+  options.top_k = request.top_k.value_or(0);
+  options.top_p = request.top_p.value_or(0);
+  options.more_smooth = request.more_smooth.value_or(false);
+  return options;
+}
+
+std::vector<double> ForScales(const PerScale& setting, int64_t scales, std::string_view field) {
+  if (setting.values.size() == 1) {
+    return std::vector<double>(static_cast<size_t>(scales), setting.values.front());
+  }
+  Require(std::ssize(setting.values) == scales, ErrorKind::kUsage,
+          "{}: has {} values, but the picture has {} scales; give one for each, or one for all",
+          field, setting.values.size(), scales);
+  return setting.values;
+}
+
+autoencoder::Tiling TilingOf(const Request& request, int64_t stride) {
+  const bool is_large = *request.width * *request.height > kMaxWhole;
+  const int64_t side = request.vae_tile_size.value_or(is_large ? kTileSide : 0);
+  if (side == 0) return {};
+  Require(side % stride == 0 && side >= 2 * stride, ErrorKind::kUsage,
+          "vae_tile_size: {} is no multiple of {} pixels, from {} on (0 = no tiles)", side, stride,
+          2 * stride);
+  const int64_t tile = side / stride;
+  return {.tile = tile, .overlap = std::max<int64_t>(tile / 4, 1)};
+}
+
+int64_t KeyBytes(const cache::Policy& policy, std::span<const TokenMap> maps, int64_t layers,
+                 int64_t rows, int64_t width, DType type) {
+  const int64_t kept =
+      std::accumulate(maps.begin(), maps.end() - 1, int64_t{0},
+                      [](int64_t sum, const TokenMap& map) { return sum + map.tokens(); });
+  const std::unique_ptr<Hooks> hooks = policy ? policy() : nullptr;
+  if (hooks != nullptr) hooks->Begin(maps, layers);
+  int64_t tokens = 0;
+  for (int64_t layer = 0; layer < layers; ++layer) {
+    tokens += hooks == nullptr ? kept : hooks->CacheCapacity(layer, kept);
+  }
+  return 2 * tokens * rows * width * static_cast<int64_t>(SizeOf(type));
+}
+
+NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device device) {
+  NextScaleJob job{request, device, nullptr, OptionsOf(request, scales)};
+  if (!request.cache.value_or("").empty()) job.policy = cache::MakePolicy(*request.cache);
+  return job;
+}
+
+int64_t NextScaleBatch::ArenaBytes() {
+  Arena arena(Device::kMeta, 0);
+  Context ctx{.device = Device::kMeta, .arena = &arena};
+  // Pictures may be looked at after every scale, while the scale's own values are still there.
+  Sample(ctx, PhiloxTokenNoise({}), [&](const NextScaleStep&) {
+    const Arena::Scope scope(arena);
+    Decode(ctx);
+  });
+  return static_cast<int64_t>(arena.peak_bytes());
+}
+
+std::vector<Image> NextScaleBatch::Run(Context& ctx, int64_t first, GenerateObserver& observer) {
+  const int64_t count = model().pictures();
+  const PhiloxTokenNoise noise(SeedsOf(job_.request, first, count));
+  const std::function<std::vector<Image>()> preview = [&] { return Show(ctx); };
+  int64_t scales = 0;
+  for (int64_t k = 0; k < model().scales(); ++k) scales += model().Runs(k) ? 1 : 0;
+  int64_t done = 0;
+  Sample(ctx, noise, [&](const NextScaleStep&) {
+    const double progress = static_cast<double>(++done) / static_cast<double>(scales);
+    observer.OnStep({first, count, progress, preview});
+  });
+  return Show(ctx);
+}
+
+void NextScaleBatch::Sample(Context& ctx, const TokenNoise& noise,
+                            const NextScaleObserver& observer) {
+  const Arena::Scope scope(*ctx.arena);
+  ScaleModel& model = this->model();
+  const Shape all = {model.pictures(), ChoicesBefore(model, model.scales())};
+  Tensor tokens;
+  Tensor keep;
+  GivenTokens given;
+  if (job_.edit) {
+    const std::vector<int64_t> same(static_cast<size_t>(model.pictures()), 0);
+    tokens = Select(job_.edit->tokens, 0, same);
+    keep = Select(job_.edit->keep, 0, same);
+    given = {.tokens = tokens, .keep = keep};
+  }
+  SampleNextScale(ctx, {.model = model,
+                        .options = job_.options,
+                        .noise = noise,
+                        .tokens = ctx.arena->Alloc(all, DType::kI32),
+                        .given = given,
+                        .observer = [&](const NextScaleStep& step) {
+                          peak_key_bytes_ =
+                              std::max(peak_key_bytes_, static_cast<int64_t>(KeyBytesNow()));
+                          observer(step);
+                        }});
+}
+
+std::vector<Image> NextScaleBatch::Show(Context& ctx) const {
+  const Arena::Scope scope(*ctx.arena);
+  const View picture = Decode(ctx);
+  RequireFinite(picture, job_.request);
+  std::vector<Image> images = ToImages(picture);
+  if (job_.edit) {
+    for (Image& image : images) PasteBack(job_.edit->picture, image);
+  }
+  return images;
+}
+
+}  // namespace gesso
