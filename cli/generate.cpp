@@ -7,6 +7,7 @@
 #include "cli/interrupt.h"
 #include "cli/options.h"
 #include "cli/picture_writer.h"
+#include "cli/request_options.h"
 #include "cli/settings.h"
 #include "pipelines/generator.h"
 #include "pipelines/media/metadata.h"
@@ -20,9 +21,7 @@ struct Options {
   std::vector<std::string> prompts;
   std::string prompt_file;
   std::string from;
-  Request defaults;  // from variables and the configuration file
-  Request flags;
-  bool reads_flags = false;  // which of the two an option sets
+  std::shared_ptr<RequestOptions> request = std::make_shared<RequestOptions>();
   WriterOptions writer;
   EngineOptions engine;
 };
@@ -40,12 +39,12 @@ std::vector<Request> JobsOf(const Options& options) {
   }
   if (prompts.empty()) prompts.emplace_back();
   // A picture's own settings are complete: what is set elsewhere for every run stays out of it.
-  std::vector<Request> bases = {options.defaults};
+  std::vector<Request> bases = {options.request->defaults};
   if (!options.from.empty()) bases = ReadMetadata(options.from);
   std::vector<Request> jobs;
   for (const Request& base : bases) {
     for (const Request& prompt : prompts) {
-      jobs.push_back(Merge(Merge(base, options.flags), prompt));
+      jobs.push_back(Merge(Merge(base, options.request->flags), prompt));
     }
   }
   return jobs;
@@ -66,21 +65,6 @@ int Run(const Options& options) {
   }
   writer.Finish();
   return 0;
-}
-
-void AddRequestOptions(CLI::App& command, const std::shared_ptr<Options>& options) {
-  VisitFields(options->flags, [&]<class T>(const FieldInfo& info, const std::optional<T>&) {
-    if (info.flags.empty()) return;
-    const std::string field(info.name);
-    const std::string flags(info.flags);
-    const std::string name = flags.substr(flags.find("--"));
-    command.add_option_function<std::string>(
-        flags,
-        [options, field, name](const std::string& text) {
-          SetField(options->reads_flags ? options->flags : options->defaults, field, text, name);
-        },
-        std::string(info.help));
-  });
 }
 
 void AddWriterOptions(CLI::App& command, WriterOptions& writer) {
@@ -108,7 +92,7 @@ void AddGenerate(CLI::App& app, Command& chosen) {
                       "- for standard input");
   command->add_option("--from", options->from,
                       "Make the picture in this PNG file again, from the settings inside it");
-  AddRequestOptions(*command, options);
+  AddRequestOptions(*command, options->request, Medium::kPicture);
   AddWriterOptions(*command, options->writer);
   options->engine.AddTo(*command);
   command->footer(
@@ -118,7 +102,7 @@ void AddGenerate(CLI::App& app, Command& chosen) {
       "  gesso generate \"a cat\" -i photo.jpg --strength 0.6 -o cat.png\n"
       "  gesso generate --prompt-file prompts.txt -o 'out/%03d.png'\n"
       "  gesso generate --from out.png --steps 50 -o finer.png");
-  UseSettings(*command, [options] { options->reads_flags = true; });
+  UseSettings(*command, [options] { options->request->reads_flags = true; });
   command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
 }
 

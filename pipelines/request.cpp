@@ -39,6 +39,7 @@ void Check(const FieldInfo& info, const std::string& name, int64_t value) {
   RequireInRange(info, name, value);
 }
 void Check(const FieldInfo&, const std::string&, uint64_t) {}
+void Check(const FieldInfo&, const std::string&, bool) {}
 void Check(const FieldInfo& info, const std::string& name, double value) {
   RequireInRange(info, name, value);  // false for NaN
 }
@@ -57,6 +58,11 @@ void Parse(const std::string& text, const std::string& name, Interval& value) {
           text);
   value.low = ParseNumber<double>(std::string_view(text).substr(0, comma), name);
   value.high = ParseNumber<double>(std::string_view(text).substr(comma + 1), name);
+}
+void Parse(const std::string& text, const std::string& name, bool& value) {
+  Require(text == "true" || text == "false", ErrorKind::kUsage, "{}: '{}' is not true or false",
+          name, text);
+  value = text == "true";
 }
 template <class T>
 void Parse(const std::string& text, const std::string& name, T& value) {
@@ -83,6 +89,10 @@ void Read(const Json& json, const std::string& name, uint64_t& value) {
 void Read(const Json& json, const std::string& name, double& value) {
   Require(json.is_number(), ErrorKind::kUsage, "{}: expected a number", name);
   value = json.get<double>();
+}
+void Read(const Json& json, const std::string& name, bool& value) {
+  Require(json.is_boolean(), ErrorKind::kUsage, "{}: expected true or false", name);
+  value = json.get<bool>();
 }
 void Read(const Json& json, const std::string& name, Interval& value) {
   Require(json.is_array() && json.size() == 2, ErrorKind::kUsage, "{}: expected [low, high]", name);
@@ -212,6 +222,12 @@ std::string ParametersText(const Request& request) {
   }
   add("Model", request.model);
   if (request.init_image) add("Denoising strength", request.strength);
+  add("Frames", request.frames);
+  add("FPS", request.fps);
+  add("Prompt schedule", request.prompt_schedule);
+  add("Overlap", request.overlap);
+  add("Interpolate", request.interpolate);
+  add("Loop", request.loop);
   add("Class label", request.class_label);
   add("Version", std::optional<std::string>("gesso"));
   return text;
