@@ -45,6 +45,7 @@ const PictureModel& Generator::ModelOf(const Request& request) {
 }
 
 Request Generator::Resolve(const Request& request) {
+  RefuseMedium(request, Medium::kClip, "it is of clips, which gesso video makes");
   Request resolved = Merge(BuiltInDefaults(), request);
   const PictureModel& model = ModelOf(resolved);
   resolved = Merge(Merge(resolved, model.defaults()), request);
