@@ -10,6 +10,7 @@ namespace gesso {
 using Command = std::function<int()>;  // does the work and returns the exit code
 
 void AddGenerate(CLI::App& app, Command& chosen);
+void AddVideo(CLI::App& app, Command& chosen);
 void AddVerify(CLI::App& app, Command& chosen);
 void AddMetadata(CLI::App& app, Command& chosen);
 void AddModels(CLI::App& app, Command& chosen);
