@@ -22,7 +22,7 @@ void AddGenerate(CLI::App& app, Command& chosen) {
       "  gesso generate \"a cat\" -i photo.jpg --strength 0.6 -o cat.png\n"
       "  gesso generate --prompt-file prompts.txt -o 'out/%03d.png'\n"
       "  gesso generate --from out.png --steps 50 -o finer.png");
-  UseSettings(*command, [options] { options->reads_flags = true; });
+  UseSettings(*command, [options] { options->request->reads_flags = true; });
   command->callback([options, &chosen] { chosen = [options] { return options->Run(); }; });
 }
 

@@ -7,9 +7,10 @@ namespace gesso {
 
 namespace {
 
-int Run(PictureOptions& options, const std::string& picture) {
-  SetField(options.flags, "init_image", picture, "picture");
-  Require(options.flags.mask || options.defaults.mask, ErrorKind::kUsage,
+int Run(const PictureOptions& options, const std::string& picture) {
+  RequestOptions& request = *options.request;
+  SetField(request.flags, "init_image", picture, "picture");
+  Require(request.flags.mask || request.defaults.mask, ErrorKind::kUsage,
           "--mask: needs a picture that is white where {} is to be painted anew", picture);
   return options.Run();
 }
@@ -31,7 +32,7 @@ void AddInpaint(CLI::App& app, Command& chosen) {
       "Examples:\n"
       "  gesso inpaint photo.png --mask hat.png -m var_d36.pth --class-label 515 -o out.png\n"
       "  gesso inpaint photo.png --mask sky.png -m infinity_2b_reg.pth \"a starry sky\"");
-  UseSettings(*command, [options] { options->reads_flags = true; });
+  UseSettings(*command, [options] { options->request->reads_flags = true; });
   command->callback([options, picture, &chosen] {
     chosen = [options, picture] { return Run(*options, *picture); };
   });

@@ -24,7 +24,7 @@ void SetUpLog() {
 }
 
 int ParseAndRun(int argc, char** argv) {
-  CLI::App app("Makes pictures from text.\n", "gesso");
+  CLI::App app("Makes pictures and clips from text.\n", "gesso");
   app.set_version_flag("--version", "gesso " GESSO_VERSION);
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
@@ -36,6 +36,7 @@ int ParseAndRun(int argc, char** argv) {
   Command command;
   AddGenerate(app, command);
   AddInpaint(app, command);
+  AddVideo(app, command);
   AddVerify(app, command);
   AddMetadata(app, command);
   AddModels(app, command);

@@ -1,4 +1,4 @@
-// gesso metadata: prints the settings that a picture was made with.
+// gesso metadata: prints the settings that a picture or clip was made with.
 #include <fmt/format.h>
 
 #include <memory>
@@ -32,8 +32,9 @@ int Run(const Options& options) {
 
 void AddMetadata(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("metadata", "Print the settings a picture was made with");
-  command->add_option("picture", options->pictures, "PNG files")->required();
+  CLI::App* command =
+      app.add_subcommand("metadata", "Print the settings a picture or clip was made with");
+  command->add_option("picture", options->pictures, "Pictures (PNG) and clips")->required();
   command->add_flag("--json", options->json, "One JSON object a line, as --prompt-file takes them");
   command->footer(
       "Examples:\n"

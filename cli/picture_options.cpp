@@ -22,34 +22,15 @@ std::vector<Request> JobsOf(const PictureOptions& options) {
   }
   if (prompts.empty()) prompts.emplace_back();
   // A picture's own settings are complete: what is set elsewhere for every run stays out of it.
-  std::vector<Request> bases = {options.defaults};
+  std::vector<Request> bases = {options.request->defaults};
   if (!options.from.empty()) bases = ReadMetadata(options.from);
   std::vector<Request> jobs;
   for (const Request& base : bases) {
     for (const Request& prompt : prompts) {
-      jobs.push_back(Merge(Merge(base, options.flags), prompt));
+      jobs.push_back(Merge(Merge(base, options.request->flags), prompt));
     }
   }
   return jobs;
-}
-
-void AddRequestOptions(CLI::App& command, const std::shared_ptr<PictureOptions>& options) {
-  VisitFields(options->flags, [&]<class T>(const FieldInfo& info, const std::optional<T>&) {
-    if (info.flags.empty()) return;
-    const std::string field(info.name);
-    const std::string flags(info.flags);
-    const std::string name = flags.substr(flags.find("--"));
-    const auto set = [options, field, name](const std::string& text) {
-      SetField(options->reads_flags ? options->flags : options->defaults, field, text, name);
-    };
-    const std::string help(info.help);
-    if constexpr (std::is_same_v<T, bool>) {
-      command.add_flag_function(
-          flags, [set](int64_t count) { set(count > 0 ? "true" : "false"); }, help);
-    } else {
-      command.add_option_function<std::string>(flags, set, help);
-    }
-  });
 }
 
 void AddWriterOptions(CLI::App& command, WriterOptions& writer) {
@@ -86,7 +67,7 @@ int PictureOptions::Run() const {
 }
 
 void PictureOptions::AddTo(CLI::App& command, const std::shared_ptr<PictureOptions>& options) {
-  AddRequestOptions(command, options);
+  AddRequestOptions(command, options->request, Medium::kPicture);
   AddWriterOptions(command, options->writer);
   options->engine.AddTo(command);
 }

@@ -8,6 +8,7 @@
 
 #include "cli/options.h"
 #include "cli/picture_writer.h"
+#include "cli/request_options.h"
 
 namespace gesso {
 
@@ -15,9 +16,7 @@ struct PictureOptions {
   std::vector<std::string> prompts;
   std::string prompt_file;
   std::string from;
-  Request defaults;  // from variables and the configuration file
-  Request flags;
-  bool reads_flags = false;  // which of the two an option sets
+  std::shared_ptr<RequestOptions> request = std::make_shared<RequestOptions>();
   WriterOptions writer;
   EngineOptions engine;
 

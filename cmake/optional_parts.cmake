@@ -1,10 +1,11 @@
 # Optional parts are found or left out; the summary says which, and how to get them. GESSO_<PART>:
 # auto takes the part if its libraries are there, ON fails without them, OFF does not look.
 
-# gesso_optional_part(PART what FOUND found DETAIL text)
-# Adds the part's line to the summary. Packages come from packages.txt, group <part>.
+# gesso_optional_part(PART what FOUND found DETAIL text [BUILDS text])
+# Adds the part's line to the summary. Packages come from packages.txt, group <part>; BUILDS says
+# what is built from them.
 function(gesso_optional_part part what)
-  cmake_parse_arguments(arg "" "FOUND;DETAIL" "" ${ARGN})
+  cmake_parse_arguments(arg "" "FOUND;DETAIL;BUILDS" "" ${ARGN})
   set(mode "${GESSO_${part}}")
   if(NOT mode MATCHES "^(auto|ON|OFF)$")
     message(FATAL_ERROR "GESSO_${part} is '${mode}'; it takes auto, ON or OFF")
@@ -16,7 +17,10 @@ function(gesso_optional_part part what)
   if(mode STREQUAL "OFF")
     set(state "not looked for (GESSO_${part}=OFF)")
   elseif(arg_FOUND)
-    set(state "found (${arg_DETAIL}); nothing is built from it yet")
+    if(NOT arg_BUILDS)
+      set(arg_BUILDS "nothing is built from it yet")
+    endif()
+    set(state "found (${arg_DETAIL}); ${arg_BUILDS}")
   elseif(mode STREQUAL "ON")
     message(FATAL_ERROR "GESSO_${part}=ON, but ${what} was not found; packages: ${packages}")
   else()
@@ -46,6 +50,16 @@ if(NOT GESSO_GUI STREQUAL "OFF")
 endif()
 gesso_optional_part(GUI "GLFW, Dear ImGui, OpenGL" FOUND ${gui_found}
                     DETAIL "GLFW ${glfw3_VERSION}, Dear ImGui ${imgui_VERSION}")
+
+set(GESSO_HAS_VIDEO FALSE)
+if(NOT GESSO_VIDEO STREQUAL "OFF")
+  pkg_check_modules(ffmpeg QUIET IMPORTED_TARGET libavformat libavcodec libavfilter libavutil
+                    libswscale)
+  set(GESSO_HAS_VIDEO ${ffmpeg_FOUND})
+endif()
+gesso_optional_part(VIDEO "FFmpeg's libraries" FOUND ${GESSO_HAS_VIDEO}
+                    DETAIL "libavcodec ${ffmpeg_libavcodec_VERSION}"
+                    BUILDS "builds MP4, WebM, Matroska and GIF clips")
 
 set(mpi_found FALSE)
 if(NOT GESSO_MPI STREQUAL "OFF")

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "kernels/core/select.h"
+#include "pipelines/bidim_network.h"
 #include "pipelines/conditions.h"
+#include "pipelines/hdit_network.h"
 #include "pipelines/model_files.h"
 
 namespace gesso {
@@ -14,8 +16,23 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view kPipeline = "HourglassDiffusionPipeline";
+constexpr double kFps = 8;                            // of clips, where the model says nothing
 constexpr std::string_view kAveraged = "model_ema.";  // of a training checkpoint
+
+using LoadNetwork = std::shared_ptr<const DiffusionNetwork> (*)(const Weights& weights,
+                                                                const Json& config,
+                                                                const std::string& source,
+                                                                Device device, DType dtype);
+
+// A kind of network by the `_class_name` of its folders.
+struct NetworkKind {
+  std::string_view pipeline;
+  LoadNetwork load;
+};
+constexpr std::array<NetworkKind, 2> kKinds = {{
+    {"HourglassDiffusionPipeline", LoadHditNetwork},
+    {"BidirectionalMambaPipeline", LoadBidimNetwork},
+}};
 
 // A training checkpoint holds several copies of the network: the averaged one is meant.
 Weights AveragedWeights(Weights weights) {
@@ -29,38 +46,54 @@ Weights AveragedWeights(Weights weights) {
   return weights;
 }
 
-std::shared_ptr<const hdit::Model> LoadDenoiser(const Weights& weights, const NamedConfig& config,
-                                                Device device, DType dtype) {
-  WithContext(config.source, [&] { hdit::ParseConfig(config.json); });
-  return hdit::Load(weights, config.json, device, dtype);
+// Sizes come from the network; a folder may set more.
+Request DefaultsOf(const NetworkTraits& traits) {
+  Request defaults;
+  defaults.width = traits.width;
+  defaults.height = traits.height;
+  if (traits.frames == 1) return defaults;
+  defaults.frames = traits.frames;
+  defaults.fps = kFps;
+  return defaults;
 }
 
-// Sizes come from the network's config; a folder may set more.
-Request DefaultsOf(const hdit::Config& config) {
-  Request defaults;
-  defaults.width = config.input_width;
-  defaults.height = config.input_height;
-  return defaults;
+LoadNetwork LoaderOf(const Json& index) {
+  const auto name = Get<std::string>(index, "_class_name");
+  std::string known;
+  for (const NetworkKind& kind : kKinds) {
+    if (kind.pipeline == name) return kind.load;
+    known += (known.empty() ? "" : " or ") + std::string(kind.pipeline);
+  }
+  Fail(ErrorKind::kUnsupported, "a diffusion model ({}) is needed here, not a '{}'", known, name);
+}
+
+// Throws kConfig unless text encoder and network fit together.
+void CheckText(const DiffusionModel& model, const fs::path& folder) {
+  const int64_t wanted = model.traits().text_width;
+  Require(model.text == nullptr || wanted == model.text->features(), ErrorKind::kConfig,
+          "{}: the text encoder gives {} values a token, the network reads {}", folder.string(),
+          model.text ? model.text->features() : 0, wanted);
+  Require(model.text != nullptr || wanted == 0, ErrorKind::kConfig,
+          "{}: the network is conditioned on text, but there is no text encoder", folder.string());
 }
 
 DiffusionModel LoadFolder(const fs::path& path, Device device, DType dtype) {
   const fs::path index_path = path / "model_index.json";
   const Json index = ReadJson(index_path);
   DiffusionModel model;
-  WithContext(index_path.string(), [&] {
-    const auto name = Get<std::string>(index, "_class_name");
-    Require(name == kPipeline, ErrorKind::kUnsupported,
-            "a diffusion model ({}) is needed here, not a '{}'", kPipeline, name);
-  });
+  const LoadNetwork load = WithContext(index_path.string(), [&] { return LoaderOf(index); });
   const fs::path config_path = path / "denoiser" / "config.json";
-  model.denoiser = LoadDenoiser(OpenWeights(path / "denoiser" / "model.safetensors"),
-                                {config_path.string(), ReadJson(config_path)}, device, dtype);
+  const Json config = ReadJson(config_path);
+  model.network = load(OpenWeights(path / "denoiser" / "model.safetensors"), config,
+                       config_path.string(), device, dtype);
   if (index.contains("text_encoder")) {
-    model.text = text::PromptEncoder::Load(path, device, dtype);
+    model.text = text::PromptEncoder::Load(path, device, dtype, model.traits().max_text_tokens);
   }
-  model.defaults = DefaultsOf(model.denoiser->config);
-  static constexpr std::array<std::string_view, 8> kPresets = {
-      "width",           "height",   "steps", "cfg_scale", "cfg_rescale", "guidance_interval",
+  CheckText(model, path);
+  model.defaults = DefaultsOf(model.traits());
+  static constexpr std::array<std::string_view, 10> kPresets = {
+      "width",           "height",    "frames",      "fps",
+      "steps",           "cfg_scale", "cfg_rescale", "guidance_interval",
       "sampling_method", "scheduler"};
   model.defaults = Merge(model.defaults, ReadDefaults(index, index_path, kPresets));
   return model;
@@ -81,36 +114,29 @@ DiffusionModel LoadDiffusionModel(const fs::path& path, Device device, DType dty
 DiffusionModel MakeDiffusionModel(Weights weights, Device device, DType dtype) {
   weights = AveragedWeights(std::move(weights));
   DiffusionModel model;
-  model.denoiser = LoadDenoiser(weights, ConfigOf(weights), device, dtype);
-  model.defaults = DefaultsOf(model.denoiser->config);
+  const NamedConfig config = ConfigOf(weights);
+  const LoadNetwork load = IsBidimCheckpoint(weights) ? LoadBidimNetwork : LoadHditNetwork;
+  model.network = load(weights, config.json, config.source, device, dtype);
+  CheckText(model, weights.path);
+  model.defaults = DefaultsOf(model.traits());
   return model;
 }
 
-hdit::Conditioning Conditions::view() const {
-  return {.aug_cond = {},
-          .class_cond = class_cond,
-          .mapping_cond = mapping_cond,
-          .context = context,
-          .context_mask = context_mask};
-}
-
 EncodedPrompt::EncodedPrompt(const DiffusionModel& model, const Request& request) {
-  const hdit::Config& config = model.denoiser->config;
-  if (config.num_classes > 0) rows_.class_cond = ClassLabels(request, config.num_classes);
+  const int64_t classes = model.traits().num_classes;
+  if (classes > 0) rows_.class_cond = ClassLabels(request, classes);
   if (model.text == nullptr) return;
   text::EncodedPrompts encoded = EncodePrompts(*model.text, request);
-  if (config.mapping_cond_dim > 0) rows_.mapping_cond = std::move(encoded.pooled);
-  if (model.denoiser->attends_to_text()) {
-    rows_.context = std::move(encoded.context);
-    rows_.context_mask = std::move(encoded.context_mask);
-  }
+  rows_.pooled = std::move(encoded.pooled);
+  rows_.context = std::move(encoded.context);
+  rows_.context_mask = std::move(encoded.context_mask);
 }
 
 Conditions EncodedPrompt::Bind(int64_t pictures, bool with_negative) const {
   const auto count = static_cast<size_t>(pictures);
   std::vector<int64_t> rows(with_negative ? count : 0, 0);
   rows.resize(rows.size() + count, 1);
-  return {Select(rows_.class_cond, 0, rows), Select(rows_.mapping_cond, 0, rows),
+  return {Select(rows_.class_cond, 0, rows), Select(rows_.pooled, 0, rows),
           Select(rows_.context, 0, rows), Select(rows_.context_mask, 0, rows)};
 }
 

@@ -1,42 +1,34 @@
-// A model that makes pictures, loaded and ready: the denoising network, the text encoder it may
-// have, and the settings it is best used with. Const after loading.
+// A model that makes pictures or clips by diffusion, loaded and ready: the denoising network, the
+// text encoder it may have, and the settings it is best used with. Const after loading.
 //
 // It lies in a folder in the style of diffusers (model_index.json, denoiser/, text_encoder/,
-// tokenizer/), or is a bare k-diffusion checkpoint whose config is in its metadata or beside it.
+// tokenizer/), or is a bare checkpoint whose config is in its metadata or beside it.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 #include <string>
 
-#include "models/hdit/session.h"
+#include "models/io/weights.h"
 #include "models/text/prompt_encoder.h"
+#include "pipelines/diffusion_network.h"
 #include "pipelines/request.h"
 
 namespace gesso {
 
 struct DiffusionModel {
-  std::shared_ptr<const hdit::Model> denoiser;
+  std::shared_ptr<const DiffusionNetwork> network;
   std::shared_ptr<const text::PromptEncoder> text;  // or nullptr
   Request defaults;                                 // size, steps, guidance, sampler and schedule
 
-  bool is_guidable() const { return text != nullptr || denoiser->config.num_classes > 0; }
+  const NetworkTraits& traits() const { return network->traits(); }
+  bool is_guidable() const { return text != nullptr || traits().num_classes > 0; }
 };
 
 // Throws kIo, kFormat, kConfig or kUnsupported, naming file and field.
 DiffusionModel LoadDiffusionModel(const std::filesystem::path& path, Device device, DType dtype);
 // The same for a bare checkpoint that is open already.
 DiffusionModel MakeDiffusionModel(Weights weights, Device device, DType dtype);
-
-// Conditions of a batch, one row a picture.
-struct Conditions {
-  Tensor class_cond;
-  Tensor mapping_cond;
-  Tensor context;
-  Tensor context_mask;
-
-  hdit::Conditioning view() const;
-};
 
 // What the pictures of a request shall show, and what guidance leads away from: computed once.
 class EncodedPrompt {

@@ -46,6 +46,7 @@ const PictureModel& Generator::ModelOf(const Request& request) {
 }
 
 Request Generator::Resolve(const Request& request) {
+  RefuseMedium(request, Medium::kClip, "it is of clips, which gesso video makes");
   Request asked = request;
   FitToEditedPicture(asked);
   Request resolved = Merge(BuiltInDefaults(), asked);

@@ -17,28 +17,27 @@ GuidanceOptions GuidanceOf(const Request& request) {
 
 }  // namespace
 
-GuidedModel::Branch::Branch(const DiffusionModel& model, const Shape& pictures, Conditions bound)
+GuidedModel::Branch::Branch(const DiffusionModel& model, const Shape& shape, Conditions bound)
     : conditions(std::move(bound)),
-      session(model.denoiser, pictures),
+      session(model.network->MakeSession(shape)),
       denoiser([this](Context& ctx, ConstView x, std::span<const double> sigmas,
-                      View out) { session.Forward(ctx, x, sigmas, out); },
-               model.denoiser->config.sigma_data) {}
+                      View out) { session->Forward(ctx, x, sigmas, out); },
+               model.traits().sigma_data) {}
 
 GuidedModel::GuidedModel(const DiffusionModel& model, const Request& request,
-                         const EncodedPrompt& prompt, int64_t pictures) {
-  const int64_t channels = model.denoiser->config.input_channels;
-  const Shape once({pictures, channels, *request.height, *request.width});
-  conditional_ = std::make_unique<Branch>(model, once, prompt.Bind(pictures, false));
+                         const EncodedPrompt& prompt, const Shape& shape) {
+  conditional_ = std::make_unique<Branch>(model, shape, prompt.Bind(shape[0], false));
   const GuidanceOptions guidance = GuidanceOf(request);
   if (guidance.scale == 1) return;
-  const Shape twice({2 * pictures, channels, *request.height, *request.width});
-  both_ = std::make_unique<Branch>(model, twice, prompt.Bind(pictures, true));
+  Shape twice = shape;
+  twice.Set(0, 2 * shape[0]);
+  both_ = std::make_unique<Branch>(model, twice, prompt.Bind(shape[0], true));
   guided_ = std::make_unique<GuidedDenoiser>(both_->denoiser, conditional_->denoiser, guidance);
 }
 
 void GuidedModel::Condition(Context& ctx) {
   for (Branch* branch : {conditional_.get(), both_.get()}) {
-    if (branch != nullptr) branch->session.Condition(ctx, branch->conditions.view());
+    if (branch != nullptr) branch->session->Condition(ctx, branch->conditions);
   }
 }
 

@@ -1,5 +1,5 @@
-// A model bound to one batch of pictures and to what they shall show: the denoiser that samplers
-// call, with classifier-free guidance around it where the request asks for some.
+// A model bound to one batch of pictures or clips and to what they shall show: the denoiser that
+// samplers call, with classifier-free guidance around it where the request asks for some.
 #pragma once
 
 #include <memory>
@@ -12,9 +12,9 @@ namespace gesso {
 
 class GuidedModel {
  public:
-  // For `pictures` pictures of a resolved request. Keeps a reference to `prompt`.
+  // For a batch of `shape` (NetworkTraits::BatchShape), guided as a resolved request says.
   GuidedModel(const DiffusionModel& model, const Request& request, const EncodedPrompt& prompt,
-              int64_t pictures);
+              const Shape& shape);
 
   // Prepares everything that does not change from step to step; first of all on each device.
   void Condition(Context& ctx);
@@ -23,10 +23,10 @@ class GuidedModel {
  private:
   // The network for one batch with one row of conditions a picture.
   struct Branch {
-    Branch(const DiffusionModel& model, const Shape& pictures, Conditions bound);
+    Branch(const DiffusionModel& model, const Shape& shape, Conditions bound);
 
     Conditions conditions;
-    hdit::Session session;
+    std::unique_ptr<DiffusionSession> session;
     KarrasDenoiser denoiser;
   };
 

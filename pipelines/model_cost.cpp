@@ -18,9 +18,10 @@ namespace {
 class Pass {
  public:
   Pass(const DiffusionModel& model, const Request& request, int64_t pictures)
-      : prompt_(model, request), guided_(model, Unguided(request), prompt_, pictures) {
-    shape_ = {pictures, model.denoiser->config.input_channels, *request.height, *request.width};
-  }
+      : prompt_(model, request),
+        shape_(model.traits().BatchShape(pictures, model.traits().frames, *request.height,
+                                         *request.width)),
+        guided_(model, Unguided(request), prompt_, shape_) {}
 
   void Condition(Context& ctx) { guided_.Condition(ctx); }
 
@@ -49,8 +50,8 @@ class Pass {
   }
 
   EncodedPrompt prompt_;
-  GuidedModel guided_;
   Shape shape_;
+  GuidedModel guided_;
   double seconds_ = 0;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pipelines/bidim_network.h"
 #include "pipelines/diffusion_pictures.h"
 #include "pipelines/infinity_model.h"
 #include "pipelines/infinity_pictures.h"
@@ -29,6 +30,8 @@ const std::vector<PictureFamily>& PictureFamilies() {
   static const std::vector<PictureFamily> kTable = {
       {"VARPipeline", IsVarCheckpoint, LoadVarFolder, LoadVarCheckpoint},
       {"InfinityPipeline", IsInfinityCheckpoint, LoadInfinityFolder, LoadInfinityCheckpoint},
+      {"BidirectionalMambaPipeline", IsBidimCheckpoint, LoadDiffusionFolder,
+       LoadDiffusionCheckpoint},
       // Last, as it takes every checkpoint and says what is wrong with it.
       {"HourglassDiffusionPipeline", [](const Weights&) { return true; }, LoadDiffusionFolder,
        LoadDiffusionCheckpoint},
@@ -65,6 +68,13 @@ void RefuseFields(const Request& request, std::span<const std::string_view> fiel
   VisitFields(request, [&](const FieldInfo& info, const auto& field) {
     Require(!field || std::ranges::find(fields, info.name) == fields.end(), ErrorKind::kUsage,
             "{}: has no effect: {}", info.name, why);
+  });
+}
+
+void RefuseMedium(const Request& request, Medium other, std::string_view why) {
+  VisitFields(request, [&](const FieldInfo& info, const auto& field) {
+    Require(!field || info.medium != other, ErrorKind::kUsage, "{}: has no effect: {}", info.name,
+            why);
   });
 }
 

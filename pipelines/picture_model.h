@@ -100,6 +100,9 @@ std::unique_ptr<PictureModel> LoadPictureModel(const std::filesystem::path& path
 void RefuseFields(const Request& request, std::span<const std::string_view> fields,
                   std::string_view why);
 
+// Throws kUsage if the request sets a field of the other medium.
+void RefuseMedium(const Request& request, Medium other, std::string_view why);
+
 // Seeds of the pictures first, first + 1, ... of a request.
 std::vector<uint64_t> SeedsOf(const Request& request, int64_t first, int64_t count);
 

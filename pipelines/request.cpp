@@ -40,10 +40,10 @@ void Check(const FieldInfo& info, const std::string& name, int64_t value) {
   RequireInRange(info, name, value);
 }
 void Check(const FieldInfo&, const std::string&, uint64_t) {}
+void Check(const FieldInfo&, const std::string&, bool) {}
 void Check(const FieldInfo& info, const std::string& name, double value) {
   RequireInRange(info, name, value);  // false for NaN
 }
-void Check(const FieldInfo&, const std::string&, bool) {}
 void Check(const FieldInfo& info, const std::string& name, const PerScale& value) {
   Require(!value.values.empty() && value.values.size() <= kMaxScales, ErrorKind::kUsage,
           "{}: has {} values, expected 1 to {}", name, value.values.size(), kMaxScales);
@@ -258,6 +258,12 @@ std::string ParametersText(const Request& request) {
   add("Model", request.model);
   if (request.init_image) add("Denoising strength", request.strength);
   add("Mask", request.mask);
+  add("Frames", request.frames);
+  add("FPS", request.fps);
+  add("Prompt schedule", request.prompt_schedule);
+  add("Overlap", request.overlap);
+  add("Interpolate", request.interpolate);
+  add("Loop", request.loop);
   add("Class label", request.class_label);
   add("Version", std::optional<std::string>("gesso"));
   return text;

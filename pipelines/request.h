@@ -1,5 +1,6 @@
 // The plain data of one job. The same fields are the JSON of a prompt file, the metadata of a
-// picture and the flags of `gesso generate`: VisitFields declares each of them once.
+// picture or clip and the flags of `gesso generate` and `gesso video`: VisitFields declares each of
+// them once.
 #pragma once
 
 #include <cstdint>
@@ -52,10 +53,19 @@ struct Request {
   std::optional<double> strength;
   std::optional<std::string> mask;
   std::optional<int64_t> vae_tile_size;
+  std::optional<int64_t> frames;
+  std::optional<double> fps;
+  std::optional<std::string> prompt_schedule;
+  std::optional<int64_t> overlap;
+  std::optional<int64_t> interpolate;
+  std::optional<bool> loop;
   std::optional<std::string> dtype;
 
   bool operator==(const Request&) const = default;
 };
+
+// What a field is about.
+enum class Medium { kAny, kPicture, kClip };
 
 struct FieldInfo {
   std::string_view name;   // the JSON key
@@ -63,6 +73,7 @@ struct FieldInfo {
   std::string_view help;
   double low = 0;  // range of a number, both ends included
   double high = 0;
+  Medium medium = Medium::kAny;
 };
 
 // Calls visit(FieldInfo, field) for every field; R is Request or const Request.
@@ -82,7 +93,7 @@ void VisitFields(R& request, const Visitor& visit) {
         request.cfg_scale);
   visit(FieldInfo{"cfg_per_scale", "--cfg-per-scale",
                   "Strength of guidance at each scale of a next-scale model, as 1,2,3,...", -1000,
-                  1000},
+                  1000, Medium::kPicture},
         request.cfg_per_scale);
   visit(FieldInfo{"cfg_rescale", "--cfg-rescale",
                   "How far guided contrast is brought back to the unguided one", 0, 1},
@@ -98,39 +109,62 @@ void VisitFields(R& request, const Visitor& visit) {
         request.scheduler);
   visit(FieldInfo{"temperature", "--temperature",
                   "Evenness of the likelihood that tokens are drawn by; one number, or one a scale",
-                  0, 1000},
+                  0, 1000, Medium::kPicture},
         request.temperature);
-  visit(
-      FieldInfo{"top_k", "--top-k", "Likeliest tokens among which each is drawn; 0 = all", 0, 1e9},
-      request.top_k);
+  visit(FieldInfo{"top_k", "--top-k", "Likeliest tokens among which each is drawn; 0 = all", 0, 1e9,
+                  Medium::kPicture},
+        request.top_k);
   visit(FieldInfo{"top_p", "--top-p",
-                  "Share of the likelihood among which each token is drawn; 0 = all", 0, 1},
+                  "Share of the likelihood among which each token is drawn; 0 = all", 0, 1,
+                  Medium::kPicture},
         request.top_p);
   visit(FieldInfo{"more_smooth", "--more-smooth",
-                  "Mixtures of codes in place of the tokens drawn (VAR): smoother, less faithful"},
+                  "Mixtures of codes in place of the tokens drawn (VAR): smoother, less faithful", 0,
+                  0, Medium::kPicture},
         request.more_smooth);
   visit(FieldInfo{"cache", "--cache",
-                  "Policies that save work, as NAME:key=value or NAME+NAME (see gesso models)"},
+                  "Policies that save work, as NAME:key=value or NAME+NAME (see gesso models)", 0,
+                  0, Medium::kPicture},
         request.cache);
   visit(FieldInfo{"seed", "-s,--seed", "Seed of the noise; chosen and printed if absent", 0,
                   18446744073709551615.0},
         request.seed);
   visit(FieldInfo{"batch_count", "-b,--batch-count", "Pictures a prompt; picture i uses seed+i", 1,
-                  10000},
+                  10000, Medium::kPicture},
         request.batch_count);
-  visit(FieldInfo{"init_image", "-i,--init-img", "Picture to start from (PNG or JPEG)"},
+  visit(FieldInfo{"init_image", "-i,--init-img,--image",
+                  "Picture to start from (PNG or JPEG); of a clip the first frame"},
         request.init_image);
   visit(FieldInfo{"strength", "--strength",
-                  "Share of the noise put on --init-img: 0 keeps it, 1 ignores it", 0, 1},
+                  "Share of the noise put on --init-img: 0 keeps it, 1 ignores it", 0, 1,
+                  Medium::kPicture},
         request.strength);
   visit(FieldInfo{"mask", "--mask",
-                  "Picture of the size of --init-img: white is painted anew, black kept"},
+                  "Picture of the size of --init-img: white is painted anew, black kept", 0, 0,
+                  Medium::kPicture},
         request.mask);
   visit(
       FieldInfo{"vae_tile_size", "--vae-tile-size",
                 "Side in pixels of the tiles that next-scale models decode a picture in; 0 = whole",
-                0, 16384},
+                0, 16384, Medium::kPicture},
       request.vae_tile_size);
+  visit(FieldInfo{"frames", "--frames", "Frames of the clip", 1, 1e6, Medium::kClip},
+        request.frames);
+  visit(FieldInfo{"fps", "--fps", "Frames a second", 0.01, 1000, Medium::kClip}, request.fps);
+  visit(FieldInfo{"prompt_schedule", "--prompt-schedule",
+                  "Prompts by the frame from which each holds, as \"0:a cat|24:a dog\"", 0, 0,
+                  Medium::kClip},
+        request.prompt_schedule);
+  visit(FieldInfo{"overlap", "--overlap",
+                  "Frames that parts of a long clip share; a quarter of a part if absent", 1, 1000,
+                  Medium::kClip},
+        request.overlap);
+  visit(
+      FieldInfo{"interpolate", "--interpolate",
+                "Frames painted between each two; the rate rises with them", 0, 100, Medium::kClip},
+      request.interpolate);
+  visit(FieldInfo{"loop", "--loop", "The last frame leads back to the first", 0, 0, Medium::kClip},
+        request.loop);
   visit(FieldInfo{"dtype", "--dtype", "Arithmetic of the network: float32 or bfloat16"},
         request.dtype);
 }

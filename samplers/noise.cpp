@@ -8,9 +8,10 @@ namespace gesso {
 
 namespace {
 
-// Streams of a seed's random numbers: 0 for the start, 1 + draw for independent draws; Brownian
-// noise marks its own with the upper bits (brownian.cpp).
+// Streams of a seed's random numbers: 0 for the start, 1 + draw for independent draws; frames and
+// Brownian noise (brownian.cpp) mark their own with the upper bits.
 constexpr uint64_t kStartStream = 0;
+constexpr uint64_t kFrameBit = uint64_t{1} << 61;
 
 void FillPictures(Context& ctx, std::span<const uint64_t> seeds, uint64_t stream, View out) {
   CHECK(out.shape[0] == static_cast<int64_t>(seeds.size()));
@@ -24,6 +25,22 @@ void FillPictures(Context& ctx, std::span<const uint64_t> seeds, uint64_t stream
 
 void DrawStart(Context& ctx, std::span<const uint64_t> seeds, View out) {
   FillPictures(ctx, seeds, kStartStream, out);
+}
+
+void DrawFrames(Context& ctx, uint64_t seed, std::span<const int64_t> frames, View out) {
+  CHECK(out.shape.rank() == 5 && out.shape[0] == 1);
+  CHECK(out.shape[2] == static_cast<int64_t>(frames.size()));
+  if (ctx.device == Device::kMeta) return;
+  const int64_t area = out.shape[3] * out.shape[4];
+  Tensor frame({out.shape[1], area}, DType::kF32);
+  for (int64_t t = 0; t < out.shape[2]; ++t) {
+    FillNormal(frame.mutable_view(), seed,
+               kFrameBit | static_cast<uint64_t>(frames[static_cast<size_t>(t)]));
+    for (int64_t c = 0; c < out.shape[1]; ++c) {
+      std::memcpy(out.Data<float>() + (c * out.shape[2] + t) * area, frame.Data<float>() + c * area,
+                  static_cast<size_t>(area) * sizeof(float));
+    }
+  }
 }
 
 void PhiloxNoise::Draw(Context& ctx, int64_t draw, double /*sigma*/, double /*sigma_next*/,

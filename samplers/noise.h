@@ -26,6 +26,10 @@ class NoiseSource {
 // picture b a function of seeds[b] alone.
 void DrawStart(Context& ctx, std::span<const uint64_t> seeds, View out);
 
+// The same for clips that are made in parts: fills out [1, C, T, H, W], frame t a function of
+// (seed, frames[t]) alone, so that parts which share frames share their noise.
+void DrawFrames(Context& ctx, uint64_t seed, std::span<const int64_t> frames, View out);
+
 // Independent draws: picture b of draw i is a function of (seeds[b], i).
 class PhiloxNoise : public NoiseSource {
  public:

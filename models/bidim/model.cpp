@@ -23,7 +23,11 @@ Model::Model(const Config& configuration)
               mamba::BidirectionalMamba(config.mixer)}),
       final_ada_ln(WithBias(2 * config.width, config.width, nn::Precision::kFull)),
       final_linear(
-          WithBias(config.patch() * config.out_channels, config.width, nn::Precision::kFull)) {}
+          WithBias(config.patch() * config.out_channels, config.width, nn::Precision::kFull)) {
+  if (!config.text) return;
+  text_proj = WithBias(config.width, config.text->dim, nn::Precision::kFull);
+  context_proj = WithBias(config.width, config.text->dim, nn::Precision::kFull);
+}
 
 void Model::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   constexpr nn::Role kParameter = nn::Role::kParameter;
@@ -35,8 +39,13 @@ void Model::Visit(nn::ParameterVisitor& visitor, const std::string& prefix) {
   visitor.Plain(prefix + "x_embedder.proj.bias", {width}, kParameter, patch_bias);
   time_in.Visit(visitor, prefix + "t_embedder.mlp.0.");
   time_out.Visit(visitor, prefix + "t_embedder.mlp.2.");
-  visitor.Plain(prefix + "y_embedder.embedding_table.weight", {config.num_classes + 1, width},
-                kParameter, classes);
+  if (config.text) {
+    text_proj->Visit(visitor, prefix + "text_proj.");
+    context_proj->Visit(visitor, prefix + "context_proj.");
+  } else {
+    visitor.Plain(prefix + "y_embedder.embedding_table.weight", {config.num_classes + 1, width},
+                  kParameter, classes);
+  }
   for (size_t i = 0; i < blocks.size(); ++i) {
     const std::string name = fmt::format("{}blocks.{}.", prefix, i);
     blocks[i].ada_ln.Visit(visitor, name + "adaLN_modulation.1.");

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "models/bidim/config.h"
@@ -34,7 +35,9 @@ struct Model {
   PackedMatrix patch_in;  // the same with the features of a token in the order of the pixels
   nn::Linear time_in;
   nn::Linear time_out;
-  Tensor classes;  // [num_classes + 1, D]
+  Tensor classes;                          // [num_classes + 1, D]; empty with a text
+  std::optional<nn::Linear> text_proj;     // pooled text to what the class row is otherwise
+  std::optional<nn::Linear> context_proj;  // states of the text to tokens
   std::vector<Block> blocks;
   nn::Linear final_ada_ln;  // shift, scale
   nn::Linear final_linear;

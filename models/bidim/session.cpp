@@ -43,7 +43,8 @@ Tensor MakePositions(int64_t frames, int64_t height, int64_t width, int64_t feat
 
 }  // namespace
 
-Session::Session(std::shared_ptr<const Model> model, const Shape& latents)
+Session::Session(std::shared_ptr<const Model> model, const Shape& latents,
+                 std::optional<int64_t> text_tokens)
     : model_(std::move(model)), latents_(latents) {
   const Config& config = model_->config;
   Require(latents.rank() == 5 && latents[0] > 0 && latents[1] == config.in_channels,
@@ -63,12 +64,19 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& latents)
   const int64_t width = latents[4] / patch[2];
   places_ = height * width;
   positions_ = MakePositions(frames_, height, width, config.width);
-  const int64_t tokens = frames_ * places_;
-  temporal_first_ = Tensor({latents[0], tokens}, DType::kI32);
-  canonical_ = Tensor({latents[0], tokens}, DType::kI32);
-  for (int64_t b = 0; b < latents[0]; ++b) {
+  text_ = config.text ? text_tokens.value_or(config.text->tokens) : 0;
+  MakeOrders();
+}
+
+void Session::MakeOrders() {
+  const int64_t tokens = text_ + frames_ * places_;
+  temporal_first_ = Tensor({latents_[0], tokens}, DType::kI32);
+  canonical_ = Tensor({latents_[0], tokens}, DType::kI32);
+  for (int64_t b = 0; b < latents_[0]; ++b) {
     for (int64_t i = 0; i < tokens; ++i) {
-      const int64_t from = i % frames_ * places_ + i / frames_;
+      const int64_t place = i - text_;
+      const int64_t from =
+          place < 0 ? i : text_ + place % frames_ * places_ + place / frames_;  // text stays first
       temporal_first_.MutableData<int32_t>()[b * tokens + i] =
           static_cast<int32_t>(b * tokens + from);
       canonical_.MutableData<int32_t>()[b * tokens + from] = static_cast<int32_t>(b * tokens + i);
@@ -76,10 +84,46 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& latents)
   }
 }
 
+View Session::PictureTokens(View tokens, int64_t b) const {
+  const int64_t end = text_ + frames_ * places_;
+  return tokens.Slice(0, b, b + 1).Slice(1, text_, end).Reshape({end - text_, tokens.shape[2]});
+}
+
+void Session::RequireFit(const Conditioning& given) const {
+  const int64_t batch = latents_[0];
+  if (!model_->config.text) {
+    Require(given.classes.shape == Shape({batch}), ErrorKind::kShape,
+            "expected classes [{}], got {}", batch, given.classes.shape);
+    return;
+  }
+  const int64_t dim = model_->config.text->dim;
+  Require(given.pooled.shape == Shape({batch, dim}) &&
+              given.context.shape == Shape({batch, text_, dim}) &&
+              given.context_mask.shape == Shape({batch, text_}),
+          ErrorKind::kShape, "expected a text of [{}, {}, {}], got pooled {}, context {}, mask {}",
+          batch, text_, dim, given.pooled.shape, given.context.shape, given.context_mask.shape);
+}
+
 Shape Session::OutShape() const {
   Shape out = latents_;
   out.Set(1, model_->config.out_channels);
   return out;
+}
+
+// Padding gives tokens of zeros.
+void Session::EmbedText(Context& ctx, const Conditioning& conditioning, View tokens) const {
+  const int64_t width = model_->config.width;
+  for (int64_t b = 0; b < latents_[0]; ++b) {
+    const View to = tokens.Slice(0, b, b + 1).Slice(1, 0, text_).Reshape({text_, width});
+    model_->context_proj->Forward(
+        ctx, conditioning.context.Slice(0, b, b + 1).Reshape({text_, model_->config.text->dim}),
+        to);
+    if (ctx.device == Device::kMeta) continue;
+    const int32_t* mask = conditioning.context_mask.Data<int32_t>() + b * text_;
+    for (int64_t j = 0; j < text_; ++j) {
+      if (mask[j] == 0) std::fill_n(to.Data<float>() + j * width, width, 0.0f);
+    }
+  }
 }
 
 void Session::Embed(Context& ctx, ConstView x, View tokens) const {
@@ -99,8 +143,8 @@ void Session::Embed(Context& ctx, ConstView x, View tokens) const {
                        .block_w = config.patch_width,
                        .out = picture.Slice(3, frame * slice, (frame + 1) * slice)});
     }
-    const View to = tokens.Slice(0, b, b + 1);
-    Linear(ctx, {.x = picture.Reshape({1, frames_ * places_, config.patch_frames * slice}),
+    const View to = PictureTokens(tokens, b);
+    Linear(ctx, {.x = picture.Reshape({frames_ * places_, config.patch_frames * slice}),
                  .weight = &model_->patch_in,
                  .bias = model_->patch_bias,
                  .residual = positions_.view().Reshape(to.shape),
@@ -108,9 +152,9 @@ void Session::Embed(Context& ctx, ConstView x, View tokens) const {
   }
 }
 
-// silu(mlp(t) + class), all that the modulations depend on.
-void Session::EmbedCondition(Context& ctx, std::span<const double> timesteps, ConstView classes,
-                             View c) const {
+// silu(mlp(t) + class or text), all that the modulations depend on.
+void Session::EmbedCondition(Context& ctx, std::span<const double> timesteps,
+                             const Conditioning& conditioning, View c) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t batch = latents_[0];
   const int64_t features = model_->time_in.in_features();
@@ -123,7 +167,11 @@ void Session::EmbedCondition(Context& ctx, std::span<const double> timesteps, Co
     }
   }
   const View rows = ctx.arena->Alloc(c.shape, DType::kF32);
-  GatherRows(ctx, {.table = model_->classes, .ids = classes, .out = rows});
+  if (model_->text_proj) {
+    model_->text_proj->Forward(ctx, conditioning.pooled, rows);
+  } else {
+    GatherRows(ctx, {.table = model_->classes, .ids = conditioning.classes, .out = rows});
+  }
   const View hidden = ctx.arena->Alloc(c.shape, DType::kF32);
   model_->time_in.Forward(ctx, sinusoids, hidden, {}, Activation::kSilu);
   model_->time_out.Forward(ctx, hidden, c, rows);
@@ -176,10 +224,11 @@ void Session::Project(Context& ctx, ConstView condition, View x, View out) const
       ctx.arena->Alloc({latents_[0], frames_, latents_[3] / config.patch_height,
                         latents_[4] / config.patch_width, config.patch_frames * slice},
                        DType::kF32);
-  model_->final_linear.Forward(ctx, x, patches);
   for (int64_t b = 0; b < latents_[0]; ++b) {
     const Shape& s = patches.shape;
     const View picture = patches.Slice(0, b, b + 1).Reshape({s[1], s[2], s[3], s[4]});
+    model_->final_linear.Forward(ctx, PictureTokens(x, b),
+                                 picture.Reshape({frames_ * places_, s[4]}));
     for (int64_t frame = 0; frame < config.patch_frames; ++frame) {
       SpaceDepth(ctx, {.x = picture.Slice(3, frame * slice, (frame + 1) * slice),
                        .block_h = config.patch_height,
@@ -191,20 +240,21 @@ void Session::Project(Context& ctx, ConstView condition, View x, View out) const
 }
 
 void Session::Forward(Context& ctx, ConstView x, std::span<const double> timesteps,
-                      ConstView classes, View out) const {
+                      const Conditioning& conditioning, View out) const {
   const int64_t batch = latents_[0];
   Require(x.shape == latents_ && x.dtype == DType::kF32 && x.IsContiguous() &&
-              out.shape == OutShape() && static_cast<int64_t>(timesteps.size()) == batch &&
-              classes.shape == Shape({batch}),
-          ErrorKind::kShape, "expected latents {}, got x {}, {} timesteps, {} classes, out {}",
-          latents_, x.shape, timesteps.size(), classes.shape, out.shape);
+              out.shape == OutShape() && static_cast<int64_t>(timesteps.size()) == batch,
+          ErrorKind::kShape, "expected latents {}, got x {}, {} timesteps, out {}", latents_,
+          x.shape, timesteps.size(), out.shape);
+  RequireFit(conditioning);
   const Arena::Scope scope(*ctx.arena);
   const View tokens =
-      ctx.arena->Alloc({batch, frames_ * places_, model_->config.width}, DType::kF32);
+      ctx.arena->Alloc({batch, text_ + frames_ * places_, model_->config.width}, DType::kF32);
+  if (text_ > 0) EmbedText(ctx, conditioning, tokens);
   Embed(ctx, x, tokens);
   ctx.Show("tokens", tokens);
   const View condition = ctx.arena->Alloc({batch, model_->config.width}, DType::kF32);
-  EmbedCondition(ctx, timesteps, classes, condition);
+  EmbedCondition(ctx, timesteps, conditioning, condition);
   for (size_t i = 0; i < model_->blocks.size(); ++i) {
     RunBlock(ctx, i, condition, tokens);
     if (ctx.tap != nullptr) ctx.Show(fmt::format("block{}", i), tokens);
@@ -217,8 +267,18 @@ size_t Session::ArenaBytes() const {
   Arena outside(Device::kMeta, 0);
   Context ctx{.device = Device::kMeta, .arena = &arena};
   const std::vector<double> timesteps(static_cast<size_t>(latents_[0]), 1.0);
-  Forward(ctx, outside.Alloc(latents_, DType::kF32), timesteps,
-          outside.Alloc({latents_[0]}, DType::kI32), outside.Alloc(OutShape(), DType::kF32));
+  const int64_t batch = latents_[0];
+  Conditioning conditioning;
+  if (model_->config.text) {
+    const int64_t dim = model_->config.text->dim;
+    conditioning.pooled = outside.Alloc({batch, dim}, DType::kF32);
+    conditioning.context = outside.Alloc({batch, text_, dim}, DType::kF32);
+    conditioning.context_mask = outside.Alloc({batch, text_}, DType::kI32);
+  } else {
+    conditioning.classes = outside.Alloc({batch}, DType::kI32);
+  }
+  Forward(ctx, outside.Alloc(latents_, DType::kF32), timesteps, conditioning,
+          outside.Alloc(OutShape(), DType::kF32));
   return arena.peak_bytes();
 }
 

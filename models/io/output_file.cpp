@@ -1,6 +1,7 @@
 #include "models/io/output_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -14,15 +15,39 @@
 
 namespace gesso {
 
+namespace internal {
+
+// The name is filled in before `exists` is raised and left alone while it is up.
+struct Partial {
+  std::array<char, PATH_MAX> name;
+  std::atomic<bool> taken{false};
+  std::atomic<bool> exists{false};
+};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+}  // namespace internal
+
 namespace {
 
 namespace fs = std::filesystem;
 
-// The file for RemovePartialOutput: the name is filled in before the flag is raised and left
-// alone while it is up.
-std::array<char, PATH_MAX> partial_name;
-std::atomic<bool> partial_exists{false};
-static_assert(std::atomic<bool>::is_always_lock_free);
+using internal::Partial;
+
+std::array<Partial, 4> partials;  // a clip is being written while windows of it are
+
+// A place for one more; nullptr if all are taken, and then a signal leaves the file.
+Partial* TakePartial() {
+  for (Partial& partial : partials) {
+    if (!partial.taken.exchange(true)) return &partial;
+  }
+  return nullptr;
+}
+
+void Release(Partial* partial) {
+  if (partial == nullptr) return;
+  partial->exists = false;
+  partial->taken = false;
+}
 
 [[noreturn]] void FailToWrite(const fs::path& path, std::string_view reason) {
   Fail(ErrorKind::kOutput, "{}: cannot be written ({})", path.string(), reason);
@@ -71,11 +96,18 @@ OutputFile::OutputFile(fs::path path, bool overwrite)
   }
   part_ = path_;
   part_ += ".part";
-  if (part_.native().size() >= partial_name.size()) FailToWrite(path_, "its name is too long");
-  std::memcpy(partial_name.data(), part_.c_str(), part_.native().size() + 1);
-  partial_exists = true;
+  if (part_.native().size() >= PATH_MAX) FailToWrite(path_, "its name is too long");
+  partial_ = TakePartial();
+  if (partial_ != nullptr) {
+    std::memcpy(partial_->name.data(), part_.c_str(), part_.native().size() + 1);
+    partial_->exists = true;
+  }
   fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (fd_ < 0) partial_exists = false;
+  if (fd_ < 0) {
+    const int reason = errno;
+    Release(partial_);
+    errno = reason;
+  }
   RequireDone(fd_ >= 0);
 }
 
@@ -83,7 +115,7 @@ OutputFile::~OutputFile() {
   if (fd_ < 0) return;
   close(fd_);
   if (!part_.empty()) unlink(part_.c_str());
-  partial_exists = false;
+  Release(partial_);
 }
 
 void OutputFile::RequireDone(bool condition) const {
@@ -91,6 +123,16 @@ void OutputFile::RequireDone(bool condition) const {
 }
 
 void OutputFile::Write(std::span<const std::byte> bytes) { RequireDone(WriteAll(fd_, bytes)); }
+
+void OutputFile::Seek(int64_t offset) { RequireDone(lseek(fd_, offset, SEEK_SET) == offset); }
+
+int64_t OutputFile::Size() const {
+  struct stat status {};
+  RequireDone(fstat(fd_, &status) == 0);
+  return status.st_size;
+}
+
+bool OutputFile::IsSeekable() const { return !part_.empty(); }
 
 void OutputFile::Commit() {
   CHECK(fd_ >= 0);
@@ -103,7 +145,8 @@ void OutputFile::Commit() {
       renamed = rename(part_.c_str(), path_.c_str()) == 0;
     }
     RequireDone(renamed);
-    partial_exists = false;
+    Release(partial_);
+    partial_ = nullptr;
   }
   close(fd_);
   fd_ = -1;
@@ -122,7 +165,9 @@ void WriteStdout(std::string_view bytes) {
 }
 
 void RemovePartialOutput() noexcept {
-  if (partial_exists) unlink(partial_name.data());
+  for (Partial& partial : partials) {
+    if (partial.exists) unlink(partial.name.data());
+  }
 }
 
 }  // namespace gesso

@@ -12,6 +12,10 @@ namespace gesso {
 // itself a folder, or it exists and `overwrite` is false. Pipes and devices (/dev/null) pass.
 void CheckOutput(const std::filesystem::path& path, bool overwrite);
 
+namespace internal {
+struct Partial;  // what RemovePartialOutput knows of a file
+}
+
 class OutputFile {
  public:
   // Throws kOutput as CheckOutput does. Pipes and devices are opened and written directly.
@@ -21,6 +25,10 @@ class OutputFile {
   OutputFile& operator=(const OutputFile&) = delete;
 
   void Write(std::span<const std::byte> bytes);  // throws kOutput, e.g. on a full disk
+  // Goes to byte `offset`, which what follows overwrites. Throws kOutput for a pipe.
+  void Seek(int64_t offset);
+  int64_t Size() const;  // bytes; throws kOutput
+  bool IsSeekable() const;
   // Renames to `path`; throws kOutput, also where the file has come into being meanwhile and may
   // not be overwritten.
   void Commit();
@@ -30,6 +38,7 @@ class OutputFile {
 
   std::filesystem::path path_;
   std::filesystem::path part_;  // empty for pipes and devices
+  internal::Partial* partial_ = nullptr;
   bool overwrite_;
   int fd_ = -1;
 };
@@ -40,8 +49,8 @@ void WriteFile(const std::filesystem::path& path, std::string_view bytes, bool o
 // Writes to standard output, unbuffered; throws kOutput.
 void WriteStdout(std::string_view bytes);
 
-// Removes the .part file that was opened last, if it is still being written: for the signal
-// handler that ends the process at once.
+// Removes the .part files that are still being written: for the signal handler that ends the
+// process at once.
 void RemovePartialOutput() noexcept;
 
 }  // namespace gesso

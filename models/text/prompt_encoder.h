@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,9 +31,11 @@ class PromptEncoder {
 
   // From `folder`/text_encoder (config.json and weights) and `folder`/tokenizer (spiece.model, and
   // tokenizer_config.json with model_max_length where there is one), as diffusers lays them out; or
-  // all of it in `folder` itself, as Hugging Face publishes a T5.
-  static std::shared_ptr<const PromptEncoder> Load(const std::filesystem::path& folder,
-                                                   Device device, DType dtype);
+  // all of it in `folder` itself, as Hugging Face publishes a T5. Prompts are cut to `most_tokens`
+  // where the files say nothing smaller.
+  static std::shared_ptr<const PromptEncoder> Load(
+      const std::filesystem::path& folder, Device device, DType dtype,
+      int64_t most_tokens = std::numeric_limits<int64_t>::max());
 
   int64_t max_tokens() const { return max_tokens_; }  // of a prompt, </s> included
   int64_t features() const { return encoder_->config().d_model; }

@@ -1,6 +1,12 @@
 #include "pipelines/media/metadata.h"
 
 #include <algorithm>
+#include <fstream>
+#include <optional>
+
+#ifdef GESSO_HAS_VIDEO
+#include "pipelines/media/ffmpeg/clip_text.h"
+#endif
 
 namespace gesso {
 
@@ -19,12 +25,10 @@ std::vector<PngText> MetadataOf(const std::vector<Request>& requests) {
           {std::string(kKeyword), (requests.size() == 1 ? json[0] : json).dump()}};
 }
 
-std::vector<Request> ParseMetadata(std::string_view png, const std::string& name) {
-  const std::vector<PngText> texts = ReadPngText(png, name);
-  const auto found = std::ranges::find(texts, kKeyword, &PngText::keyword);
-  Require(found != texts.end(), ErrorKind::kFormat,
-          "{}: holds no settings of gesso (made by another program, or saved anew by one)", name);
-  const Json json = ParseJson(found->text, name + " (settings)");
+namespace {
+
+std::vector<Request> ParseSettings(const std::string& text, const std::string& name) {
+  const Json json = ParseJson(text, name + " (settings)");
   std::vector<Request> requests;
   if (json.is_array()) {
     for (const Json& item : json) requests.push_back(RequestFromJson(item, name));
@@ -35,7 +39,30 @@ std::vector<Request> ParseMetadata(std::string_view png, const std::string& name
   return requests;
 }
 
+}  // namespace
+
+std::vector<Request> ParseMetadata(std::string_view png, const std::string& name) {
+  const std::vector<PngText> texts = ReadPngText(png, name);
+  const auto found = std::ranges::find(texts, kKeyword, &PngText::keyword);
+  Require(found != texts.end(), ErrorKind::kFormat,
+          "{}: holds no settings of gesso (made by another program, or saved anew by one)", name);
+  return ParseSettings(found->text, name);
+}
+
 std::vector<Request> ReadMetadata(const std::filesystem::path& path) {
+#ifdef GESSO_HAS_VIDEO
+  std::string head(kPngSignature.size(), '\0');
+  std::ifstream(path, std::ios::binary)
+      .read(head.data(), static_cast<std::streamsize>(head.size()));
+  const std::optional<std::string> comment =
+      head == kPngSignature ? std::nullopt : ffmpeg::ReadComment(path);
+  if (comment) {
+    Require(comment->starts_with('{'), ErrorKind::kFormat,
+            "{}: holds no settings of gesso (made by another program, or saved anew by one)",
+            path.string());
+    return ParseSettings(*comment, path.string());
+  }
+#endif
   return ParseMetadata(ReadFile(path, kMaxFileBytes), path.string());
 }
 

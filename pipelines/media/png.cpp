@@ -11,7 +11,6 @@ namespace gesso {
 
 namespace {
 
-constexpr std::string_view kSignature = "\x89PNG\r\n\x1a\n";
 constexpr size_t kMaxUnfolded = size_t{4} << 20;
 constexpr size_t kMaxTextChunks = 1000;
 constexpr size_t kMaxText = size_t{16} << 20;  // of all chunks together
@@ -40,14 +39,6 @@ uint32_t ReadBigEndian(std::string_view four) {
   uint32_t value = 0;
   for (const char byte : four) value = value << 8 | static_cast<unsigned char>(byte);
   return value;
-}
-
-std::string BigEndian(uint32_t value) {
-  std::string four(4, '\0');
-  for (int i = 3; i >= 0; --i, value >>= 8) {
-    four[static_cast<size_t>(i)] = static_cast<char>(value & 0xFFu);
-  }
-  return four;
 }
 
 struct Chunk {
@@ -135,8 +126,8 @@ PngText ReadText(const Chunk& chunk) {
 }
 
 std::vector<PngText> ReadChunks(std::string_view png) {
-  Require(png.starts_with(kSignature), ErrorKind::kFormat, "is not a PNG file");
-  std::string_view rest = png.substr(kSignature.size());
+  Require(png.starts_with(kPngSignature), ErrorKind::kFormat, "is not a PNG file");
+  std::string_view rest = png.substr(kPngSignature.size());
   std::vector<PngText> texts;
   size_t total = 0;
   bool first = true;
@@ -163,17 +154,40 @@ std::vector<PngText> ReadPngText(std::string_view png, const std::string& name) 
 }
 
 std::string AddPngText(std::string_view png, const std::vector<PngText>& texts) {
-  CHECK(png.starts_with(kSignature));
-  std::string_view rest = png.substr(kSignature.size());
+  CHECK(png.starts_with(kPngSignature));
+  std::string_view rest = png.substr(kPngSignature.size());
   TakeChunk(rest);
   std::string result(png.substr(0, png.size() - rest.size()));
-  for (const PngText& text : texts) {
-    CHECK(!text.keyword.empty() && text.keyword.size() <= 79);
-    // Not compressed, no language, no translated keyword.
-    const std::string body = "iTXt" + text.keyword + '\0' + '\0' + '\0' + '\0' + '\0' + text.text;
-    result += BigEndian(static_cast<uint32_t>(body.size() - 4)) + body + BigEndian(Crc(body));
-  }
+  for (const PngText& text : texts) result += PngTextChunk(text);
   return result.append(rest);
+}
+
+std::string PngInteger(uint32_t value) {
+  std::string four(4, '\0');
+  for (int i = 3; i >= 0; --i, value >>= 8) {
+    four[static_cast<size_t>(i)] = static_cast<char>(value & 0xFFu);
+  }
+  return four;
+}
+
+std::string PngChunk(std::string_view type, std::string_view data) {
+  const std::string body = std::string(type).append(data);
+  return PngInteger(static_cast<uint32_t>(data.size())) + body + PngInteger(Crc(body));
+}
+
+std::string PngTextChunk(const PngText& text) {
+  CHECK(!text.keyword.empty() && text.keyword.size() <= 79);
+  // Not compressed, no language, no translated keyword.
+  return PngChunk("iTXt", text.keyword + std::string(5, '\0') + text.text);
+}
+
+void ForEachPngChunk(std::string_view png,
+                     const std::function<void(std::string_view, std::string_view)>& visit) {
+  CHECK(png.starts_with(kPngSignature));
+  for (std::string_view rest = png.substr(kPngSignature.size()); !rest.empty();) {
+    const Chunk chunk = TakeChunk(rest);
+    visit(chunk.type, chunk.data);
+  }
 }
 
 }  // namespace gesso

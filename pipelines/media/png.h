@@ -2,6 +2,8 @@
 // was made with travel in iTXt chunks. The reader takes bytes from anywhere.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,5 +23,14 @@ std::vector<PngText> ReadPngText(std::string_view png, const std::string& name);
 
 // `png`, a complete PNG file, with `texts` put behind its header as uncompressed iTXt chunks.
 std::string AddPngText(std::string_view png, const std::vector<PngText>& texts);
+
+// The pieces that PNG files are made of.
+constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
+std::string PngInteger(uint32_t value);  // four bytes, the highest first
+std::string PngChunk(std::string_view type, std::string_view data);
+std::string PngTextChunk(const PngText& text);
+// Calls visit(type, data) for every chunk of a PNG file's bytes. Throws kFormat.
+void ForEachPngChunk(std::string_view png,
+                     const std::function<void(std::string_view, std::string_view)>& visit);
 
 }  // namespace gesso

@@ -31,16 +31,18 @@ const std::map<std::string, Rule, std::less<>> kRules = {
     {"samplers", {.folders = {"kernels", "kernels/core", "samplers"}}},
     {"cache", {.folders = {"kernels", "kernels/core", "cache"}, .files = {"models/hooks.h"}}},
     {"pipelines",
-     {.folders = {"kernels", "kernels/core", "models", "samplers", "cache", "pipelines"}}},
+     {.folders = {"kernels", "kernels/core", "models", "samplers", "cache", "pipelines"},
+      .libraries = {"FFmpeg"}}},
     {"cli",
      {.folders = {"kernels", "kernels/core", "samplers", "models", "cache", "pipelines", "cli"}}},
     {"ui", {.folders = {"ui"}, .files = {"pipelines/engine.h"}}},
 };
 
-// Headers of the libraries that only a backend may know, and how the libraries are called.
+// Headers of the libraries that only one layer may know, and how the libraries are called.
 const std::vector<std::pair<std::regex, std::string>> kLibraries = {
     {std::regex("(oneapi/)?dnnl.*"), "oneDNN"},
     {std::regex("hwy/.*"), "Highway"},
+    {std::regex("lib(av|sw)[a-z]+/.*"), "FFmpeg"},
     {std::regex("(cuda|cublas|cudnn|cub/|nvtx|nccl|mma\\.h).*"), "CUDA"},
 };
 

@@ -67,6 +67,8 @@ TEST(LayeringTest, KeepsLibrariesBehindTheBackends) {
               ElementsAre(HasSubstr("CUDA")));
   EXPECT_THAT(LayeringFaults("models/nn/linear.cpp", "#include <dnnl.hpp>\n"),
               ElementsAre(HasSubstr("oneDNN")));
+  EXPECT_THAT(LayeringFaults("cli/video.cpp", "#include <libavcodec/avcodec.h>\n"),
+              ElementsAre(HasSubstr("FFmpeg")));
 }
 
 TEST(LayeringTest, RefusesRelativePathsAndUnknownFolders) {

@@ -26,19 +26,20 @@ const Json& BidimJson() {
   return json;
 }
 
-template <class Session, class Model>
-void ExpectTheArenaToDo(std::shared_ptr<const Model> model, const Shape& shape, int64_t channels) {
+// `conditioning` as the session takes it, for two pictures.
+template <class Session, class Model, class Conditioning>
+void ExpectTheArenaToDo(std::shared_ptr<const Model> model, const Shape& shape, int64_t channels,
+                        const Conditioning& conditioning) {
   const Session session(std::move(model), shape);
   const Tensor x = RandomTensor(shape, 2);
   Shape out_shape = shape;
   out_shape.Set(1, channels);
   Tensor out(out_shape, DType::kF32);
   const std::array<double, 2> times = {3, 500.5};
-  const Tensor classes({2}, DType::kI32);
   const auto run = [&](size_t bytes) {
     Arena arena(Device::kCpu, bytes);
     Context ctx{.device = Device::kCpu, .arena = &arena};
-    session.Forward(ctx, x, times, classes, out.mutable_view());
+    session.Forward(ctx, x, times, conditioning, out.mutable_view());
     EXPECT_EQ(arena.peak_bytes(), bytes);
   };
   run(session.ArenaBytes());
@@ -50,17 +51,37 @@ std::shared_ptr<const dim::Model> SmallDim() {
   return dim::Load(RandomWeights(shapes, 1), DimJson(), Device::kCpu, DType::kF32);
 }
 
-std::shared_ptr<const bidim::Model> SmallBidim() {
-  bidim::Model shapes(bidim::ParseConfig(BidimJson()));
-  return bidim::Load(RandomWeights(shapes, 1), BidimJson(), Device::kCpu, DType::kF32);
+Json TextJson() {
+  Json json = BidimJson();
+  json.erase("num_classes");
+  json["text"] = {{"dim", 8}};
+  return json;
+}
+
+std::shared_ptr<const bidim::Model> SmallBidim(const Json& json = BidimJson()) {
+  bidim::Model shapes(bidim::ParseConfig(json));
+  return bidim::Load(RandomWeights(shapes, 1), json, Device::kCpu, DType::kF32);
 }
 
 TEST(Dim, TheArenaIsAsLargeAsSaid) {
-  ExpectTheArenaToDo<dim::Session>(SmallDim(), {2, 4, 8, 12}, 4);  // resized positions
+  const Tensor classes({2}, DType::kI32);
+  ExpectTheArenaToDo<dim::Session>(SmallDim(), {2, 4, 8, 12}, 4, classes);  // resized positions
 }
 
 TEST(Bidim, TheArenaIsAsLargeAsSaid) {
-  ExpectTheArenaToDo<bidim::Session>(SmallBidim(), {2, 3, 4, 6, 5}, 6);
+  const Tensor classes({2}, DType::kI32);
+  bidim::Conditioning conditioning;
+  conditioning.classes = classes;
+  ExpectTheArenaToDo<bidim::Session>(SmallBidim(), {2, 3, 4, 6, 5}, 6, conditioning);
+}
+
+TEST(Bidim, TheArenaIsAsLargeAsSaidWithText) {
+  const Tensor pooled = RandomTensor({2, 8}, 3);
+  const Tensor context = RandomTensor({2, 32, 8}, 4);
+  const Tensor mask({2, 32}, DType::kI32);
+  const bidim::Conditioning conditioning = {
+      .classes = {}, .pooled = pooled, .context = context, .context_mask = mask};
+  ExpectTheArenaToDo<bidim::Session>(SmallBidim(TextJson()), {2, 3, 4, 6, 5}, 6, conditioning);
 }
 
 TEST(DiffusionMamba, NamesSizesThatDoNotFit) {

@@ -26,6 +26,12 @@ Request Full() {
   request.batch_count = 4;
   request.init_image = "in.png";
   request.strength = 0.6;
+  request.frames = 48;
+  request.fps = 7.5;
+  request.prompt_schedule = "0:a cat|24:a dog";
+  request.overlap = 4;
+  request.interpolate = 1;
+  request.loop = true;
   request.dtype = "bfloat16";
   return request;
 }
@@ -57,6 +63,8 @@ TEST(Request, NamesSourceAndFieldOfWhatIsWrong) {
   EXPECT_THAT(MessageOf({{"guidance_interval", {1}}}), HasSubstr("[low, high]"));
   EXPECT_THAT(MessageOf({{"guidance_interval", {2, 1}}}), HasSubstr("2 is above 1"));
   EXPECT_THAT(MessageOf({{"prompt", 7}}), HasSubstr("expected text"));
+  EXPECT_THAT(MessageOf({{"loop", 1}}), HasSubstr("true or false"));
+  EXPECT_THAT(MessageOf({{"fps", 0}}), HasSubstr("0 is outside 0.01 to 1000"));
   EXPECT_THAT(MessageOf(Json::array()), HasSubstr("JSON object"));
 }
 
@@ -66,6 +74,9 @@ TEST(Request, TakesFieldsAsText) {
   SetField(request, "cfg_scale", "-1.5", "--cfg-scale");
   SetField(request, "guidance_interval", "0.5,3", "--guidance-interval");
   SetField(request, "seed", "18446744073709551615", "--seed");
+  SetField(request, "loop", "true", "--loop");
+  EXPECT_EQ(request.loop, true);
+  EXPECT_THROW(SetField(request, "loop", "yes", "--loop"), Error);
   EXPECT_EQ(request.steps, 10000);
   EXPECT_EQ(request.cfg_scale, -1.5);
   EXPECT_EQ(request.guidance_interval, (Interval{0.5, 3}));
@@ -94,7 +105,9 @@ TEST(Request, WritesParametersAsOtherToolsReadThem) {
             "an apple\nNegative prompt: blur\nSteps: 20, "
             "Sampler: \"dpmpp_2m_sde:eta=0.5,solver_type=heun\", Schedule type: karras, "
             "CFG scale: 2.1, Seed: 18446744073709551615, Size: 64x48, Model: demo-hdit, "
-            "Denoising strength: 0.6, Class label: 3, Version: gesso");
+            "Denoising strength: 0.6, Frames: 48, FPS: 7.5, "
+            "Prompt schedule: \"0:a cat|24:a dog\", Overlap: 4, Interpolate: 1, Loop: true, "
+            "Class label: 3, Version: gesso");
 }
 
 TEST(Utf8, AcceptsTextAndRefusesWhatIsNone) {

@@ -6,6 +6,7 @@
 tiny-hdit/                 text to image, 32 x 32, layout of the demo model
 tiny-classes.safetensors   class-conditional, 16 x 16, a bare k-diffusion checkpoint
 tiny-var/                  text to image, 8 x 8, next-scale prediction
+tiny-video/                text to clips of 8 frames, 16 x 16, bidirectional Diffusion Mamba
 """
 import json
 import math
@@ -64,6 +65,18 @@ VAR_INDEX = {
     "_class_name": "VARPipeline", "transformer": ["gesso", "var"], "vae": ["gesso", "vqvae"],
     "text_encoder": ["transformers", "T5EncoderModel"], "tokenizer": ["sentencepiece", "T5"],
     "defaults": {"cfg_scale": 3.0, "top_k": 12, "top_p": 0.9},
+}
+VIDEO = {
+    "hidden_size": 32, "depth": 2, "in_channels": 3, "learn_sigma": False, "input_size": [8, 16, 16],
+    "patch_size": [1, 4, 4], "scan_orders": ["spatial_first", "temporal_first"], "d_state": 16,
+    "d_conv": 4, "expand": 2, "dt_rank": "auto", "text": {"dim": TEXT["d_model"]},
+    "sigma_data": 0.5, "sigma_min": 0.01, "sigma_max": 80,
+}
+VIDEO_INDEX = {
+    "_class_name": "BidirectionalMambaPipeline", "denoiser": ["gesso", "bidim"],
+    "text_encoder": ["transformers", "T5EncoderModel"], "tokenizer": ["sentencepiece", "T5"],
+    "defaults": {"width": 16, "height": 16, "frames": 8, "fps": 8, "steps": 4, "cfg_scale": 2.0,
+                 "sampling_method": "dpmpp_2m", "scheduler": "karras"},
 }
 
 
@@ -237,6 +250,32 @@ def var():
     return tensors
 
 
+def bidim():
+    width, states = VIDEO["hidden_size"], VIDEO["d_state"]
+    inner, rank, patch = 2 * width, width // 16, 3 * 16
+    tensors = linear("t_embedder.mlp.0", width, 256) | linear("t_embedder.mlp.2", width, width)
+    tensors |= linear("text_proj", width, VIDEO["text"]["dim"])
+    tensors |= linear("context_proj", width, VIDEO["text"]["dim"])
+    tensors["x_embedder.proj.weight"] = normal(width, 3, 1, 4, 4, gain=1 / math.sqrt(patch))
+    tensors["x_embedder.proj.bias"] = normal(width, gain=0.1)
+    for number in range(VIDEO["depth"]):
+        block = f"blocks.{number}."
+        tensors |= linear(block + "adaLN_modulation.1", 3 * width, width, gain=0.3)
+        tensors[block + "mixer.in_proj.weight"] = normal(2 * inner, width)
+        tensors[block + "mixer.out_proj.weight"] = normal(width, inner)
+        for way, log in (("", "A_log"), ("_b", "A_b_log")):
+            mixer = block + "mixer."
+            tensors[mixer + f"conv1d{way}.weight"] = normal(inner, 1, 4)
+            tensors[mixer + f"conv1d{way}.bias"] = normal(inner, gain=0.1)
+            tensors[mixer + f"x_proj{way}.weight"] = normal(rank + 2 * states, inner)
+            tensors[mixer + f"dt_proj{way}.weight"] = normal(inner, rank)
+            tensors[mixer + f"dt_proj{way}.bias"] = constant(-2.0, inner)
+            tensors[mixer + log] = normal(inner, states, gain=0.5)
+            tensors[mixer + f"D{way}"] = constant(1.0, inner)
+    tensors |= linear("final_layer.adaLN_modulation.1", 2 * width, width, gain=0.3)
+    return tensors | linear("final_layer.linear", patch, width)
+
+
 def field(number, value):
     """One field of a protocol buffer: bytes, an integer or a 32-bit float."""
     def varint(n):
@@ -279,6 +318,14 @@ def main():
     write_safetensors(folder / "vae" / "model.safetensors", vae(), {})
     write_json(folder / "transformer" / "config.json", VAR)
     write_safetensors(folder / "transformer" / "model.safetensors", var(), {})
+    write_json(folder / "text_encoder" / "config.json", TEXT)
+    write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
+    (folder / "tokenizer").mkdir(exist_ok=True)
+    (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
+    folder = HERE / "tiny-video"
+    write_json(folder / "model_index.json", VIDEO_INDEX)
+    write_json(folder / "denoiser" / "config.json", VIDEO)
+    write_safetensors(folder / "denoiser" / "model.safetensors", bidim(), {})
     write_json(folder / "text_encoder" / "config.json", TEXT)
     write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
     (folder / "tokenizer").mkdir(exist_ok=True)

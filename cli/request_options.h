@@ -1,0 +1,21 @@
+// The options of a command that are fields of its requests.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "pipelines/request.h"
+
+namespace gesso {
+
+struct RequestOptions {
+  Request defaults;  // from variables and the configuration file
+  Request flags;
+  bool reads_flags = false;  // which of the two an option sets; see UseSettings
+};
+
+// Adds an option for every field that `medium` has.
+void AddRequestOptions(CLI::App& command, const std::shared_ptr<RequestOptions>& options,
+                       Medium medium);
+
+}  // namespace gesso

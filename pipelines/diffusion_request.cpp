@@ -1,0 +1,73 @@
+#include "pipelines/diffusion_request.h"
+
+#include <array>
+#include <string>
+
+#include "pipelines/conditions.h"
+#include "pipelines/picture_model.h"
+#include "samplers/registry.h"
+
+namespace gesso {
+
+namespace {
+
+// Settings where neither the request nor the model has any.
+Request BuiltInDefaults() {
+  Request defaults;
+  defaults.steps = 30;
+  defaults.cfg_scale = 1;
+  defaults.cfg_rescale = 0;
+  defaults.sampling_method = "dpmpp_2m";
+  defaults.scheduler = "karras";
+  return defaults;
+}
+
+// The multiples of `unit` next to `value`, as "64", or "64 or 72".
+std::string Nearest(int64_t value, int64_t unit) {
+  const int64_t below = value / unit * unit;
+  return below == 0 ? std::to_string(unit) : fmt::format("{} or {}", below, below + unit);
+}
+
+void CheckSize(const NetworkTraits& traits, const Request& request) {
+  const auto check = [](std::string_view name, int64_t value, int64_t unit) {
+    Require(value % unit == 0, ErrorKind::kUsage,
+            "{} {}: this model makes multiples of {} pixels; the nearest is {}", name, value, unit,
+            Nearest(value, unit));
+  };
+  check("width", *request.width, traits.width_multiple);
+  check("height", *request.height, traits.height_multiple);
+}
+
+void CheckInputs(const DiffusionModel& model, const Request& request) {
+  const int64_t channels = model.traits().channels;
+  Require(channels == 1 || channels == 3 || channels == 4, ErrorKind::kUnsupported,
+          "model '{}' makes pictures of {} channels; PNG files hold 1, 3 or 4", *request.model,
+          channels);
+  CheckCondition(request, model.text != nullptr, model.traits().num_classes);
+  Require(*request.cfg_scale == 1 || model.is_guidable(), ErrorKind::kUsage,
+          "cfg_scale: model '{}' is unconditional, there is nothing to guide", *request.model);
+  Require(*request.cfg_scale != 1 || (request.negative_prompt.value_or("").empty() &&
+                                      request.cfg_rescale.value_or(0) == 0),
+          ErrorKind::kUsage,
+          "negative_prompt, cfg_rescale: have no effect without guidance (cfg_scale 1)");
+}
+
+}  // namespace
+
+Request DiffusionDefaults(const DiffusionModel& model) {
+  return Merge(BuiltInDefaults(), model.defaults);
+}
+
+void CompleteDiffusion(const DiffusionModel& model, Request& request) {
+  static constexpr std::array<std::string_view, 7> kForeign = {
+      "cache", "top_k", "top_p", "temperature", "cfg_per_scale", "more_smooth", "vae_tile_size"};
+  RefuseFields(request, kForeign, "the model makes pictures by diffusion, not out of tokens");
+  CheckInputs(model, request);
+  request.prompt = request.prompt.value_or("");
+  request.negative_prompt = request.negative_prompt.value_or("");
+  CheckSize(model.traits(), request);
+  MakeSampler(*request.sampling_method);
+  MakeSchedule(*request.scheduler);
+}
+
+}  // namespace gesso

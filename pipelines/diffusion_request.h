@@ -1,0 +1,15 @@
+// What every request to a diffusion model must satisfy, whether it is for pictures or for clips.
+#pragma once
+
+#include "pipelines/diffusion_model.h"
+
+namespace gesso {
+
+// Settings where the request has none: the model's, and what is built in below those.
+Request DiffusionDefaults(const DiffusionModel& model);
+
+// Throws kUsage for what the model cannot do, kUnsupported where nothing could hold its pictures,
+// and fills in prompts. The defaults are in the request already.
+void CompleteDiffusion(const DiffusionModel& model, Request& request);
+
+}  // namespace gesso

@@ -1,0 +1,77 @@
+#include "pipelines/media/frame_folder.h"
+
+#include "models/io/output_file.h"
+#include "pipelines/media/image_file.h"
+#include "pipelines/media/metadata.h"
+
+namespace gesso {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "frame-";
+
+// Without the slash at the end.
+fs::path NameOf(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+// What an earlier run has left of the folder; files that are not ours stay, and so does it.
+void RemoveFrames(const fs::path& folder) {
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().filename().string().starts_with(kPrefix)) fs::remove(entry.path(), error);
+  }
+  fs::remove(folder, error);
+}
+
+class FrameFolder : public ClipWriter {
+ public:
+  FrameFolder(const fs::path& path, const ClipSpec& spec)
+      : path_(NameOf(path)), part_(path_), texts_(MetadataOf({spec.request})) {
+    CheckFrameFolder(path_);
+    part_ += ".part";
+    RemoveFrames(part_);
+    std::error_code error;
+    Require(fs::create_directory(part_, error), ErrorKind::kOutput, "{}: cannot be made ({})",
+            part_.string(), error ? error.message() : "it exists");
+  }
+
+  ~FrameFolder() override { RemoveFrames(part_); }  // after Finish there is none
+
+  void Add(const Image& frame) override {
+    const fs::path file = part_ / fmt::format("{}{:05}.png", kPrefix, count_++);
+    WriteFile(file, EncodePng(frame, texts_), true);
+  }
+
+  void Finish() override {
+    std::error_code error;
+    fs::rename(part_, path_, error);
+    Require(!error, ErrorKind::kOutput, "{}: cannot be written ({})", path_.string(),
+            error.message());
+  }
+
+ private:
+  fs::path path_;
+  fs::path part_;
+  std::vector<PngText> texts_;
+  int64_t count_ = 0;
+};
+
+}  // namespace
+
+void CheckFrameFolder(const fs::path& path) {
+  const fs::path name = NameOf(path);
+  std::error_code error;
+  if (fs::exists(name, error)) {
+    Require(fs::is_directory(name, error) && fs::is_empty(name, error), ErrorKind::kOutput,
+            "{}: frames go into a new or empty folder, and this is none", name.string());
+    return;
+  }
+  CheckOutput(name, false);
+}
+
+std::unique_ptr<ClipWriter> OpenFrameFolder(const fs::path& path, const ClipSpec& spec) {
+  return std::make_unique<FrameFolder>(path, spec);
+}
+
+}  // namespace gesso

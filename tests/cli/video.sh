@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# Runs `gesso video`: what is in the files that it writes (asked of ffprobe, where it is there),
+# clips that are killed and go on, memory, and everything that can go wrong.
+#
+#   tests/cli/video.sh PROGRAM SOURCE_DIR [SANITIZERS]
+set -muo pipefail  # -m: background jobs listen to SIGINT
+
+program=$1
+data=$2/tests/data
+sanitizers=${3-}
+here=$(mktemp -d)
+export GESSO_MODELS=$data/models XDG_CONFIG_HOME=$here/config XDG_DATA_HOME=$here/data
+export GESSO_MODEL=tiny-video GESSO_SEED=1 GESSO_THREADS=1
+mounted=()
+trap 'for m in "${mounted[@]}"; do umount "$m"; done; rm -rf "$here"' EXIT
+mkdir "$here/work"
+cd "$here/work" || exit 1
+failures=0
+
+Fail() {
+  printf 'FAILED: %s\n' "$*"
+  failures=$((failures + 1))
+}
+
+# Expect CODE PATTERN ARGUMENTS...: exit code and regular expression in stderr.
+Expect() {
+  local code=$1 pattern=$2
+  shift 2
+  "$program" "$@" >"$here/stdout" 2>"$here/stderr"
+  local status=$?
+  local said
+  said=$(tail -c 400 "$here/stderr")
+  ((status == code)) || Fail "exit code $status, not $code: gesso $*: $said"
+  [[ -z $pattern ]] || tr '\n' ' ' <"$here/stderr" | grep -qE -- "$pattern" ||
+    Fail "no '$pattern' in the message of: gesso $*: $said"
+}
+
+# As Expect, and nothing is left behind.
+ExpectNothing() {
+  Expect "$@"
+  local left
+  left=$(find . -mindepth 1 -not -path './tmpfs*')
+  [[ -z $left ]] || Fail "left behind by gesso ${*:3}: $left"
+}
+
+Probe() {
+  ffprobe -v error -count_frames -select_streams v:0 -of csv=p=0 -show_entries "$2" "$1"
+}
+
+# ExpectFile NAME ENTRIES VALUES: what ffprobe says.
+ExpectFile() {
+  command -v ffprobe >/dev/null || return 0
+  local found
+  found=$(Probe "$1" "$2")
+  [[ $found == "$3" ]] || Fail "$1: ffprobe says '$found', not '$3'"
+}
+
+# Checksums of the frames of a file, without the times.
+Frames() {
+  ffmpeg -v error -i "$1" -f framemd5 - | grep -v '^#' | awk '{print $NF}'
+}
+
+if "$program" video --help | tr -d '\n ' | grep -q 'here:none'; then
+  printf 'note: built without FFmpeg, clips are not tested\n'
+  exit 0
+fi
+
+# --- what is in the files -------------------------------------------------------------------------
+entries=stream=codec_name,width,height,pix_fmt,color_range,color_space,color_transfer,color_primaries,avg_frame_rate,nb_read_frames
+Expect 0 '12 frames of 32 x 32' video 'a ball' -o a.mp4 --frames 12 --fps 12.5 --scale 2
+ExpectFile a.mp4 "$entries" h264,32,32,yuv420p,tv,bt709,bt709,bt709,25/2,12
+ExpectFile a.mp4 format=duration 0.960000
+ExpectFile a.mp4 format_tags=title 'a ball'
+Expect 0 '' video 'a ball' -o a.webm --frames 12
+ExpectFile a.webm "$entries" vp9,16,16,yuv420p,tv,bt709,bt709,bt709,8/1,12
+ExpectFile a.webm format=duration 1.500000
+Expect 0 '' video 'a ball' -o a.mkv --codec av1 --pixel-format yuv444p --crf 5 --scale 4
+ExpectFile a.mkv "$entries" av1,64,64,yuv444p,tv,bt709,bt709,bt709,8/1,8
+Expect 0 '' video 'a ball' -o a.gif --frames 150 --fps 20
+ExpectFile a.gif stream=codec_name,width,height,avg_frame_rate,nb_read_frames gif,16,16,20/1,150
+ExpectFile a.gif format=duration 7.500000
+Expect 0 '' video 'a ball' -o a.apng --frames 5 --fps 24
+ExpectFile a.apng stream=codec_name,width,height,pix_fmt,avg_frame_rate,nb_read_frames apng,16,16,rgb24,24/1,5
+Expect 0 '' video 'a ball' -o frames/ --frames 5
+[[ $(ls frames | tr '\n' ' ') == 'frame-00000.png frame-00001.png frame-00002.png frame-00003.png frame-00004.png ' ]] ||
+  Fail "the folder of frames holds $(ls frames)"
+Expect 0 '' video 'a ball' -o one.mp4 --frames 1
+ExpectFile one.mp4 stream=nb_read_frames 1
+Expect 0 '' video 'a ball' -o more.mp4 --frames 5 --interpolate 2
+ExpectFile more.mp4 stream=avg_frame_rate,nb_read_frames 24/1,13
+Expect 0 '' video 'a ball' -o loop.mp4 --frames 20 --loop --interpolate 1
+ExpectFile loop.mp4 stream=avg_frame_rate,nb_read_frames 16/1,40
+Expect 0 '' video 'a ball' -o a.mp4 --overwrite --json
+grep -q '"frames":8.*"path":"a.mp4"' "$here/stdout" || Fail "--json printed $(<"$here/stdout")"
+for file in a.mp4 a.webm a.gif a.apng frames/frame-00003.png; do
+  Expect 0 '' metadata --json "$file"
+  grep -q '"prompt":"a ball"' "$here/stdout" || Fail "$file: no settings in it"
+done
+Expect 0 '' video 'a ball' -o first.apng --seed 5
+Expect 0 '' video --from first.apng -o second.apng
+cmp first.apng second.apng || Fail '--from made another clip'
+rm -r ./*
+
+# --- killed, and resumed --------------------------------------------------------------------------
+long=(video 'a ball' --frames 400 --scale 4 -o)
+Expect 0 '' "${long[@]}" whole.mkv
+for delay in 0.3 0.6; do
+  "$program" "${long[@]}" cut.mkv --resume >"$here/stdout" 2>"$here/stderr" &
+  sleep "$delay"
+  kill -KILL $! 2>/dev/null
+  wait $! 2>/dev/null
+done
+[[ -e cut.mkv ]] && Fail 'the clip was complete before it was killed'
+[[ -e cut.mkv.work/window-000000.safetensors ]] || Fail 'no window was kept'
+touch -d '1 hour ago' cut.mkv.work/window-000000.safetensors
+before=$(stat -c %Y cut.mkv.work/window-000000.safetensors)
+Expect 6 'cut.mkv.work: holds an unfinished clip; --resume' "${long[@]}" cut.mkv
+Expect 2 'other settings \(steps\)' "${long[@]}" cut.mkv --resume --steps 5
+[[ $(stat -c %Y cut.mkv.work/window-000000.safetensors) == "$before" ]] || Fail 'a window was lost'
+Expect 0 '' "${long[@]}" cut.mkv --resume
+[[ -e cut.mkv.work || -e cut.mkv.part ]] && Fail 'the work folder is still there'
+cmp -s whole.mkv cut.mkv || {
+  command -v ffmpeg >/dev/null && [[ $(Frames whole.mkv) != $(Frames cut.mkv) ]] &&
+    Fail 'the resumed clip differs from the whole one'
+}
+rm -r ./*
+# A seed that was not asked for is that of the run before.
+unset GESSO_SEED
+for signal in INT TERM; do
+  "$program" video x --frames 4000 -o i.mp4 --resume >"$here/stdout" 2>"$here/stderr" &
+  sleep 0.5
+  kill -$signal $!
+  wait $!
+  status=$?
+  ((status == 130)) || Fail "exit code $status after SIG$signal"
+  grep -q 'with --resume goes on' "$here/stderr" || Fail "no word of --resume: $(<"$here/stderr")"
+  [[ $(echo i.mp4*) == i.mp4.work ]] || Fail "left after SIG$signal: $(echo i.mp4*)"
+done
+rm -rf ./*
+export GESSO_SEED=1
+
+# --- memory ---------------------------------------------------------------------------------------
+if [[ -z $sanitizers ]]; then
+  for file in m.mp4 m.gif; do
+    "$program" video x --frames 2000 -o $file --scale 2 >"$here/stdout" 2>"$here/stderr" &
+    pid=$!
+    early= late=
+    while kill -0 $pid 2>/dev/null; do
+      windows=$(ls $file.work 2>/dev/null | wc -l)
+      now=$(awk '/VmRSS/ {print $2}' /proc/$pid/status 2>/dev/null)
+      [[ -n $now ]] && ((windows > 12)) && { early=${early:-$now}; late=$now; }
+      sleep 0.05
+    done
+    wait $pid || Fail "$file: $(<"$here/stderr")"
+    [[ -n $early ]] || Fail "$file: was too quick to be looked at"
+    ((late * 100 <= early * 105)) || Fail "$file: memory grew from $early to $late kB"
+    rm $file
+  done
+fi
+
+# --- what goes wrong ------------------------------------------------------------------------------
+ExpectNothing 2 'fps.* 0 is outside 0.01' video x -o a.mp4 --fps 0
+ExpectNothing 2 'frames.* 0 is outside 1' video x -o a.mp4 --frames 0
+ExpectNothing 2 "no 'theora' \(present: .*(h264|vp9|none)" video x -o a.mp4 --codec theora
+ExpectNothing 2 'h264 does not go into a webm file' video x -o a.webm --codec h264
+ExpectNothing 2 'crf: 60 is outside 0 to 51 of h264' video x -o a.mp4 --crf 60
+ExpectNothing 2 'crf: means nothing to a .gif' video x -o a.gif --crf 6
+ExpectNothing 2 "no 'yuv999' \(choices: yuv420p" video x -o a.mp4 --pixel-format yuv999
+ExpectNothing 2 'clips are written as .mp4' video x -o a.avi
+ExpectNothing 2 'output' video x
+ExpectNothing 2 'width 17: .*multiples of 4 .*16 or 20' video x -o a.mp4 -W 17
+ExpectNothing 2 'no prompt' video -o a.mp4
+ExpectNothing 2 'give one of them' video x --prompt-schedule 0:y -o a.mp4
+ExpectNothing 2 "expected FRAME:PROMPT, got 'y'" video --prompt-schedule '0:x|y' -o a.mp4
+ExpectNothing 2 'loop: one frame' video x -o a.mp4 --frames 1 --loop
+ExpectNothing 2 'interpolate: .* 6 between two' video x -o a.mp4 --interpolate 7
+ExpectNothing 2 'share 3 at most' video x -o a.mp4 --frames 20 --overlap 4
+ExpectNothing 2 'overlap: has no effect' video x -o a.mp4 --overlap 2
+ExpectNothing 2 "scale_filter: there is no 'bad'" video x -o a.mp4 --scale-filter bad
+ExpectNothing 2 'makes pictures, not clips' video x -m tiny-hdit -o a.mp4
+ExpectNothing 2 'makes clips of 8 frames' generate x -m tiny-video -o a.png
+ExpectNothing 3 "VARPipeline" video x -m tiny-var -o a.mp4
+ExpectNothing 3 'nix.png: cannot be opened' video x -o a.mp4 --image nix.png
+printf 'no picture' >"$here/in.png"
+ExpectNothing 3 'in.png.*not a PNG' video x -o a.mp4 --image "$here/in.png"
+ExpectNothing 6 'nix' video x -o nix/a.mp4
+ln -s /dev/full "$here/full.mkv"
+ExpectNothing 6 'full.mkv.*space' video x -o "$here/full.mkv"
+mkdir full && touch full/mine
+Expect 6 'full: frames go into a new or empty folder' video x -o full/
+Expect 6 'full: frames go' video x -o full/ --overwrite
+[[ -e full/mine ]] || Fail 'a file in the folder of frames was deleted'
+rm -r full
+touch a.mp4
+Expect 6 'a.mp4.*exists.*--overwrite' video x -o a.mp4
+rm a.mp4
+mkdir tmpfs
+if mount -t tmpfs -o size=256k none tmpfs 2>/dev/null; then
+  mounted+=("$PWD/tmpfs")
+  for output in tmpfs/a.mp4 tmpfs/a.gif tmpfs/a.apng tmpfs/frames; do
+    Expect 6 'tmpfs/.*space' video x --frames 400 --scale 16 -o $output
+    [[ -e $output || -e $output.part ]] && Fail "a part of $output is left on the full disk"
+    rm -rf tmpfs/*
+  done
+else
+  printf 'note: cannot mount a tmpfs here, the full disk is not tested\n'
+fi
+
+if ((failures > 0)); then
+  printf '%d checks failed\n' "$failures"
+  exit 1
+fi
+printf 'all checks passed\n'
