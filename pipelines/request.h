@@ -119,8 +119,8 @@ void VisitFields(R& request, const Visitor& visit) {
                   Medium::kPicture},
         request.top_p);
   visit(FieldInfo{"more_smooth", "--more-smooth",
-                  "Mixtures of codes in place of the tokens drawn (VAR): smoother, less faithful", 0,
-                  0, Medium::kPicture},
+                  "Mixtures of codes in place of the tokens drawn (VAR): smoother, less faithful",
+                  0, 0, Medium::kPicture},
         request.more_smooth);
   visit(FieldInfo{"cache", "--cache",
                   "Policies that save work, as NAME:key=value or NAME+NAME (see gesso models)", 0,

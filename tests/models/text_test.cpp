@@ -91,7 +91,7 @@ TEST(Tokenizer, RefusesWhatIsNoModel) {
 }
 
 Json SmallConfig() {
-  return {{"vocab_size", 256}, {"d_model", 24},
+  return {{"vocab_size", 512}, {"d_model", 24},
           {"d_kv", 8},         {"num_heads", 2},
           {"d_ff", 40},        {"num_layers", 2},
           {"n_positions", 16}, {"feed_forward_proj", "gated-gelu"}};
