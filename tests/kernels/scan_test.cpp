@@ -141,7 +141,7 @@ TEST(SelectiveScan, ContinuesASequence) {
   SelectiveScan(ctx, args);
   Tensor state = Cast(whole.initial, DType::kF32);
   for (const auto& [begin, end] : {std::pair{0, 1}, std::pair{1, 50}, std::pair{50, 90}}) {
-    const auto part = [&](ConstView x) { return x.Slice(1, begin, end); };
+    const auto part = [&, begin = begin, end = end](ConstView x) { return x.Slice(1, begin, end); };
     Tensor got({s.batch, end - begin, s.channels}, DType::kF32);
     args.forward.u = part(whole.u);
     args.forward.delta = part(whole.delta);
@@ -255,7 +255,7 @@ TEST(Ssd, ContinuesASequence) {
   Ssd(ctx, whole.args);
   Tensor state = Cast(whole.initial, DType::kF32);
   for (const auto& [begin, end] : {std::pair{0, 99}, std::pair{99, 100}, std::pair{100, 150}}) {
-    const auto part = [&](ConstView x) { return x.Slice(1, begin, end); };
+    const auto part = [&, begin = begin, end = end](ConstView x) { return x.Slice(1, begin, end); };
     SsdArgs args = whole.args;
     Tensor got({s.batch, end - begin, s.heads, s.d_head}, DType::kF32);
     args.x = part(whole.x);
