@@ -3,24 +3,8 @@
 # that the message names the culprit, and that no partial file is left behind.
 #
 #   tests/cli/unhappy_paths.sh PROGRAM SOURCE_DIR [SANITIZERS]
-set -muo pipefail  # -m: background jobs listen to SIGINT
-
-program=$1
-data=$2/tests/data
-sanitizers=${3-}
-here=$(mktemp -d)
-export GESSO_MODELS=$data/models XDG_CONFIG_HOME=$here/config XDG_DATA_HOME=$here/data
-export GESSO_MODEL=tiny-hdit GESSO_THREADS=1
-mounted=()
-trap 'for m in "${mounted[@]}"; do umount "$m"; done; rm -rf "$here"' EXIT
-mkdir "$here/work"
-cd "$here/work" || exit 1
-failures=0
-
-Fail() {
-  printf 'FAILED: %s\n' "$*"
-  failures=$((failures + 1))
-}
+source "$2/tests/cli/program.sh"
+export GESSO_MODEL=tiny-hdit
 
 # No file is left in the working folder but those named.
 LeavesOnly() {
@@ -30,20 +14,7 @@ LeavesOnly() {
     Fail "expected the files '$*', found '$left'"
 }
 
-# Expect CODE PATTERN ARGUMENTS...: exit code, regular expression in stderr, nothing left behind.
-Expect() {
-  local code=$1 pattern=$2
-  shift 2
-  "$program" "$@" >"$here/stdout" 2>"$here/stderr"
-  local status=$?
-  local shown said
-  shown=$(printf '%.80s ' "$@")
-  said=$(tail -c 400 "$here/stderr")
-  ((status == code)) || Fail "exit code $status, not $code: gesso $shown: $said"
-  [[ -z $pattern ]] || tr '\n' ' ' <"$here/stderr" | grep -qE -- "$pattern" ||
-    Fail "no '$pattern' in the message of: gesso $shown: $said"
-}
-
+# As Expect, and nothing is left behind.
 ExpectNothing() {
   Expect "$@"
   LeavesOnly

@@ -4,6 +4,7 @@ extern "C" {
 #include <libavfilter/avfilter.h>
 #include <libavfilter/buffersink.h>
 #include <libavfilter/buffersrc.h>
+#include <malloc.h>
 }
 
 #include <cstring>
@@ -137,6 +138,7 @@ class Gif : public ClipWriter {
     if (filter_ == nullptr) return;
     filter_->Finish([&](AVFrame& frame) { muxer_.Encode(frame); });
     filter_.reset();
+    malloc_trim(0);  // the palette's tables, which malloc would keep
     held_ = 0;
   }
 
