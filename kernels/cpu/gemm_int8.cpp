@@ -149,21 +149,29 @@ void MultiplyPairs(Rows<const uint8_t> x, const uint8_t* panel, int64_t padded,
 using MultiplyFunction = void (*)(Rows<const uint8_t>, const uint8_t*, int64_t, Rows<const float>,
                                   Rows<float>);
 
-struct PairsKernel : Int8Kernel<Codes::kPairs> {
-  static constexpr int64_t kMaxRows = kLanes == 16 ? 10 : 4;
+// Kernels whose kByRows<n> multiplies n rows of x, up to Kernel::kMaxRows, by one panel.
+template <class Kernel, Codes kCodes>
+struct PanelKernel : Int8Kernel<kCodes> {
+  using Base = Int8Kernel<kCodes>;
 
   static void Multiply(int64_t rows, Rows<const uint8_t> x, const uint8_t* panel, int64_t panels,
                        int64_t depth, Rows<const float> init, Rows<float> sums) {
     static constexpr auto kRows = []<size_t... kIndex>(std::index_sequence<kIndex...>) {
       return std::array<MultiplyFunction, sizeof...(kIndex)>{
-          MultiplyPairs<static_cast<int>(kIndex) + 1>...};
+          Kernel::template kByRows<static_cast<int>(kIndex) + 1>...};
     }
-    (std::make_index_sequence<static_cast<size_t>(kMaxRows)>());
-    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
-      kRows[static_cast<size_t>(rows - 1)](x, panel, Padded(depth), init.At(0, p * kWidth),
-                                           sums.At(0, p * kWidth));
+    (std::make_index_sequence<static_cast<size_t>(Kernel::kMaxRows)>());
+    for (int64_t p = 0; p < panels; ++p, panel += Base::PanelSize(depth)) {
+      kRows[static_cast<size_t>(rows - 1)](x, panel, Padded(depth), init.At(0, p * Base::kWidth),
+                                           sums.At(0, p * Base::kWidth));
     }
   }
+};
+
+struct PairsKernel : PanelKernel<PairsKernel, Codes::kPairs> {
+  static constexpr int64_t kMaxRows = kLanes == 16 ? 10 : 4;
+  template <int kRows>
+  static constexpr MultiplyFunction kByRows = MultiplyPairs<kRows>;
 };
 
 template <class Kernel>
@@ -213,21 +221,10 @@ GESSO_VNNI void MultiplyVnni(Rows<const uint8_t> x, const uint8_t* panel, int64_
   }
 }
 
-struct VnniKernel : Int8Kernel<Codes::kUnsigned> {
+struct VnniKernel : PanelKernel<VnniKernel, Codes::kUnsigned> {
   static constexpr int64_t kMaxRows = 14;
-
-  static void Multiply(int64_t rows, Rows<const uint8_t> x, const uint8_t* panel, int64_t panels,
-                       int64_t depth, Rows<const float> init, Rows<float> sums) {
-    static constexpr auto kRows = []<size_t... kIndex>(std::index_sequence<kIndex...>) {
-      return std::array<MultiplyFunction, sizeof...(kIndex)>{
-          MultiplyVnni<static_cast<int>(kIndex) + 1>...};
-    }
-    (std::make_index_sequence<static_cast<size_t>(kMaxRows)>());
-    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
-      kRows[static_cast<size_t>(rows - 1)](x, panel, Padded(depth), init.At(0, p * kWidth),
-                                           sums.At(0, p * kWidth));
-    }
-  }
+  template <int kRows>
+  static constexpr MultiplyFunction kByRows = MultiplyVnni<kRows>;
 };
 
 // One panel times up to 16 rows of x; products [16, kPanel].

@@ -18,6 +18,7 @@ using testing_support::ExpectError;
 using testing_support::ForEachFast;
 using testing_support::ForEachTarget;
 using testing_support::RandomTensor;
+using testing_support::RandomWeight;
 using testing_support::RmsError;
 using testing_support::RunImplementation;
 
@@ -31,10 +32,6 @@ struct Case {
 double Tolerance(const Case& c) {
   const bool narrow = c.x == DType::kBF16 || c.weight == DType::kBF16 || c.out == DType::kBF16;
   return testing_support::ToleranceOf(narrow ? DType::kBF16 : DType::kF32);
-}
-
-Tensor RandomWeight(int64_t n, int64_t k) {
-  return RandomTensor({n, k}, 1, DType::kF32, 1 / std::sqrt(static_cast<float>(k)));
 }
 
 class LinearTest : public testing::TestWithParam<Case> {};

@@ -20,13 +20,10 @@ using testing_support::ExpectError;
 using testing_support::ForEachFast;
 using testing_support::ForEachTarget;
 using testing_support::RandomTensor;
+using testing_support::RandomWeight;
 using testing_support::RmsError;
 using testing_support::RunImplementation;
 using testing_support::SameBits;
-
-Tensor RandomWeight(int64_t n, int64_t k) {
-  return RandomTensor({n, k}, 1, DType::kF32, 1 / std::sqrt(static_cast<float>(k)));
-}
 
 // x as an integer product sees it: rotated, rounded, and rotated back.
 Tensor Rounded(ConstView x, const LowBitMatrix& matrix) {

@@ -25,6 +25,11 @@ inline Tensor RandomTensor(const Shape& shape, uint32_t seed, DType dtype = DTyp
   return dtype == DType::kF32 ? std::move(t) : Cast(t, dtype);
 }
 
+// A matrix [n, k] whose products keep the size of their inputs.
+inline Tensor RandomWeight(int64_t n, int64_t k) {
+  return RandomTensor({n, k}, 1, DType::kF32, 1 / std::sqrt(static_cast<float>(k)));
+}
+
 // RMS(got - want) / RMS(want); infinite where `got` is not finite.
 inline double RmsError(ConstView got, ConstView want) {
   const Tensor a = Cast(got, DType::kF32);
