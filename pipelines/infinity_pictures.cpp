@@ -116,14 +116,12 @@ class InfinityJob : public PictureJob {
         infinity::SessionOptions{.maps = {schedule_.maps.begin(), schedule_.maps.end()},
                                  .reference = schedule_.reference,
                                  .rows = Rows(count)},
-        infinity::MakeTextBatch(*model_.transformer, prompts, negatives, guided()), guided());
+        infinity::MakeTextBatch(*model_.transformer, prompts, negatives, job_.guided()),
+        job_.guided());
   }
 
  private:
-  bool guided() const {
-    return std::ranges::any_of(job_.options.guidance, [](double value) { return value != 1; });
-  }
-  int64_t Rows(int64_t count) const { return guided() ? 2 * count : count; }
+  int64_t Rows(int64_t count) const { return job_.guided() ? 2 * count : count; }
 
   const InfinityModel& model_;
   infinity::PictureSchedule schedule_;
@@ -158,8 +156,6 @@ class InfinityPictures : public PictureModel {
 
   Json Describe(const Request& resolved) const override {
     const InfinityJob job(model_, resolved, device_);
-    const std::unique_ptr<InfinityBatch> batch = job.Batch(1);
-    const int64_t activation_bytes = batch->ArenaBytes();
     const infinity::Config& config = model_.transformer->config;
     Json maps = Json::array();
     for (const TokenMap& map : ScheduleOf(model_, resolved).maps) {
@@ -171,11 +167,7 @@ class InfinityPictures : public PictureModel {
             {"width", config.embed_dim},
             {"bits", config.bits()},
             {"token_maps", std::move(maps)},
-            {"picture",
-             {{"width", *resolved.width},
-              {"height", *resolved.height},
-              {"activation_bytes", activation_bytes},
-              {"cache_bytes", batch->peak_key_bytes()}}}};
+            {"picture", DescribePicture(resolved, *job.Batch(1))}};
   }
 
  private:

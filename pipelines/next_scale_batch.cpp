@@ -90,6 +90,10 @@ NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device 
   return job;
 }
 
+bool NextScaleJob::guided() const {
+  return std::ranges::any_of(options.guidance, [](double value) { return value != 1; });
+}
+
 int64_t NextScaleBatch::ArenaBytes() {
   Arena arena(Device::kMeta, 0);
   Context ctx{.device = Device::kMeta, .arena = &arena};
@@ -150,6 +154,14 @@ std::vector<Image> NextScaleBatch::Show(Context& ctx) const {
     for (Image& image : images) PasteBack(job_.edit->picture, image);
   }
   return images;
+}
+
+Json DescribePicture(const Request& resolved, NextScaleBatch& batch) {
+  const int64_t activation_bytes = batch.ArenaBytes();
+  return {{"width", *resolved.width},
+          {"height", *resolved.height},
+          {"activation_bytes", activation_bytes},
+          {"cache_bytes", batch.peak_key_bytes()}};
 }
 
 }  // namespace gesso

@@ -49,6 +49,7 @@ struct NextScaleJob {
   std::optional<Edit> edit = std::nullopt;
 
   std::unique_ptr<Hooks> MakeHooks() const { return policy ? policy() : nullptr; }
+  bool guided() const;  // at any scale
 };
 NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device device);
 
@@ -75,5 +76,8 @@ class NextScaleBatch : public PictureBatch {
   const NextScaleJob& job_;
   int64_t peak_key_bytes_ = 0;
 };
+
+// The size of a picture and the memory that it takes, as gesso info tells them.
+Json DescribePicture(const Request& resolved, NextScaleBatch& batch);
 
 }  // namespace gesso

@@ -110,14 +110,15 @@ class VarJob : public PictureJob {
     const var::Config& config = model_.transformer->config;
     if (config.mamba) return 0;  // keeps no keys and values
     return KeyBytes(job_.policy, model_.transformer->maps(), config.depth,
-                    guided() ? 2 * count : count, config.width, model_.transformer->activation);
+                    job_.guided() ? 2 * count : count, config.width,
+                    model_.transformer->activation);
   }
 
   void RequireRoom() const override {}  // pictures have one size, and the model fits
 
   std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override { return Batch(count); }
   std::unique_ptr<VarBatch> Batch(int64_t count) const {
-    return std::make_unique<VarBatch>(model_, job_, condition_, count, guided());
+    return std::make_unique<VarBatch>(model_, job_, condition_, count, job_.guided());
   }
 
  private:
@@ -128,9 +129,6 @@ class VarJob : public PictureJob {
     std::vector<double> guidance = ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
     for (double& value : guidance) value += 1;
     return guidance;
-  }
-  bool guided() const {
-    return std::ranges::any_of(job_.options.guidance, [](double value) { return value != 1; });
   }
 
   const VarModel& model_;
@@ -172,22 +170,17 @@ class VarPictures : public PictureModel {
 
   Json Describe(const Request& resolved) const override {
     const VarJob job(model_, resolved, device_);
-    const std::unique_ptr<VarBatch> batch = job.Batch(1);
-    const int64_t activation_bytes = batch->ArenaBytes();
     const var::Config& config = model_.transformer->config;
     const std::string classes = fmt::format("{} classes", config.num_classes);
+    Json picture = DescribePicture(resolved, *job.Batch(1));
+    picture["tokens"] = config.tokens();
     return {{"kind", config.mamba ? "M-VAR: next-scale prediction, attention and Mamba"
                                   : "VAR: next-scale prediction"},
             {"conditions", Json::array({model_.text != nullptr ? "text" : classes})},
             {"depth", config.depth},
             {"width", config.width},
             {"token_maps", config.patch_nums},
-            {"picture",
-             {{"width", *resolved.width},
-              {"height", *resolved.height},
-              {"tokens", config.tokens()},
-              {"activation_bytes", activation_bytes},
-              {"cache_bytes", batch->peak_key_bytes()}}}};
+            {"picture", std::move(picture)}};
   }
 
  private:
