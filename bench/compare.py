@@ -221,6 +221,14 @@ def scaling(options: argparse.Namespace, folder: Path) -> str:
             f"{', '.join(f'{step:.2f}' for step in steps)}).\n")
 
 
+def publish(report: str, results: Path | None) -> None:
+    """Prints a report and adds it to a file, if one is named."""
+    print(report)
+    if results:
+        with results.open("a", encoding="utf-8") as file:
+            file.write(report)
+
+
 def main() -> None:
     options = parse_options()
     if "GESSO_BENCH_ENVIRONMENT" not in os.environ:
@@ -232,10 +240,7 @@ def main() -> None:
     folder = ROOT / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
     report = heading(options) + (scaling if options.scaling else compare)(options, folder)
-    print(report)
-    if options.results:
-        with options.results.open("a", encoding="utf-8") as results:
-            results.write(report)
+    publish(report, options.results)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.compare import (BOUND, cpu_name, enter_environment, relative_error,  # noqa: E402
-                           timed, try_variants)
+from bench.compare import (BOUND, cpu_name, enter_environment, publish,  # noqa: E402
+                           relative_error, timed, try_variants)
 
 EAGER = "eager float32 channels first"
 # PyTorch also adds up its residual blocks in bfloat16, which costs it accuracy here.
@@ -126,10 +126,7 @@ def main() -> None:
     report = (f"\n## {datetime.date.today()}, {cpu_name()}, {options.threads} threads, "
               f"{options.isa}\n\n`{command}` (PyTorch {torch.__version__})\n\n"
               f"{compare(options, folder)}")
-    print(report)
-    if options.results:
-        with options.results.open("a", encoding="utf-8") as results:
-            results.write(report)
+    publish(report, options.results)
 
 
 if __name__ == "__main__":

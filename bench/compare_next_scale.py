@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.compare import cpu_name  # noqa: E402
+from bench.compare import cpu_name, publish  # noqa: E402
 
 FILES = {"var16": "var_d16.pth", "infinity2b": "infinity_2b_reg.pth",
          "infinity16": "infinity_layer16.pth"}
@@ -113,10 +113,7 @@ def main() -> None:
                  options.folder, "--official", options.official])
     command = " ".join(["python3", "bench/compare_next_scale.py", *sys.argv[1:]])
     report = f"\n## {datetime.date.today()}, {cpu_name()}\n\n`{command}`\n\n{compare(options)}"
-    print(report)
-    if options.results:
-        with options.results.open("a", encoding="utf-8") as results:
-            results.write(report)
+    publish(report, options.results)
 
 
 if __name__ == "__main__":

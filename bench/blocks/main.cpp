@@ -1,9 +1,6 @@
 // gesso_bench_blocks: times one block of DiM or DiT against the length of the sequence, in one or
 // several precisions by turns. Prints one JSON object a line: the fastest run, the error against
 // float32 and what the weights take.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -11,9 +8,8 @@
 #include <vector>
 
 #include "bench/blocks/blocks.h"
-#include "kernels/core/parallel.h"
+#include "bench/program.h"
 #include "kernels/core/rng.h"
-#include "kernels/isa.h"
 #include "models/io/json.h"
 
 namespace gesso::bench {
@@ -27,8 +23,6 @@ struct Options {
   int64_t width = 1024;
   int64_t rounds = 5;
   bool calibrate = false;
-  int threads = NumThreads();
-  std::string isa = "native";
 };
 
 double RelativeError(const Tensor& got, const Tensor& want) {
@@ -100,7 +94,7 @@ void Measure(const Options& options, const std::string& kind) {
   }
 }
 
-int Run(int argc, char** argv) {
+int Main(int argc, char** argv) {
   Options options;
   CLI::App app("Times blocks of DiM and DiT and prints JSON lines.", "gesso_bench_blocks");
   app.add_option("--block", options.kinds, "dim, dit")->capture_default_str();
@@ -113,28 +107,13 @@ int Run(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_flag("--calibrate", options.calibrate, "fixed scales of Mamba's inputs");
-  app.add_option("--threads", options.threads)->capture_default_str();
-  app.add_option("--isa", options.isa)->check(CLI::IsMember({"native", "avx2"}));
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : ExitCode(ErrorKind::kUsage);
-  }
-  LimitIsa(options.isa);
-  SetNumThreads(options.threads);
-  for (const std::string& kind : options.kinds) Measure(options, kind);
-  return 0;
+  return RunProgram(app, argc, argv, [&] {
+    for (const std::string& kind : options.kinds) Measure(options, kind);
+  });
 }
 
 }  // namespace
 
 }  // namespace gesso::bench
 
-int main(int argc, char** argv) {
-  try {
-    return gesso::bench::Run(argc, argv);
-  } catch (const gesso::Error& error) {
-    fmt::print(stderr, "gesso_bench_blocks: {}\n", error.what());
-    return gesso::ExitCode(error.kind());
-  }
-}
+int main(int argc, char** argv) { return gesso::bench::Main(argc, argv); }

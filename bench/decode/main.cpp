@@ -1,12 +1,8 @@
 // gesso_bench_decode: times the decoder of a VQVAE on given latents, for bench/compare_decoder.py.
 // Prints one JSON object; the picture itself can be written for comparison.
-#include <fmt/format.h>
-
-#include <CLI/CLI.hpp>
 #include <chrono>
 
-#include "kernels/core/parallel.h"
-#include "kernels/isa.h"
+#include "bench/program.h"
 #include "models/autoencoder/decoder.h"
 #include "models/io/safetensors.h"
 #include "models/nn/load.h"
@@ -75,11 +71,9 @@ Json MeasureDecode(const DecodeOptions& options) {
   return {{"seconds", seconds}, {"arena_bytes", arena_bytes}, {"flops", flops}, {"ops", ops}};
 }
 
-int Run(int argc, char** argv) {
+int Main(int argc, char** argv) {
   DecodeOptions options;
   std::string dtype = "float32";
-  std::string isa = "native";
-  int threads = NumThreads();
   CLI::App app("Times a VQVAE's decoder and prints JSON.", "gesso_bench_decode");
   app.add_option("model", options.model, "safetensors file with the config in its metadata")
       ->required();
@@ -92,28 +86,13 @@ int Run(int argc, char** argv) {
   app.add_option("--dtype", dtype)
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
-  app.add_option("--isa", isa)->check(CLI::IsMember({"native", "avx2"}))->capture_default_str();
-  app.add_option("--threads", threads)->capture_default_str();
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : ExitCode(ErrorKind::kUsage);
-  }
-  LimitIsa(isa);
-  SetNumThreads(threads);
-  options.dtype = dtype == "bfloat16" ? DType::kBF16 : DType::kF32;
-  fmt::print("{}\n", MeasureDecode(options).dump());
-  return 0;
+  return RunProgram(app, argc, argv, [&] {
+    options.dtype = dtype == "bfloat16" ? DType::kBF16 : DType::kF32;
+    fmt::print("{}\n", MeasureDecode(options).dump());
+  });
 }
 
 }  // namespace
 }  // namespace gesso::bench
 
-int main(int argc, char** argv) {
-  try {
-    return gesso::bench::Run(argc, argv);
-  } catch (const gesso::Error& error) {
-    fmt::print(stderr, "gesso_bench_decode: {}\n", error.what());
-    return gesso::ExitCode(error.kind());
-  }
-}
+int main(int argc, char** argv) { return gesso::bench::Main(argc, argv); }
