@@ -130,13 +130,17 @@ def reconstruct(folder: Path, tasks: list[Task]) -> Tensor:
                       for part in pictures.split(50)])
 
 
+def read_picture(path: Path) -> np.ndarray:
+    """uint8 [H, W, 3]."""
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
 def read_pictures(folder: Path) -> Tensor:
     """Pictures 000.png, 001.png, ... of a folder, one a prompt, uint8 [N, S, S, 3]."""
     paths = sorted(folder.glob("*.png"))
     if [path.stem for path in paths] != [f"{i:03}" for i in range(len(paths))]:
         sys.exit(f"{folder}: expected 000.png, 001.png, ... and no other PNG file")
-    return torch.from_numpy(np.stack([np.asarray(Image.open(path).convert("RGB"))
-                                      for path in paths]))
+    return torch.from_numpy(np.stack([read_picture(path) for path in paths]))
 
 
 def report(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict:
@@ -152,25 +156,35 @@ def report(detector: Detector, tasks: list[Task], pictures: Tensor) -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=MODELS / "demo-hdit", help="exported folder")
-    parser.add_argument("--pictures", type=Path, help="score this folder's files instead")
+def evaluation_arguments(description: str, model: str) -> argparse.ArgumentParser:
+    """The options that evaluations of pictures and of clips share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--model", type=Path, default=MODELS / model, help="exported folder")
     parser.add_argument("--write-prompts", type=Path, help="write the prompts and end")
     parser.add_argument("--detector", type=Path,
                         default=MODELS / "detector" / "model.safetensors")
-    parser.add_argument("--per-category", type=int, default=60)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def write_prompts(path: Path, prompts: list[str]) -> None:
+    path.write_text("\n".join(prompts) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    parser = evaluation_arguments(__doc__.splitlines()[0], "demo-hdit")
+    parser.add_argument("--pictures", type=Path, help="score this folder's files instead")
+    parser.add_argument("--per-category", type=int, default=60)
     parser.add_argument("--top-k", type=int)
     parser.add_argument("--top-p", type=float)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path, help="write the first 64 of mixed pictures here")
     options = parser.parse_args()
     tasks = held_out_tasks(options.per_category)
     prompts = [task.prompt for task in tasks]
     if options.write_prompts:
-        options.write_prompts.write_text("\n".join(prompts) + "\n", encoding="utf-8")
+        write_prompts(options.write_prompts, prompts)
         return
     if options.pictures:
         pictures = read_pictures(options.pictures)

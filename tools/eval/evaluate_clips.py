@@ -8,19 +8,18 @@ Frames of a clip are in the order of their names. Prints JSON: the shares of pro
 shows the thing, the motion and both, and the same for real drawings of the prompts (the ceiling
 that the measure's own errors set).
 """
-import argparse
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from tools.eval.clips import PROMPTS, clip_tasks, draw_clips, score_clips
 from tools.eval.detector import load_detector
-from tools.eval.evaluate import MODELS, read_index, to_detector
+from tools.eval.evaluate import (evaluation_arguments, read_index, read_picture, to_detector,
+                                 write_prompts)
 from tools.train.bidim import BiDiM
 from tools.train.parallel import Workers
 from tools.train.pipeline import load_pipeline, save_sheet, to_bytes
@@ -54,7 +53,7 @@ def read_clips(folder: Path, count: int) -> Tensor:
         if len(paths) < FEWEST_FRAMES:
             sys.exit(f"{folder / f'{number:03}'}: {len(paths)} frames (*.png), expected at least "
                      f"{FEWEST_FRAMES}")
-        clips.append(np.stack([np.asarray(Image.open(path).convert("RGB")) for path in paths]))
+        clips.append(np.stack([read_picture(path) for path in paths]))
         if clips[-1].shape != clips[0].shape:
             sys.exit(f"{folder / f'{number:03}'}: frames of shape {clips[-1].shape}, those of 000 "
                      f"have {clips[0].shape}")
@@ -62,23 +61,16 @@ def read_clips(folder: Path, count: int) -> Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=MODELS / "demo-video", help="exported folder")
+    parser = evaluation_arguments(__doc__.splitlines()[0], "demo-video")
     parser.add_argument("--clips", type=Path, help="score this folder's clips instead")
-    parser.add_argument("--write-prompts", type=Path, help="write the prompts and end")
-    parser.add_argument("--detector", type=Path,
-                        default=MODELS / "detector" / "model.safetensors")
     parser.add_argument("--count", type=int, default=PROMPTS, help="of prompts")
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--cfg-scale", type=float)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--sheet", type=Path, help="write the clips here, one a row")
     options = parser.parse_args()
     tasks = clip_tasks(options.count)
     prompts = [task.prompt for task in tasks]
     if options.write_prompts:
-        options.write_prompts.write_text("\n".join(prompts) + "\n", encoding="utf-8")
+        write_prompts(options.write_prompts, prompts)
         return
     if options.clips:
         clips = read_clips(options.clips, options.count)

@@ -22,6 +22,9 @@ from tools.train.train import TextToImage
 from tools.train.trainer import ROOT
 
 
+SAMPLING = {"sampling_method": "dpmpp_2m", "scheduler": "karras"}
+
+
 def halved(module: nn.Module) -> dict[str, Tensor]:
     """State dict with parameters in bfloat16 and buffers, whose rounding would show, in float32."""
     buffers = {name for name, _ in module.named_buffers()}
@@ -49,25 +52,42 @@ def export_text(encoder: TextEncoder, config: dict[str, Any], folder: Path) -> N
         shutil.copyfile(ROOT / config["tokenizer"], tokenizer)
 
 
+def write_index(folder: Path, pipeline: str, parts: dict[str, list[str]],
+                defaults: dict[str, Any]) -> None:
+    """Writes model_index.json of a text model whose other parts are `parts`."""
+    write_json(folder / "model_index.json", {
+        "_class_name": pipeline, **parts,
+        "text_encoder": ["transformers", "T5EncoderModel"],
+        "tokenizer": ["sentencepiece", "T5"],
+        "defaults": defaults})
+
+
+def write_part(folder: Path, module: nn.Module, config: dict[str, Any],
+               state: dict[str, Any]) -> None:
+    """Writes config and weights of one part of a training checkpoint's model."""
+    text = write_json(folder / "config.json", config)
+    trained = {"samples": str(state["samples"]), "steps": str(state["step"])}
+    save_file(halved(module), folder / "model.safetensors", metadata={"config": text, **trained})
+
+
+def export_diffusion(state: dict[str, Any], inner: nn.Module, config: dict[str, Any],
+                     folder: Path) -> None:
+    """Writes the averaged weights of a checkpoint of TextToImage around the network `inner`, of
+    which `config` is the exported config."""
+    model = TextToImage(inner, state["config"]["text_encoder"])
+    model.load_state_dict(state["average"])
+    write_part(folder / "denoiser", model.denoiser.inner, config, state)
+    export_text(model.encoder, state["config"], folder)
+
+
 def export(checkpoint: Path, folder: Path, steps: int, cfg_scale: float) -> None:
     state = torch.load(checkpoint, map_location="cpu")
     config = state["config"]
-    model = TextToImage(HDiT(config), config["text_encoder"])
-    model.load_state_dict(state["average"])
     side = config["model"]["input_size"][0]
-    write_json(folder / "model_index.json", {
-        "_class_name": "HourglassDiffusionPipeline",
-        "denoiser": ["gesso", "hdit"],
-        "text_encoder": ["transformers", "T5EncoderModel"],
-        "tokenizer": ["sentencepiece", "T5"],
-        "defaults": {"width": side, "height": side, "steps": steps, "cfg_scale": cfg_scale,
-                     "sampling_method": "dpmpp_2m", "scheduler": "karras"}})
-    text = write_json(folder / "denoiser" / "config.json",
-                      {"model": config["model"], "dataset": config["dataset"]})
-    trained = {"samples": str(state["samples"]), "steps": str(state["step"])}
-    save_file(halved(model.denoiser.inner), folder / "denoiser" / "model.safetensors",
-              metadata={"config": text, **trained})
-    export_text(model.encoder, config, folder)
+    write_index(folder, "HourglassDiffusionPipeline", {"denoiser": ["gesso", "hdit"]},
+                {"width": side, "height": side, "steps": steps, "cfg_scale": cfg_scale, **SAMPLING})
+    export_diffusion(state, HDiT(config),
+                     {"model": config["model"], "dataset": config["dataset"]}, folder)
 
 
 def main() -> None:

@@ -10,34 +10,21 @@ import argparse
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from tools.train.bidim import BiDiM
-from tools.train.export import export_text, halved, write_json
-from tools.train.train import TextToImage
+from tools.train.export import SAMPLING, export_diffusion, write_index
 from tools.train.trainer import ROOT
 
 
 def export(checkpoint: Path, folder: Path, steps: int, cfg_scale: float, fps: int) -> None:
     state = torch.load(checkpoint, map_location="cpu")
-    config = state["config"]
-    model = TextToImage(BiDiM(config["model"]), config["text_encoder"])
-    model.load_state_dict(state["average"])
-    frames, height, width = config["model"]["input_size"]
+    config = state["config"]["model"]
+    frames, height, width = config["input_size"]
     video = {"frames": frames, "fps": fps} if frames > 1 else {}
-    write_json(folder / "model_index.json", {
-        "_class_name": "BidirectionalMambaPipeline",
-        "denoiser": ["gesso", "bidim"],
-        "text_encoder": ["transformers", "T5EncoderModel"],
-        "tokenizer": ["sentencepiece", "T5"],
-        "defaults": {"width": width, "height": height, **video, "steps": steps,
-                     "cfg_scale": cfg_scale, "sampling_method": "dpmpp_2m",
-                     "scheduler": "karras"}})
-    text = write_json(folder / "denoiser" / "config.json", config["model"])
-    trained = {"samples": str(state["samples"]), "steps": str(state["step"])}
-    save_file(halved(model.denoiser.inner), folder / "denoiser" / "model.safetensors",
-              metadata={"config": text, **trained})
-    export_text(model.encoder, config, folder)
+    write_index(folder, "BidirectionalMambaPipeline", {"denoiser": ["gesso", "bidim"]},
+                {"width": width, "height": height, **video, "steps": steps, "cfg_scale": cfg_scale,
+                 **SAMPLING})
+    export_diffusion(state, BiDiM(config), config, folder)
 
 
 def main() -> None:

@@ -10,22 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from tools.train.export import export_text, halved, write_json
+from tools.train.export import export_text, write_index, write_part
 from tools.train.train_var import TextToTokens
 from tools.train.trainer import ROOT
 from tools.train.vqvae import VQVAE
 
 
 def export_index(folder: Path, defaults: dict[str, Any]) -> None:
-    write_json(folder / "model_index.json", {
-        "_class_name": "VARPipeline",
-        "transformer": ["gesso", "var"],
-        "vae": ["gesso", "vqvae"],
-        "text_encoder": ["transformers", "T5EncoderModel"],
-        "tokenizer": ["sentencepiece", "T5"],
-        "defaults": defaults})
+    write_index(folder, "VARPipeline",
+                {"transformer": ["gesso", "var"], "vae": ["gesso", "vqvae"]}, defaults)
 
 
 def export_transformer(checkpoint: Path, folder: Path, vae: dict[str, Any]) -> None:
@@ -42,13 +36,6 @@ def export_vae(checkpoint: Path, folder: Path) -> None:
     vqvae = VQVAE(state["config"]["model"])
     vqvae.load_state_dict(state["average"])
     write_part(folder / "vae", vqvae, state["config"]["model"], state)
-
-
-def write_part(folder: Path, module: torch.nn.Module, config: dict[str, Any],
-               state: dict[str, Any]) -> None:
-    text = write_json(folder / "config.json", config)
-    trained = {"samples": str(state["samples"]), "steps": str(state["step"])}
-    save_file(halved(module), folder / "model.safetensors", metadata={"config": text, **trained})
 
 
 def main() -> None:

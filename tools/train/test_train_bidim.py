@@ -33,7 +33,7 @@ def tiny(name: str, folder: Path) -> dict:
 @pytest.mark.parametrize("name, frames", [("video", 16), ("dim", 1)])
 def test_trains_goes_on_and_exports(name: str, frames: int, tmp_path: Path,
                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tools.train.train_bidim.TOKENIZER_CAPTIONS", 2000)
+    monkeypatch.setattr("tools.train.train.TOKENIZER_CAPTIONS", 2000)
     config = tiny(name, tmp_path)
     folder, samples = tmp_path / "run", 8 * len(config["training"]["stages"])
     trained = BidimTrainer(config, folder, Workers("cpu"), 0)
@@ -72,7 +72,7 @@ def check_folder(model: Path, frames: int) -> None:
 
 def test_loss_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One batch of pictures again and again is learnt."""
-    monkeypatch.setattr("tools.train.train_bidim.TOKENIZER_CAPTIONS", 2000)
+    monkeypatch.setattr("tools.train.train.TOKENIZER_CAPTIONS", 2000)
     config = tiny("dim", tmp_path)
     trainer = BidimTrainer(config, tmp_path / "run", Workers("cpu"), 0)
     stage = config["training"]["stages"][0]

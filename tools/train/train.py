@@ -8,6 +8,7 @@ the last stage of the config (lengthen it to go on), after --minutes, or on SIGI
 saves each time. Writes into the folder: checkpoint.pt, curve.csv and sheets of pictures made with
 the averaged weights.
 """
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tools.train.text import (CaptionReader, TextEncoder, Tokenizer, scene_capti
                               train_tokenizer)
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
+TOKENIZER_CAPTIONS = 60000
 SHEET_PROMPTS = [
     "a red apple", "a cat", "a blue car", "a frog", "a pizza", "a rocket", "a green owl", "a house",
     "a yellow star", "a guitar", "a purple octopus", "a sailboat", "a pink elephant", "a bell",
@@ -71,14 +73,19 @@ def take_exported(trainer: Trainer, exported: Path, kind: type[nn.Module]) -> No
     trainer.start_at(exported / "denoiser")
 
 
+def adopt_tokenizer(trainer: Trainer, sentences: Callable[[int], Iterable[str]]) -> None:
+    """Gives a trainer the tokenizer that its config names, trained first where it is missing."""
+    config, path = trainer.config, ROOT / trainer.config["tokenizer"]
+    if not path.exists():
+        train_tokenizer(path, config["text_encoder"]["vocab_size"], sentences(TOKENIZER_CAPTIONS))
+    trainer.tokenizer = Tokenizer(path)
+    trainer.read = CaptionReader(trainer.tokenizer, config["dataset"]["cond_dropout_rate"])
+
+
 class HDiTTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
-        tokenizer = ROOT / config["tokenizer"]
-        if not tokenizer.exists():
-            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"], scene_captions(60000))
-        self.tokenizer = Tokenizer(tokenizer)
-        self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
+        adopt_tokenizer(self, scene_captions)
         self.build(self.training["stages"][0]["levels"])
 
     def build(self, levels: int) -> None:

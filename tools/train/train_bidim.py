@@ -22,11 +22,11 @@ from tools.train.bidim import BiDiM, Block
 from tools.train.parallel import Workers
 from tools.train.pipeline import save_sheet, to_bytes
 from tools.train.sampling import generate_clips
-from tools.train.text import CaptionReader, Tokenizer, scene_captions, train_tokenizer
-from tools.train.train import SHEET_PROMPTS, TextToImage, compile_each, take_exported
+from tools.train.text import scene_captions
+from tools.train.train import (SHEET_PROMPTS, TextToImage, adopt_tokenizer, compile_each,
+                               take_exported)
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
-TOKENIZER_CAPTIONS = 60000
 CLIP_PROMPTS = [
     "a cat moves to the left", "a red car moves to the right", "a rocket moves up",
     "an apple moves down", "a blue soccer ball bounces", "a star spins", "a frog grows",
@@ -38,13 +38,7 @@ class BidimTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
         self.frames = config["model"]["input_size"][0]
-        tokenizer = ROOT / config["tokenizer"]
-        if not tokenizer.exists():
-            say = clip_captions if self.frames > 1 else scene_captions
-            train_tokenizer(tokenizer, config["text_encoder"]["vocab_size"],
-                            say(TOKENIZER_CAPTIONS))
-        self.tokenizer = Tokenizer(tokenizer)
-        self.read = CaptionReader(self.tokenizer, config["dataset"]["cond_dropout_rate"])
+        adopt_tokenizer(self, clip_captions if self.frames > 1 else scene_captions)
         torch.manual_seed(0)
         self.adopt(TextToImage(BiDiM(config["model"]), config["text_encoder"]))
 

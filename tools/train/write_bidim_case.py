@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tools.train.bidim import BiDiM
-from tools.train.hdit import Denoiser
-from tools.train.write_parity_case import store
+from tools.train.write_parity_case import run_in_double, store
 
 PATH = Path(__file__).parents[2] / "tests" / "data" / "bidim.text.safetensors"
 CONFIG = {
@@ -64,15 +63,8 @@ def main() -> None:
     model = BiDiM(CONFIG)
     randomize(model, generator)
     weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    model.double().eval()
     inputs = make_inputs(generator)
-    x, noised, sigma = (inputs[name].double() for name in ("x", "x_noised", "sigma"))
-    text = {"context": inputs["context"].double(), "mapping_cond": inputs["mapping_cond"].double(),
-            "context_mask": inputs["context_mask"].bool()}
-    found: dict[str, Tensor] = {}
-    with torch.no_grad():
-        out = {"f": model(x, sigma, **text, tap=found.__setitem__),
-               "denoised": Denoiser(model)(noised, sigma, **text)}
+    found, out = run_in_double(model, inputs)
     kept = {name: found[name] for name in ("tokens", "c", "block0", "block1")}
     store(PATH, {"weights": weights, "in": inputs, "mid": kept, "out": out}, {
         "system": "bidim", "config": json.dumps(CONFIG), "tolerance": "0.0001",

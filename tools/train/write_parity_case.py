@@ -70,15 +70,11 @@ def store(path: Path, groups: dict[str, dict[str, Tensor]], metadata: dict[str, 
               metadata=metadata)
 
 
-def main() -> None:
-    torch.manual_seed(7)
-    generator = torch.Generator().manual_seed(8)
-    model = HDiT(CONFIG)
-    randomize(model, generator)
-    model.float()
-    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+def run_in_double(model: nn.Module, inputs: dict[str, Tensor]
+                  ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Runs a network conditioned by text, which it makes float64, alone and in its Denoiser on
+    x, x_noised, sigma, context, context_mask and mapping_cond -> (what taps saw, f and denoised)."""
     model.double().eval()
-    inputs = make_inputs(generator)
     x, sigma, noised = (inputs[name].double() for name in ("x", "sigma", "x_noised"))
     text = {"context": inputs["context"].double(), "mapping_cond": inputs["mapping_cond"].double(),
             "context_mask": inputs["context_mask"].bool()}
@@ -86,6 +82,18 @@ def main() -> None:
     with torch.no_grad():
         out = {"f": model(x, sigma, **text, tap=found.__setitem__),
                "denoised": Denoiser(model)(noised, sigma, **text)}
+    return found, out
+
+
+def main() -> None:
+    torch.manual_seed(7)
+    generator = torch.Generator().manual_seed(8)
+    model = HDiT(CONFIG)
+    randomize(model, generator)
+    model.float()
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    inputs = make_inputs(generator)
+    found, out = run_in_double(model, inputs)
     store(PATH, {"weights": weights, "in": inputs, "mid": found, "out": out}, {
         "system": "hdit", "config": json.dumps(load_config(CONFIG)), "tolerance": "0.0001",
         "source": "gesso tools/train/hdit.py:HDiT", "doc": DOC})

@@ -300,16 +300,20 @@ def tokenizer():
     return model + field(2, trainer) + field(3, field(1, b"identity"))
 
 
+def write_text(folder):
+    write_json(folder / "text_encoder" / "config.json", TEXT)
+    write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
+    (folder / "tokenizer").mkdir(exist_ok=True)
+    (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
+
+
 def main():
     assert TEXT["vocab_size"] == 40
     folder = HERE / "tiny-hdit"
     write_json(folder / "model_index.json", INDEX)
     write_json(folder / "denoiser" / "config.json", DENOISER)
-    write_json(folder / "text_encoder" / "config.json", TEXT)
     write_safetensors(folder / "denoiser" / "model.safetensors", denoiser(DENOISER), {})
-    write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
-    (folder / "tokenizer").mkdir(exist_ok=True)
-    (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
+    write_text(folder)
     write_safetensors(HERE / "tiny-classes.safetensors", denoiser(CLASSES),
                       {"config": json.dumps(CLASSES)})
     folder = HERE / "tiny-var"
@@ -318,18 +322,12 @@ def main():
     write_safetensors(folder / "vae" / "model.safetensors", vae(), {})
     write_json(folder / "transformer" / "config.json", VAR)
     write_safetensors(folder / "transformer" / "model.safetensors", var(), {})
-    write_json(folder / "text_encoder" / "config.json", TEXT)
-    write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
-    (folder / "tokenizer").mkdir(exist_ok=True)
-    (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
+    write_text(folder)
     folder = HERE / "tiny-video"
     write_json(folder / "model_index.json", VIDEO_INDEX)
     write_json(folder / "denoiser" / "config.json", VIDEO)
     write_safetensors(folder / "denoiser" / "model.safetensors", bidim(), {})
-    write_json(folder / "text_encoder" / "config.json", TEXT)
-    write_safetensors(folder / "text_encoder" / "model.safetensors", text_encoder(), {})
-    (folder / "tokenizer").mkdir(exist_ok=True)
-    (folder / "tokenizer" / "spiece.model").write_bytes(tokenizer())
+    write_text(folder)
 
 
 if __name__ == "__main__":
