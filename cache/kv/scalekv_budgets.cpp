@@ -14,7 +14,6 @@ constexpr int64_t kPublishedHistory = 6425;
 constexpr int64_t kPublishedTokens = 10521;
 constexpr size_t kPublishedScales = 13;
 constexpr int64_t kDepth2B = 32;
-constexpr int64_t kDepth8B = 40;
 
 int64_t TokensOf(std::span<const TokenMap> maps) {
   int64_t tokens = 0;
