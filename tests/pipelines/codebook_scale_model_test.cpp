@@ -37,7 +37,7 @@ std::shared_ptr<const var::Model> SmallTransformer() {
   sizes.tensors["head.weight"] = Tensor({12, 16}, DType::kF32);
   sizes.tensors["word_embed.weight"] = Tensor({16, 4}, DType::kF32);
   var::Model shapes(var::ParseConfig(config, sizes));
-  return var::Load(RandomWeights(shapes, 2), config, Device::kCpu, DType::kF32);
+  return var::Load(RandomWeights(shapes, 2), shapes.config, Device::kCpu, DType::kF32);
 }
 
 // Two pictures under guidance, of classes 0 and 2.
