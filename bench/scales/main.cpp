@@ -29,7 +29,8 @@ double WeightBytes(const var::Model& model) {
          static_cast<double>(config.vocab_size * config.width) * sizeof(float);
 }
 
-ScaleTimes TimeScales(const std::shared_ptr<const var::Model>& model, int repetitions) {
+ScaleTimes TimeScales(const std::shared_ptr<const var::Model>& model, int64_t scales,
+                      int repetitions) {
   const var::Config& config = model->config;
   Tensor labels({kRows}, DType::kI32);
   labels.MutableData<int32_t>()[1] = static_cast<int32_t>(config.num_classes);
@@ -39,12 +40,12 @@ ScaleTimes TimeScales(const std::shared_ptr<const var::Model>& model, int repeti
   const int64_t largest = model->map(model->scales() - 1).tokens();
   const Tensor input({1, largest, config.code_width}, DType::kF32);
   Tensor logits({kRows, largest, config.vocab_size}, DType::kF32);
-  ScaleTimes times{.seconds = std::vector<double>(static_cast<size_t>(model->scales()),
+  ScaleTimes times{.seconds = std::vector<double>(static_cast<size_t>(scales),
                                                   std::numeric_limits<double>::infinity()),
-                   .profiles = std::vector<Profiler>(static_cast<size_t>(model->scales()))};
+                   .profiles = std::vector<Profiler>(static_cast<size_t>(scales))};
   for (int run = 0; run < repetitions; ++run) {
     session.Begin(ctx, {.labels = labels});
-    for (int64_t scale = 0; scale < model->scales(); ++scale) {
+    for (int64_t scale = 0; scale < scales; ++scale) {
       const int64_t tokens = model->map(scale).tokens();
       const ConstView codes(input.view().data, {1, tokens, config.code_width}, DType::kF32);
       const View out(logits.mutable_view().data, {kRows, tokens, config.vocab_size}, DType::kF32);
@@ -60,11 +61,12 @@ ScaleTimes TimeScales(const std::shared_ptr<const var::Model>& model, int repeti
   return times;
 }
 
-void Measure(const std::string& path, DType dtype, int repetitions) {
+void Measure(const std::string& path, DType dtype, int64_t scales, int repetitions) {
   const VarModel model = MakeVarModel(OpenWeights(path), Device::kCpu, dtype);
   const double bytes = WeightBytes(*model.transformer);
   const double copy = MeasuredPeaks().copy_bytes;
-  const ScaleTimes times = TimeScales(model.transformer, repetitions);
+  const ScaleTimes times =
+      TimeScales(model.transformer, std::min(scales, model.transformer->scales()), repetitions);
   for (size_t scale = 0; scale < times.seconds.size(); ++scale) {
     Json ops = Json::object();
     for (const auto& [name, entry] : times.profiles[scale].entries()) {
@@ -86,17 +88,21 @@ void Measure(const std::string& path, DType dtype, int repetitions) {
 int Main(int argc, char** argv) {
   std::string path;
   std::string dtype = "bfloat16";
+  int64_t scales = 64;
   int repetitions = 6;
   CLI::App app("Times the scales of a VAR and prints JSON.", "gesso_bench_scales");
   app.add_option("model", path, "var_d16.pth, with its tokenizer beside it")->required();
   app.add_option("--dtype", dtype)
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
+  app.add_option("--scales", scales, "only the first ones")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   app.add_option("--repetitions", repetitions, "the first is not counted")
       ->check(CLI::Range(2, 1000))
       ->capture_default_str();
   return RunProgram(app, argc, argv, [&] {
-    Measure(path, dtype == "bfloat16" ? DType::kBF16 : DType::kF32, repetitions);
+    Measure(path, dtype == "bfloat16" ? DType::kBF16 : DType::kF32, scales, repetitions);
   });
 }
 
