@@ -50,6 +50,8 @@ ExpectNothing 2 "cache depth: there is no option 'zoom' here \(options: layers, 
   generate x -m tiny-var --cache depth:zoom=1 -o a.png
 ExpectNothing 2 "window_size is 5, must be a square number" \
   generate x -m tiny-var --cache scalekv:window_size=5 -o a.png
+ExpectNothing 2 "FastVAR drops nothing by default from maps of up to 16 tokens; give last_ratio" \
+  generate x -m tiny-var --cache fastvar -o a.png
 ExpectNothing 2 "fastvar and scalekv cannot be combined" \
   generate x -m tiny-var --cache fastvar+scalekv -o a.png
 ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png

@@ -124,7 +124,7 @@ TEST_F(InfinityPictures, HeedTheirSettings) {
   EXPECT_NE(PixelsWith([](Request& r) { r.temperature = PerScale{{1}}; }), plain);
   EXPECT_NE(PixelsWith([](Request& r) { r.top_k = 1; }), plain);
   EXPECT_NE(PixelsWith([](Request& r) { r.vae_tile_size = 16; }), plain);
-  EXPECT_NE(PixelsWith([](Request& r) { r.cache = "fastvar"; }), plain);
+  EXPECT_NE(PixelsWith([](Request& r) { r.cache = "fastvar:last_ratio=0.5"; }), plain);
   EXPECT_NE(PixelsWith([](Request& r) { r.cache = "scalekv"; }), plain);
   EXPECT_NE(PixelsWith([](Request& r) { r.cache = "depth:layers=2,from=5"; }), plain);
   // Lists of the same number everywhere are that number.
