@@ -6,6 +6,7 @@
 
 #include "cache/registry.h"
 #include "kernels/core/select.h"
+#include "models/next_scale/branch.h"
 #include "pipelines/conditions.h"
 
 namespace gesso {
@@ -72,16 +73,23 @@ autoencoder::Tiling TilingOf(const Request& request, int64_t stride) {
 
 int64_t KeyBytes(const cache::Policy& policy, std::span<const TokenMap> maps, int64_t layers,
                  int64_t rows, int64_t width, DType type) {
-  const int64_t kept =
-      std::accumulate(maps.begin(), maps.end() - 1, int64_t{0},
-                      [](int64_t sum, const TokenMap& map) { return sum + map.tokens(); });
   const std::unique_ptr<Hooks> hooks = policy ? policy() : nullptr;
   if (hooks != nullptr) hooks->Begin(maps, layers);
-  int64_t tokens = 0;
-  for (int64_t layer = 0; layer < layers; ++layer) {
-    tokens += hooks == nullptr ? kept : hooks->CacheCapacity(layer, kept);
+  const int64_t all =
+      std::accumulate(maps.begin(), maps.end() - 1, int64_t{0},
+                      [](int64_t sum, const TokenMap& map) { return sum + map.tokens(); });
+  int64_t seen = 0;
+  int64_t peak = 0;
+  for (int64_t scale = 0; scale < std::ssize(maps); ++scale) {
+    seen += maps[static_cast<size_t>(scale)].tokens();
+    int64_t held = 0;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      if (next_scale::IsLast(hooks.get(), layer, scale, std::ssize(maps))) continue;
+      held += std::min(seen, hooks == nullptr ? all : hooks->CacheCapacity(layer, all));
+    }
+    peak = std::max(peak, held);
   }
-  return 2 * tokens * rows * width * static_cast<int64_t>(SizeOf(type));
+  return 2 * peak * rows * width * static_cast<int64_t>(SizeOf(type));
 }
 
 NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device device) {

@@ -51,7 +51,7 @@ class VarBatch : public NextScaleBatch {
         tiling_(TilingOf(job.request, vae_.config().decoder.stride())),
         condition_(condition.Bind(count, guided)),
         scales_(var::Session(model.transformer, guided ? 2 * count : count, job.MakeHooks()),
-                CodeSum({model.vae, &vae_.quantizer()}, job.device, count),
+                CodeSum({model.vae, &vae_.quantizer()}, job.device, count, job.options.more_smooth),
                 [this](Context& ctx, var::Session& session) {
                   session.Begin(ctx, condition_.view());
                 }) {}

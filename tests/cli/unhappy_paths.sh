@@ -20,10 +20,10 @@ ExpectNothing() {
   LeavesOnly
 }
 
-# Copy of the tiny model, to be broken.
+# Copy of a tiny model, to be broken.
 Broken() {
   rm -rf "$here/broken"
-  cp -r "$data/models/tiny-hdit" "$here/broken"
+  cp -r "$data/models/${1-tiny-hdit}" "$here/broken"
   chmod -R u+w "$here/broken"
 }
 
@@ -35,6 +35,25 @@ ExpectNothing 2 "pictures of 8 x 8 only" generate x -m tiny-var -W 16 -o a.png
 ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
 ExpectNothing 2 "cfg_per_scale: has 3 values.*4 scales" generate x -m tiny-var --cfg-per-scale 1,2,3 -o a.png
 ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" generate x -m tiny-var --temperature hot -o a.png
+ExpectNothing 2 "temperature: 0 is not above 0" generate x -m tiny-var --temperature 0 -o a.png
+ExpectNothing 2 "temperature: -1 is outside" generate x -m tiny-var --temperature -1 -o a.png
+ExpectNothing 2 "temperature: has 2 values.*4 scales" generate x -m tiny-var --temperature 1,2 -o a.png
+ExpectNothing 2 "cfg-per-scale: 'x' is not a number" generate x -m tiny-var --cfg-per-scale 1,x -o a.png
+ExpectNothing 2 "top-k: -1 is outside" generate x -m tiny-var --top-k -1 -o a.png
+ExpectNothing 2 "top-p: 1.5 is outside" generate x -m tiny-var --top-p 1.5 -o a.png
+ExpectNothing 2 "cache: has no effect.*diffusion" generate x --cache fastvar -o a.png
+ExpectNothing 2 "depth switching to 5 layers, but the model has 4" \
+  generate x -m tiny-var --cache depth:layers=5 -o a.png
+ExpectNothing 2 "from scale 4 on, but the last of 4 scales is 3" \
+  generate x -m tiny-var --cache depth:from=4 -o a.png
+ExpectNothing 2 "cache depth: there is no option 'zoom' here \(options: layers, from" \
+  generate x -m tiny-var --cache depth:zoom=1 -o a.png
+ExpectNothing 2 "window_size is 5, must be a square number" \
+  generate x -m tiny-var --cache scalekv:window_size=5 -o a.png
+ExpectNothing 2 "FastVAR drops nothing by default from maps of up to 16 tokens; give last_ratio" \
+  generate x -m tiny-var --cache fastvar -o a.png
+ExpectNothing 2 "fastvar and scalekv cannot be combined" \
+  generate x -m tiny-var --cache fastvar+scalekv -o a.png
 ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png
 
 # --- in-painting ----------------------------------------------------------------------------------
@@ -83,6 +102,22 @@ Broken; printf '{"_class_name": "FluxPipeline"}' >"$here/broken/model_index.json
 ExpectNothing 3 'model_index.json.*FluxPipeline' generate x -m "$here/broken" -o a.png
 Broken; printf '{"model": ' >"$here/broken/denoiser/config.json"
 ExpectNothing 3 'denoiser/config.json' generate x -m "$here/broken" -o a.png
+BrokenVar() {  # PART CHANGE: of a part's configuration
+  Broken tiny-var
+  sed -i "$2" "$here/broken/$1/config.json"
+}
+BrokenVar transformer 's/"depth": 4/"depth": 6/'
+ExpectNothing 3 'transformer/model.safetensors.*has 4 blocks, but a VAR of depth 6' \
+  generate x -m "$here/broken" -o a.png
+BrokenVar transformer 's/^ *4$/5/'
+ExpectNothing 3 'transformer/model.safetensors.*has 30 positions, but the patch_nums' \
+  generate x -m "$here/broken" -o a.png
+BrokenVar vae 's/"vocab_size": 24/"vocab_size": 32/'
+ExpectNothing 3 'vae/model.safetensors.*embedding.weight: expected \[32, 8\]' \
+  generate x -m "$here/broken" -o a.png
+BrokenVar vae 's/^ *4$/5/'
+ExpectNothing 3 'broken: patch_nums of the transformer and v_patch_nums of the tokenizer differ' \
+  generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps"/"stepz"/' "$here/broken/model_index.json"
 ExpectNothing 3 "defaults.*'stepz'" generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps": *[0-9]*/"steps": 0/' "$here/broken/model_index.json"
