@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
@@ -95,13 +96,9 @@ void PackStep(const float* from, int64_t count, BFloat16* to) {
 
 }  // namespace
 
-PackedMatrix PackSplit(ConstView weight) {
-  const int64_t rows = weight.shape[0];
-  const int64_t cols = weight.shape[1];
+PackedMatrix PackSplit(int64_t rows, int64_t cols, const ReadRow& read) {
   const int64_t padded = PaddedDepth(cols);
   const int64_t panels = (rows + kPairWidth - 1) / kPairWidth;
-  const Tensor copy = weight.dtype == DType::kF32 ? Tensor() : Cast(weight, DType::kF32);
-  const auto* from = (copy.empty() ? weight : copy.view()).Data<float>();
   auto storage = std::make_shared<SplitPanels>();
   storage->rows = rows;
   storage->cols = cols;
@@ -109,16 +106,26 @@ PackedMatrix PackSplit(ConstView weight) {
       Tensor({panels, padded / kPairDepth, 2, kPairDepth / 2, kPairWidth, 2}, DType::kBF16);
   auto* to = storage->values.MutableData<BFloat16>();
   ParallelFor(panels, [&](int64_t panel) {
+    std::vector<float> weights(static_cast<size_t>(cols));
     const int64_t end = std::min(rows, (panel + 1) * kPairWidth);
     for (int64_t row = panel * kPairWidth; row < end; ++row) {
+      read(row, weights.data());
       for (int64_t begin = 0; begin < cols; begin += kPairDepth) {
-        PackStep(from + row * cols + begin, std::min(kPairDepth, cols - begin),
+        PackStep(weights.data() + begin, std::min(kPairDepth, cols - begin),
                  to + FirstPart(row, begin, padded));
       }
     }
   });
   return PackedMatrix(storage, rows, cols, DType::kF32, PackedMatrix::Encoding::kSplitFloats,
                       static_cast<size_t>(rows * cols) * sizeof(float));
+}
+
+PackedMatrix PackSplit(ConstView weight) {
+  const int64_t cols = weight.shape[1];
+  const Tensor copy = weight.dtype == DType::kF32 ? Tensor() : Cast(weight, DType::kF32);
+  const auto* from = (copy.empty() ? weight : copy.view()).Data<float>();
+  return PackSplit(weight.shape[0], cols,
+                   [&](int64_t row, float* to) { std::copy_n(from + row * cols, cols, to); });
 }
 
 }  // namespace gesso::cpu

@@ -219,18 +219,17 @@ PackedKernel PackSplitKernel(ConstView weight, const Conv2dShape& conv) {
   const Shape& shape = weight.shape;
   const int64_t taps = shape[2] * shape[3];
   const int64_t depth = PaddedDepth(shape[1]);
-  const Tensor values = Cast(weight, DType::kF32);
-  Tensor matrix({shape[0], taps * depth}, DType::kF32);
-  const float* from = values.Data<float>();
-  float* to = matrix.MutableData<float>();
-  for (int64_t output = 0; output < shape[0]; ++output, to += taps * depth) {
+  const Tensor copy = weight.dtype == DType::kF32 ? Tensor() : Cast(weight, DType::kF32);
+  const float* values = (copy.empty() ? weight : copy.view()).Data<float>();
+  auto split = std::make_shared<SplitConv>();
+  split->shape = shape;
+  split->matrix = PackSplit(shape[0], taps * depth, [&](int64_t output, float* to) {
+    const float* from = values + output * shape[1] * taps;
+    std::fill_n(to, taps * depth, 0.0f);
     for (int64_t channel = 0; channel < shape[1]; ++channel, from += taps) {
       for (int64_t tap = 0; tap < taps; ++tap) to[tap * depth + channel] = from[tap];
     }
-  }
-  auto split = std::make_shared<SplitConv>();
-  split->shape = shape;
-  split->matrix = PackSplit(matrix);
+  });
   return PackedKernel(std::move(split), shape, DType::kF32, conv);
 }
 

@@ -67,7 +67,7 @@ struct PairKernel : PlainPanels<BFloat16> {
 };
 
 constexpr int64_t kTileColumns = 16;
-constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;            // from pair to pair
+constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;  // from pair to pair
 
 // One panel times up to 16 rows of x.
 GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
