@@ -68,8 +68,7 @@ struct PairKernel : PlainPanels<BFloat16> {
 };
 
 constexpr int64_t kTileColumns = 16;
-constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;            // from pair to pair
-constexpr int64_t kTileWeights = cpu::kPairWidth * cpu::kPairDepth;  // of one step of k
+constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;  // from pair to pair
 
 // One panel times up to 16 rows of x.
 GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
@@ -78,7 +77,7 @@ GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int
   const int64_t init_bytes = init.stride * 4;
   _tile_loadd(0, init.data, init_bytes);
   _tile_loadd(1, init.data + kTileColumns, init_bytes);
-  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += kTileWeights) {
+  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
     _tile_loadd(4, x.data + k, x.stride * 2);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -103,7 +102,7 @@ GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int
   _tile_loadd(1, init.data + kTileColumns, init_bytes);
   _tile_loadd(2, lower_init, init_bytes);
   _tile_loadd(3, lower_init + kTileColumns, init_bytes);
-  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += kTileWeights) {
+  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
     _tile_loadd(4, x.data + k, x_bytes);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);
