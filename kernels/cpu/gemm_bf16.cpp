@@ -19,10 +19,6 @@
 // Sums are float32 chains in the order of k, two products a link, so that the bits of an output
 // depend neither on its tile nor on threads. The two kernels may differ in the last bit.
 
-// In clang a function's targets replace those around it, so Highway's are named as well.
-#define GESSO_AMX __attribute__((noinline, target(HWY_TARGET_STR ",amx-tile,amx-bf16")))
-#define GESSO_AVX512_BF16 __attribute__((target(HWY_TARGET_STR ",avx512bf16")))
-
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 

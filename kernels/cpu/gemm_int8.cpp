@@ -19,10 +19,6 @@
 // x[i, k] is about code[i, k] * scale[i]; an output is the sum of the products of codes, which is
 // exact, times both scales.
 
-// In clang a function's targets replace those around it, so Highway's are named as well.
-#define GESSO_AMX_INT8 __attribute__((noinline, target(HWY_TARGET_STR ",amx-tile,amx-int8")))
-#define GESSO_VNNI __attribute__((target(HWY_TARGET_STR ",avx512vnni")))
-
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 

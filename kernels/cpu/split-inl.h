@@ -20,15 +20,9 @@
 #include "kernels/cpu/bf16_panels.h"
 #include "kernels/cpu/gemm_job-inl.h"
 
-#ifndef GESSO_AMX
-#define GESSO_AMX __attribute__((noinline, target("amx-tile,amx-bf16")))
-#define GESSO_AVX512_BF16 __attribute__((target("avx512bf16")))
-#endif
-
+#if HWY_TARGET == HWY_AVX3
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
-
-#if HWY_TARGET == HWY_AVX3
 
 constexpr int64_t kParts = 2;
 constexpr int64_t kSplitTileColumns = 16;
@@ -252,9 +246,8 @@ GESSO_AMX inline void SplitMultiply(int64_t rows, Rows<const BFloat16> x, const 
   _tile_release();
 }
 
-#endif
-
 }  // namespace gesso::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
+#endif
 
 #endif  // GESSO_KERNELS_CPU_SPLIT_INL_H_
