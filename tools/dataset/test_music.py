@@ -104,3 +104,9 @@ def test_midi_files_hold_every_note(tmp_path: Path) -> None:
     assert data.startswith(b"MThd\0\0\0\6\0\1\0\5\1\xe0MTrk")
     assert b"\xff\x51\x03\x07\xa1\x20" in data  # half a second a quarter
     assert b"\x78\x91\x3c\x5a\x81\x70\x81\x3c\x00" in data  # 120 ticks on, 240 later off
+
+
+def test_midi_files_come_back(tmp_path: Path) -> None:
+    piece = Composer(1).compose("rock")
+    roll.write_midi(tmp_path / "a.mid", piece.notes, piece.tempo)
+    assert roll.read_midi(tmp_path / "a.mid") == piece.notes
