@@ -1,5 +1,6 @@
 // gesso inpaint: a part of a picture painted anew, the rest kept to the byte.
 #include "cli/commands.h"
+#include "cli/inpaint_song.h"
 #include "cli/picture_options.h"
 #include "cli/settings.h"
 
@@ -7,7 +8,9 @@ namespace gesso {
 
 namespace {
 
-int Run(const PictureOptions& options, const std::string& picture) {
+int Run(const PictureOptions& options, const std::string& picture, const std::string& bars) {
+  if (IsSongName(picture)) return InpaintSong(options, picture, bars);
+  Require(bars.empty(), ErrorKind::kUsage, "--bars: {} is no song (.mid)", picture);
   RequestOptions& request = *options.request;
   SetField(request.flags, "init_image", picture, "picture");
   Require(request.flags.mask || request.defaults.mask, ErrorKind::kUsage,
@@ -20,10 +23,15 @@ int Run(const PictureOptions& options, const std::string& picture) {
 void AddInpaint(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<PictureOptions>();
   auto picture = std::make_shared<std::string>();
+  auto bars = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand("inpaint", "Paint a part of a picture anew");
-  command->add_option("picture", *picture, "PNG or JPEG of a size that the model makes")
+  command
+      ->add_option("picture", *picture,
+                   "PNG or JPEG of a size that the model makes, or a song (.mid)")
       ->required();
   command->add_option("prompt", options->prompts, "What the new part shows, one job each");
+  command->add_option("--bars", *bars,
+                      "Of a song: the bars to compose again, 3 or 3-4 (docs/music.md)");
   PictureOptions::AddTo(*command, options);
   command->remove_option(command->get_option("--init-img"));
   command->footer(
@@ -31,10 +39,11 @@ void AddInpaint(CLI::App& app, Command& chosen) {
       "border, put it on a larger canvas and make the mask white around it.\n"
       "Examples:\n"
       "  gesso inpaint photo.png --mask hat.png -m var_d36.pth --class-label 515 -o out.png\n"
-      "  gesso inpaint photo.png --mask sky.png -m infinity_2b_reg.pth \"a starry sky\"");
+      "  gesso inpaint photo.png --mask sky.png -m infinity_2b_reg.pth \"a starry sky\"\n"
+      "  gesso inpaint song.mid --bars 5-6 -o refilled.mid");
   UseSettings(*command, [options] { options->request->reads_flags = true; });
-  command->callback([options, picture, &chosen] {
-    chosen = [options, picture] { return Run(*options, *picture); };
+  command->callback([options, picture, bars, &chosen] {
+    chosen = [options, picture, bars] { return Run(*options, *picture, *bars); };
   });
 }
 
