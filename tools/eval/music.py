@@ -8,7 +8,7 @@
 Of pieces that training does not see, the two bars in the middle of a window are composed again, and
 whole windows are composed for a caption that names the key. Prints JSON: the share of the new notes
 of melody, chords and bass that are in the key, notes a bar beside those of the real pieces, how
-many windows got new notes at all, and the share of kept notes that are still what they were.
+many windows got new notes at all; of files also the share of kept notes that are what they were.
 """
 import argparse
 import json
@@ -68,12 +68,16 @@ def refill_scores(pieces: list[Piece], before: list[list[Note]],
                   after: list[list[Note]]) -> dict[str, Any]:
     """Scores of windows' notes before and after their middle was composed again."""
     new = [[note for note in notes if is_new(note)] for notes in after]
-    kept = [[note for note in notes if not is_new(note)] for notes in before]
-    same = sum(note in notes for old, notes in zip(kept, after) for note in old)
     return {"refilled": agreement(pieces, new),
             "real": agreement(pieces, [[n for n in notes if is_new(n)] for notes in before]),
-            "windows with new notes": sum(map(bool, new)) / len(pieces),
-            "kept notes identical": same / sum(map(len, kept))}
+            "windows with new notes": sum(map(bool, new)) / len(pieces)}
+
+
+def kept_share(before: list[list[Note]], after: list[list[Note]]) -> float:
+    """Of the notes that were not to change, the share that did not."""
+    kept = [[note for note in notes if not is_new(note)] for notes in before]
+    same = sum(note in notes for old, notes in zip(kept, after) for note in old)
+    return same / sum(map(len, kept))
 
 
 def windows(pieces: list[Piece]) -> Tensor:
@@ -155,6 +159,7 @@ def main() -> None:
         before, after = ([song_window(folder / name) for name in names]
                          for folder in (options.songs, options.refilled))
         result = refill_scores(pieces, before, after)
+        result["kept notes identical"] = kept_share(before, after)
     else:
         given = {name: value for name, value in (("steps", options.steps),
                                                  ("cfg_scale", options.cfg_scale)) if value}

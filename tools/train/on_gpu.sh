@@ -41,7 +41,7 @@ dim() {
 }
 music() {
   python3 -m tools.train.train --config tools/train/music.json --folder checkpoints/demo-music \
-    --minutes "$minutes" --drawers 6 $(From demo-music denoiser) &&
+    --minutes "$minutes" --drawers 10 $(From demo-music denoiser) &&
     python3 -m tools.train.export --checkpoint checkpoints/demo-music/checkpoint.pt \
       --folder "$models/demo-music"
 }
