@@ -91,7 +91,7 @@ Broken; sed -i 's/"steps": *[0-9]*/"init_image": "secret.png"/' "$here/broken/mo
 ExpectNothing 3 "defaults.*cannot preset 'init_image'" generate x -m "$here/broken" -o a.png
 
 # --- songs ----------------------------------------------------------------------------------------
-song=$source/tests/data/midi/pop.mid
+song=$data/midi/pop.mid
 ExpectNothing 2 "--bars or --mask: one of them.*128 x 64 pixels" inpaint "$song" -o a.mid
 ExpectNothing 2 "--bars: '4-x' is neither a bar" inpaint "$song" --bars 4-x -o a.mid
 ExpectNothing 2 "bars 7-9: the song has the bars 1 to 8" inpaint "$song" --bars 7-9 -o a.mid
