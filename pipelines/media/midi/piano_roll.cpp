@@ -74,10 +74,11 @@ std::map<PartKey, Part> PartsOf(const MidiFile& file, std::span<const MidiNote> 
   }
   for (auto& [key, part] : parts) {
     const MidiTrack& track = file.tracks[key.first];
+    const int program_change = 0xc0 | key.second;
     part.name = TrackName(track);
     const auto program =
         std::find_if(track.events.begin(), track.events.end(),
-                     [&](const MidiEvent& event) { return event.status == (0xc0 | key.second); });
+                     [&](const MidiEvent& event) { return event.status == program_change; });
     if (program != track.events.end()) part.program = program->data[0];
   }
   return parts;
