@@ -1,9 +1,10 @@
 """Scores music that a model composes: how many of its notes agree with the key.
 
-    python -m tools.eval.music --model assets/models/demo-music     samples with PyTorch
-    python -m tools.eval.music --checkpoint checkpoints/demo-music/checkpoint.pt
-    python -m tools.eval.music --songs songs/ --refilled refilled/   scores .mid files that any
-                                            program made of those that --write-songs songs/ wrote
+    python -m tools.eval.music                      samples from the checkpoint with PyTorch
+    python -m tools.eval.music --model FOLDER       or from an exported model in bfloat16
+    python -m tools.eval.music --write-songs songs/ writes the pieces as .mid files, then
+    gesso inpaint songs/000.mid --bars 4-5 -o refilled/000.mid   and so on, and
+    python -m tools.eval.music --songs songs/ --refilled refilled/   scores what any program made
 
 Of pieces that training does not see, the two bars in the middle of a window are composed again, and
 whole windows are composed for a caption that names the key. Prints JSON: the share of the new notes
@@ -24,7 +25,7 @@ from tools.dataset import roll
 from tools.dataset.music import KEYS, Composer, Piece, key_classes
 from tools.dataset.roll import DRUMS, STEPS_PER_BAR, TRACKS, Note
 from tools.dataset.stream import to_model_range
-from tools.eval.evaluate import MODELS, read_index
+from tools.eval.evaluate import read_index
 from tools.train.hdit import Denoiser, HDiT
 from tools.train.pipeline import load_pipeline, save_sheet, to_bytes
 from tools.train.sampling import generate, inpaint
@@ -136,8 +137,9 @@ def song_window(path: Path) -> list[Note]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, default=MODELS / "demo-music")
-    parser.add_argument("--checkpoint", type=Path, help="score this instead of an exported model")
+    parser.add_argument("--checkpoint", type=Path,
+                        default=ROOT / "checkpoints" / "demo-music" / "checkpoint.pt")
+    parser.add_argument("--model", type=Path, help="score this exported folder instead")
     parser.add_argument("--count", type=int, default=200, help="pieces")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--cfg-scale", type=float)
@@ -164,10 +166,10 @@ def main() -> None:
         given = {name: value for name, value in (("steps", options.steps),
                                                  ("cfg_scale", options.cfg_scale)) if value}
         defaults = {"steps": 20, "cfg_scale": 1.5}
-        if options.checkpoint:
-            pipeline = load_checkpoint(options.checkpoint)
-        else:
+        if options.model:
             pipeline, defaults = load_pipeline(options.model), read_index(options.model)["defaults"]
+        else:
+            pipeline = load_checkpoint(options.checkpoint)
         result, pictures = sample_scores(pipeline, pieces, defaults | given, options.guided,
                                          options.seed)
         if options.sheet:

@@ -39,11 +39,11 @@ dim() {
     python3 -m tools.train.export_bidim --checkpoint checkpoints/demo-dim/checkpoint.pt \
       --folder "$models/demo-dim"
 }
-music() {
+music() {  # begins anew without its checkpoint: what lies in assets is in 8 bits
   python3 -m tools.train.train --config tools/train/music.json --folder checkpoints/demo-music \
-    --minutes "$minutes" --drawers 10 $(From demo-music denoiser) &&
+    --minutes "$minutes" --drawers 10 &&
     python3 -m tools.train.export --checkpoint checkpoints/demo-music/checkpoint.pt \
-      --folder "$models/demo-music"
+      --folder "$models/demo-music" --cfg-scale 1.5
 }
 detector() {
   python3 -m tools.eval.train_detector --minutes "$minutes" --batch 512 --drawers 3 \
