@@ -59,7 +59,6 @@ PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObse
   Require(request.batch_count.value_or(1) == 1, ErrorKind::kUsage,
           "batch_count: a song is composed once; run it again with another seed");
   auto next = std::make_shared<Request>(request);
-  if (!next->strength) next->strength = 1.0;  // nothing of what was there is left in the mask
   return [&generator, &observer, next](const Image& window, const Image& mask) {
     const ScratchFolder folder;
     Request asked = *next;
