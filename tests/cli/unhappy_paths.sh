@@ -146,6 +146,18 @@ ExpectNothing 3 'defaults.*steps' generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps": *[0-9]*/"init_image": "secret.png"/' "$here/broken/model_index.json"
 ExpectNothing 3 "defaults.*cannot preset 'init_image'" generate x -m "$here/broken" -o a.png
 
+# --- songs ----------------------------------------------------------------------------------------
+song=$data/midi/pop.mid
+ExpectNothing 2 "--bars or --mask: one of them.*128 x 64 pixels" inpaint "$song" -o a.mid
+ExpectNothing 2 "--bars: '4-x' is neither a bar" inpaint "$song" --bars 4-x -o a.mid
+ExpectNothing 2 "bars 7-9: the song has the bars 1 to 8" inpaint "$song" --bars 7-9 -o a.mid
+ExpectNothing 2 "a.png has to end in .mid" inpaint "$song" --bars 4 -o a.png
+ExpectNothing 2 "--grid: songs do not have it" inpaint "$song" --bars 4 --grid -o a.mid
+ExpectNothing 2 "--bars: .*eight.png is no song" inpaint "$here/eight.png" --bars 4 x -o a.png
+ExpectNothing 3 "nix.mid" inpaint nix.mid --bars 4 -o a.mid
+head -c 99 "$song" >"$here/cut.mid"
+ExpectNothing 3 "cut.mid: byte [0-9]+: .* bytes are expected" inpaint "$here/cut.mid" --bars 4 -o a.mid
+
 # --- settings -------------------------------------------------------------------------------------
 ExpectNothing 2 'SUBCOMMAND|subcommand'
 ExpectNothing 2 "'foo' is neither a command" foo
