@@ -3,6 +3,7 @@
 #include "cli/inpaint_song.h"
 #include "cli/picture_options.h"
 #include "cli/settings.h"
+#include "pipelines/mask/edited_picture.h"
 
 namespace gesso {
 
@@ -13,8 +14,10 @@ int Run(const PictureOptions& options, const std::string& picture, const std::st
   Require(bars.empty(), ErrorKind::kUsage, "--bars: {} is no song (.mid)", picture);
   RequestOptions& request = *options.request;
   SetField(request.flags, "init_image", picture, "picture");
-  Require(request.flags.mask || request.defaults.mask, ErrorKind::kUsage,
-          "--mask: needs a picture that is white where {} is to be painted anew", picture);
+  Require(IsEdit(Merge(request.defaults, request.flags)), ErrorKind::kUsage,
+          "--mask: needs a picture that is white where {} is to be painted anew; or --outpaint the "
+          "pixels to paint beyond its border",
+          picture);
   return options.Run();
 }
 
@@ -27,7 +30,8 @@ void AddInpaint(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand("inpaint", "Paint a part of a picture anew");
   command
       ->add_option("picture", *picture,
-                   "PNG or JPEG of a size that the model makes, or a song (.mid)")
+                   "PNG or JPEG of a size that the model makes, or with --only-masked of any; or a "
+                   "song (.mid)")
       ->required();
   command->add_option("prompt", options->prompts, "What the new part shows, one job each");
   command->add_option("--bars", *bars,
@@ -35,11 +39,16 @@ void AddInpaint(CLI::App& app, Command& chosen) {
   PictureOptions::AddTo(*command, options);
   command->remove_option(command->get_option("--init-img"));
   command->footer(
-      "Pixels where the mask is black stay as they are, to the byte. To paint beyond a picture's\n"
-      "border, put it on a larger canvas and make the mask white around it.\n"
+      "Pixels where the mask is black stay as they are, to the byte; grey ones change a little.\n"
+      "The mask is inverted, grown, blurred, cut out and scaled, in this order "
+      "(docs/inpainting.md)."
+      "\n"
       "Examples:\n"
+      "  gesso inpaint photo.png --mask hat.png \"a top hat\" -o out.png\n"
+      "  gesso inpaint photo.jpg --mask hat.png --only-masked --mask-blur 4 \"a top hat\"\n"
+      "  gesso inpaint photo.png --mask hat.png --inpaint repaint:jump_length=5 \"a top hat\"\n"
+      "  gesso inpaint photo.png --outpaint 64,0,64,0 \"two green frogs\" -o wide.png\n"
       "  gesso inpaint photo.png --mask hat.png -m var_d36.pth --class-label 515 -o out.png\n"
-      "  gesso inpaint photo.png --mask sky.png -m infinity_2b_reg.pth \"a starry sky\"\n"
       "  gesso inpaint song.mid --bars 5-6 -o refilled.mid");
   UseSettings(*command, [options] { options->request->reads_flags = true; });
   command->callback([options, picture, bars, &chosen] {

@@ -20,19 +20,20 @@ constexpr int64_t kTileSide = 512;
 }  // namespace
 
 void RefuseDiffusionFields(const Request& request) {
-  static constexpr std::array<std::string_view, 6> kForeign = {
-      "steps", "sampling_method", "scheduler", "cfg_rescale", "guidance_interval", "strength"};
+  static constexpr std::array<std::string_view, 9> kForeign = {
+      "steps",    "sampling_method", "scheduler", "cfg_rescale", "guidance_interval",
+      "strength", "inpaint",         "tile_size", "tile_overlap"};
   RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
 }
 
-void CheckNextScaleSettings(const Request& request, int64_t scales) {
+void CompleteNextScaleSettings(Request& request, int64_t scales) {
   OptionsOf(request, scales);
   if (request.cfg_per_scale) ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
   if (!request.cache.value_or("").empty()) cache::MakePolicy(*request.cache);
-  Require(request.init_image.has_value() == request.mask.has_value(), ErrorKind::kUsage,
-          "{}: a next-scale model paints a part of a picture anew; it needs both the picture "
-          "(init_image) and the mask of the part (mask)",
-          request.mask ? "mask" : "init_image");
+  Require(!request.init_image || IsEdit(request), ErrorKind::kUsage,
+          "init_image: a next-scale model paints a part of a picture anew; it needs the mask of "
+          "the part (mask) or what to paint beyond the border (outpaint) too");
+  CompleteEdit(request);
 }
 
 NextScaleOptions OptionsOf(const Request& request, int64_t scales) {
@@ -151,7 +152,7 @@ std::vector<Image> NextScaleBatch::Show(Context& ctx) const {
   RequireFinite(picture, job_.request);
   std::vector<Image> images = ToImages(picture);
   if (job_.edit) {
-    for (Image& image : images) PasteBack(job_.edit->picture, image);
+    for (Image& image : images) image = PasteBack(job_.edit->picture, image);
   }
   return images;
 }

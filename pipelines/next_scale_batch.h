@@ -6,7 +6,7 @@
 
 #include "cache/policy.h"
 #include "models/autoencoder/tiled.h"
-#include "pipelines/edited_picture.h"
+#include "pipelines/mask/edited_picture.h"
 #include "pipelines/picture_model.h"
 #include "samplers/next_scale/sampler.h"
 
@@ -15,8 +15,9 @@ namespace gesso {
 // Fields that only diffusion has a use for.
 void RefuseDiffusionFields(const Request& request);
 
-// Throws kUsage for settings of the loop, of policies and of editing that do not go together.
-void CheckNextScaleSettings(const Request& request, int64_t scales);
+// Throws kUsage for settings of the loop, of policies and of editing that do not go together, and
+// fills in those of editing.
+void CompleteNextScaleSettings(Request& request, int64_t scales);
 
 // Everything but guidance, of a checked request.
 NextScaleOptions OptionsOf(const Request& request, int64_t scales);

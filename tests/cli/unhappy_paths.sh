@@ -38,27 +38,37 @@ ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" g
 ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png
 
 # --- in-painting ----------------------------------------------------------------------------------
-Png() { python3 - "$@" <<'PYTHON'
-import struct, sys, zlib
-path, width, height, split = sys.argv[1], *map(int, sys.argv[2:])
-chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
-    ">I", zlib.crc32(kind + data))
-row = bytes(1) + bytes(split) + b"\xff" * (width - split)
-open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
-    + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""))
-PYTHON
-}
 Png "$here/eight.png" 8 8 4
 Png "$here/nine.png" 9 8 4
 ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
   inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-ExpectNothing 2 "pictures of 8 x 8 only" \
+ExpectNothing 2 "(pictures of 8 x 8 only)" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-ExpectNothing 3 "diffusion models cannot paint a part of a picture yet" \
-  inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png
+Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png "${@:3}"; }
+ExpectNothing 3 "nix.png" inpaint "$here/eight.png" --mask "$here/nix.png" x -o a.png
+Inpaint 3 "eight.png: leaves nothing to paint.*grown by -4" --mask-grow -4
+Inpaint 2 "masked_content: there is no 'fill' .choices: keep, blur, noise" --masked-content fill
+Inpaint 2 "no inpainter 'nix' .*replace, repaint, differential" --inpaint nix
+Inpaint 2 "inpaint repaint.*jump_length" --inpaint repaint:jump=3
+Inpaint 2 "mask_padding: has no effect without only_masked" --mask-padding 3
+Inpaint 2 "--mask-grow: 2000 is outside -1024 to 1024" --mask-grow 2000
+Inpaint 2 "--mask-blur: 'x' is not a whole number" --mask-blur x
+Inpaint 2 "--outpaint: expected LEFT,TOP,RIGHT,BOTTOM, got '8,8'" --outpaint 8,8
+Inpaint 2 "--outpaint: -1 is outside 0 to 16384" --outpaint=-1,0,0,0
+Inpaint 2 "--outpaint: all sides are 0" --outpaint 0,0,0,0
+Inpaint 2 "nothing to keep" --outpaint 8,0,0,0 --masked-content keep
+Inpaint 2 "tile_overlap: has no effect without tiles" --tile-overlap 4
+Inpaint 2 "inpaint: has no effect" -m tiny-var --inpaint replace
+ExpectNothing 2 "mask_blur: has no effect without a part" generate x --mask-blur 3 -o a.png
+ExpectNothing 2 "width 9: this model makes multiples of 8.*only_masked paints" \
+  inpaint "$here/nine.png" --mask "$here/nine.png" x -o a.png
+Expect 0 'a.png: 9 x 8,' inpaint "$here/nine.png" --mask "$here/nine.png" x -o a.png \
+  --only-masked --mask-padding 9000
+LeavesOnly a.png; rm -f a.png
+Expect 0 'a.png: 24 x 16,' inpaint "$here/eight.png" --outpaint 8,0,8,8 x -o a.png
+LeavesOnly a.png; rm -f a.png
 Expect 0 '' inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var -o a.png
 LeavesOnly a.png; rm -f a.png
 ExpectNothing 3 'nix/model.safetensors: no such' generate x -m nix/model.safetensors -o a.png

@@ -5,8 +5,8 @@
 #include <filesystem>
 
 #include "kernels/core/parallel.h"
-#include "pipelines/edited_picture.h"
 #include "pipelines/generator.h"
+#include "pipelines/mask/kept_tokens.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
 #include "tests/support/files.h"
