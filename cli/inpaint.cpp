@@ -30,8 +30,8 @@ void AddInpaint(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand("inpaint", "Paint a part of a picture anew");
   command
       ->add_option("picture", *picture,
-                   "PNG or JPEG of a size that the model makes, or with --only-masked of any; or "
-                   "a song (.mid)")
+                   "PNG or JPEG of a size that the model makes, or with --only-masked of any; or a "
+                   "song (.mid)")
       ->required();
   command->add_option("prompt", options->prompts, "What the new part shows, one job each");
   command->add_option("--bars", *bars,

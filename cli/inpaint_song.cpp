@@ -77,6 +77,12 @@ int InpaintSong(const PictureOptions& options, const std::string& song, const st
   const MidiFile before = ReadMidi(song);
 
   Request request = Merge(options.request->defaults, options.request->flags);
+  RequireNone(request.outpaint.has_value(), "--outpaint");
+  RequireNone(request.only_masked.has_value(), "--only-masked");
+  RequireNone(request.mask_padding.has_value(), "--mask-padding");
+  RequireNone(request.mask_invert.has_value(), "--mask-invert");
+  RequireNone(request.mask_grow.has_value(), "--mask-grow");
+  RequireNone(request.mask_blur.has_value(), "--mask-blur");
   if (!request.model) request.model = std::string(kMusicModel);
   request.prompt = options.prompts.empty() ? "" : options.prompts.front();
   const Image mask = MaskOf(RollGrid(before, song), request, bars);
