@@ -1,5 +1,5 @@
 // A picture of which a part is painted anew, from the request to what a model sees of it and back.
-// The order is the same for every model: canvas (outpainting), invert, grow, feather, crop,
+// The order is the same for every model: invert, canvas (outpainting), grow, feather, crop,
 // downscale, masked content; the model, with the threshold of its method; paste back.
 #pragma once
 
