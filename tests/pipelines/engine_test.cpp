@@ -92,6 +92,9 @@ TEST(Engine, TakesJobsInTheOrderOfTheQueue) {
   std::atomic<bool> open = false;
   Engine engine(Device::kCpu);
   const JobId gate = engine.Submit(Gate(open));
+  while (engine.snapshot()->front()->state != JobState::kRunning) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
   const JobId a = engine.Submit({Cat(2)});
   const JobId b = engine.Submit({Cat(3)});
   const JobId c = engine.Submit({Cat(4)});
