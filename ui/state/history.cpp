@@ -4,19 +4,10 @@ namespace gesso::ui {
 
 namespace {
 
-// Whether both are the same without a look at bytes: equal tiles may be different copies.
-bool SharesAllTiles(const TiledImage& a, const TiledImage& b) {
-  if (!a.SameShape(b)) return false;
-  for (size_t i = 0; i < a.tile_count(); ++i) {
-    if (a.tile(i) != b.tile(i)) return false;
-  }
-  return true;
-}
-
 bool IsSame(const Document& a, const Document& b) {
-  return SharesAllTiles(a.mask, b.mask) && a.last_id == b.last_id &&
+  return a.mask.SharesAllTiles(b.mask) && a.last_id == b.last_id &&
          std::ranges::equal(a.layers, b.layers, [](const Layer& one, const Layer& other) {
-           return one.info == other.info && SharesAllTiles(one.pixels, other.pixels);
+           return one.info == other.info && one.pixels.SharesAllTiles(other.pixels);
          });
 }
 

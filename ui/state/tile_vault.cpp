@@ -102,7 +102,6 @@ TilePtr TileVault::Get(const Ticket& ticket) const {
     packed = &from_file;
   }
   auto tile = std::make_shared<Tile>();
-  tile->owner = 0;
   tile->pixels.resize(ticket->unpacked);
   const int unpacked =
       LZ4_decompress_safe(packed->data(), reinterpret_cast<char*>(tile->pixels.data()),

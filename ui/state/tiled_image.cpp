@@ -5,12 +5,12 @@
 
 namespace gesso::ui {
 
-namespace {
-
 uint64_t NewId() {
   static std::atomic<uint64_t> last{0};
   return ++last;
 }
+
+namespace {
 
 bool AllZero(const std::vector<uint8_t>& bytes) {
   return std::ranges::all_of(bytes, [](uint8_t byte) { return byte == 0; });
@@ -54,6 +54,10 @@ bool TiledImage::SameShape(const TiledImage& other) const {
   return width_ == other.width_ && height_ == other.height_ && channels_ == other.channels_;
 }
 
+bool TiledImage::SharesAllTiles(const TiledImage& other) const {
+  return SameShape(other) && tiles_ == other.tiles_;
+}
+
 uint8_t* TiledImage::MutableTile(size_t index) {
   TilePtr& tile = tiles_[index];
   if (tile == nullptr || tile->owner != id_) {
@@ -68,7 +72,9 @@ uint8_t* TiledImage::MutableTile(size_t index) {
     tile = std::move(own);
   }
   // Its owner is this version, so no copy and no other thread looks at it.
-  return const_cast<uint8_t*>(tile->pixels.data());
+  auto* own = const_cast<Tile*>(tile.get());
+  own->version = NewId();
+  return own->pixels.data();
 }
 
 Box TiledImage::TileBox(size_t index) const {

@@ -14,9 +14,12 @@ namespace gesso::ui {
 
 constexpr int kTileSide = 256;
 
+uint64_t NewId();  // never the same twice, never 0
+
 struct Tile {
-  uint64_t owner;               // the picture that may write to it
-  std::vector<uint8_t> pixels;  // [kTileSide][kTileSide][channels]
+  uint64_t owner = 0;                // the picture that may write to it; 0: none
+  uint64_t version = NewId();        // changes with the pixels, and no two tiles share one
+  std::vector<uint8_t> pixels = {};  // [kTileSide][kTileSide][channels]
 };
 // nullptr: all zero.
 using TilePtr = std::shared_ptr<const Tile>;
@@ -39,6 +42,8 @@ class TiledImage {
   int channels() const { return channels_; }
   Box bounds() const { return {0, 0, width_, height_}; }
   bool SameShape(const TiledImage& other) const;
+  // Whether both are surely the same, without a look at bytes: equal tiles may be different copies.
+  bool SharesAllTiles(const TiledImage& other) const;
 
   size_t tile_count() const { return tiles_.size(); }
   const TilePtr& tile(size_t index) const { return tiles_[index]; }
