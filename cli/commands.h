@@ -11,6 +11,7 @@ using Command = std::function<int()>;  // does the work and returns the exit cod
 
 void AddGenerate(CLI::App& app, Command& chosen);
 void AddInpaint(CLI::App& app, Command& chosen);
+void AddGui(CLI::App& app, Command& chosen);
 void AddVideo(CLI::App& app, Command& chosen);
 void AddVerify(CLI::App& app, Command& chosen);
 void AddMetadata(CLI::App& app, Command& chosen);

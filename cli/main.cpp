@@ -36,6 +36,7 @@ int ParseAndRun(int argc, char** argv) {
   Command command;
   AddGenerate(app, command);
   AddInpaint(app, command);
+  AddGui(app, command);
   AddVideo(app, command);
   AddVerify(app, command);
   AddMetadata(app, command);

@@ -38,18 +38,22 @@ if(NOT GESSO_CUDA STREQUAL "OFF")
 endif()
 gesso_optional_part(CUDA "nvcc 12 or newer" FOUND ${cuda_found} DETAIL "${CUDAToolkit_VERSION}")
 
-set(gui_found FALSE)
+set(has_gui FALSE)
 if(NOT GESSO_GUI STREQUAL "OFF")
   find_package(glfw3 QUIET)
   set(OpenGL_GL_PREFERENCE GLVND)
   find_package(OpenGL QUIET)
   pkg_check_modules(imgui QUIET IMPORTED_TARGET imgui)
-  if(glfw3_FOUND AND OpenGL_FOUND AND imgui_FOUND)
-    set(gui_found TRUE)
+  pkg_check_modules(freetype QUIET IMPORTED_TARGET freetype2)
+  pkg_check_modules(lz4 QUIET IMPORTED_TARGET liblz4)
+  if(glfw3_FOUND AND OpenGL_FOUND AND imgui_FOUND AND freetype_FOUND AND lz4_FOUND)
+    set(has_gui TRUE)
   endif()
 endif()
-gesso_optional_part(GUI "GLFW, Dear ImGui, OpenGL" FOUND ${gui_found}
-                    DETAIL "GLFW ${glfw3_VERSION}, Dear ImGui ${imgui_VERSION}")
+set(GESSO_HAS_GUI ${has_gui} CACHE INTERNAL "Whether gesso gui is built; the launcher reads it")
+gesso_optional_part(GUI "GLFW, Dear ImGui, OpenGL, FreeType, LZ4" FOUND ${GESSO_HAS_GUI}
+                    DETAIL "GLFW ${glfw3_VERSION}, Dear ImGui ${imgui_VERSION}"
+                    BUILDS "builds gesso gui")
 
 set(GESSO_HAS_VIDEO FALSE)
 if(NOT GESSO_VIDEO STREQUAL "OFF")

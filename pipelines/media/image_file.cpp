@@ -56,10 +56,35 @@ Image ScalePart(const Part& part, int channels, PixelKind kind, int width, int h
   return result;
 }
 
+void Append(void* target, void* data, int size) {
+  static_cast<std::string*>(target)->append(static_cast<const char*>(data),
+                                            static_cast<size_t>(size));
+}
+
+void RequireFewPixels(int64_t width, int64_t height, const std::string& name) {
+  Require(width > 0 && height > 0 && width <= kMaxPixels && height <= kMaxPixels &&
+              width * height <= kMaxPixels,
+          ErrorKind::kFormat, "{}: {} x {} pixels are more than {}", name, width, height,
+          kMaxPixels);
+}
+
+// Of the header's chunk, which is the first: stb calls pictures that it finds too large unknown.
+void RequireFewPixelsOfPng(std::string_view png, const std::string& name) {
+  constexpr size_t kWidthAt = 16;
+  if (!png.starts_with(kPngSignature) || png.size() < kWidthAt + 8) return;
+  const auto number = [&](size_t at) {
+    int64_t value = 0;
+    for (size_t i = at; i < at + 4; ++i) value = value << 8 | static_cast<uint8_t>(png[i]);
+    return value;
+  };
+  RequireFewPixels(number(kWidthAt), number(kWidthAt + 4), name);
+}
+
 }  // namespace
 
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
   Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG or JPEG picture", name);
+  RequireFewPixelsOfPng(bytes, name);
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
   const int size = static_cast<int>(std::min(bytes.size(), kMaxFileBytes));
   int width = 0;
@@ -68,8 +93,7 @@ Image DecodeImage(std::string_view bytes, int channels, const std::string& name)
   const int is_picture = stbi_info_from_memory(data, size, &width, &height, &stored_channels);
   Require(is_picture == 1, ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name,
           stbi_failure_reason());
-  Require(width > 0 && height > 0 && int64_t{width} * height <= kMaxPixels, ErrorKind::kFormat,
-          "{}: {} x {} pixels are more than {}", name, width, height, kMaxPixels);
+  RequireFewPixels(width, height, name);
   const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
       stbi_load_from_memory(data, size, &width, &height, &stored_channels, channels),
       &stbi_image_free);
@@ -87,12 +111,8 @@ Image ReadImage(const std::filesystem::path& path, int channels) {
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
   CHECK(image.channels == 1 || image.channels == 3 || image.channels == 4);
   std::string png;
-  const auto append = [](void* target, void* data, int size) {
-    static_cast<std::string*>(target)->append(static_cast<const char*>(data),
-                                              static_cast<size_t>(size));
-  };
   const int written =
-      stbi_write_png_to_func(append, &png, image.width, image.height, image.channels,
+      stbi_write_png_to_func(Append, &png, image.width, image.height, image.channels,
                              image.pixels.data(), image.width * image.channels);
   Require(written != 0, ErrorKind::kMemory, "not enough memory to encode a picture of {} x {}",
           image.width, image.height);
@@ -102,6 +122,26 @@ std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
 Image Resized(const Image& image, int width, int height, PixelKind kind) {
   return ScalePart({image.pixels.data(), image.width, image.height, image.width * image.channels},
                    image.channels, kind, width, height);
+}
+
+std::string EncodeJpeg(const Image& image) {
+  constexpr int kQuality = 95;
+  Image opaque = image;
+  if (image.channels == 4) {
+    for (size_t i = 0; i < opaque.pixels.size(); i += 4) {
+      const int alpha = opaque.pixels[i + 3];
+      for (size_t c = i; c < i + 3; ++c) {
+        const int value = opaque.pixels[c] * alpha + 255 * (255 - alpha);
+        opaque.pixels[c] = static_cast<uint8_t>((value + 127) / 255);
+      }
+    }
+  }
+  std::string jpeg;
+  const int written = stbi_write_jpg_to_func(Append, &jpeg, image.width, image.height,
+                                             image.channels, opaque.pixels.data(), kQuality);
+  Require(written != 0, ErrorKind::kMemory, "not enough memory to encode a picture of {} x {}",
+          image.width, image.height);
+  return jpeg;
 }
 
 Image ResizeAndCrop(const Image& image, int width, int height) {

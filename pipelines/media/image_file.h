@@ -1,4 +1,4 @@
-// Picture files: PNG and JPEG in, PNG out. Files may come from anywhere; their declared size is
+// Picture files: PNG and JPEG, in and out. Files may come from anywhere; their declared size is
 // checked before anything is decoded.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace gesso {
 
-// The file's picture with 1 (grey) or 3 (RGB) channels; an alpha channel is dropped.
+// The file's picture with 1 (grey), 3 (RGB) or 4 (RGBA) channels; fewer than 4 drop its alpha.
 // Throws kIo if it cannot be read, kFormat if it is no picture or larger than 2^26 pixels.
 Image ReadImage(const std::filesystem::path& path, int channels);
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name);
@@ -26,6 +26,9 @@ enum class PixelKind { kColour, kLinear };
 // `image` at another size, each axis on its own: averaged where it shrinks, cubic where it grows.
 // The same size is a copy.
 Image Resized(const Image& image, int width, int height, PixelKind kind);
+
+// A whole JPEG file at quality 95 of 100; what is transparent becomes white.
+std::string EncodeJpeg(const Image& image);
 
 // `image` scaled to cover width x height and cropped to it around the centre.
 Image ResizeAndCrop(const Image& image, int width, int height);

@@ -25,16 +25,6 @@ std::array<uint32_t, 256> CrcTable() {
   return table;
 }
 
-// CRC-32 of ISO 3309 as the PNG standard's annex D computes it.
-uint32_t Crc(std::string_view bytes) {
-  static const std::array<uint32_t, 256> table = CrcTable();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (const char byte : bytes) {
-    crc = table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFu] ^ (crc >> 8);
-  }
-  return crc ^ 0xFFFFFFFFu;
-}
-
 uint32_t ReadBigEndian(std::string_view four) {
   uint32_t value = 0;
   for (const char byte : four) value = value << 8 | static_cast<unsigned char>(byte);
@@ -54,7 +44,7 @@ Chunk TakeChunk(std::string_view& rest) {
   Require(length <= rest.size() - kFrame, ErrorKind::kFormat,
           "a chunk of {} bytes goes beyond the end of the file (truncated?)", length);
   const uint32_t crc = ReadBigEndian(rest.substr(8 + length, 4));
-  Require(crc == Crc(rest.substr(4, 4 + length)), ErrorKind::kFormat,
+  Require(crc == Crc32(rest.substr(4, 4 + length)), ErrorKind::kFormat,
           "a chunk has a wrong checksum (damaged file)");
   const Chunk chunk{rest.substr(4, 4), rest.substr(8, length)};
   rest.remove_prefix(kFrame + length);
@@ -162,6 +152,15 @@ std::string AddPngText(std::string_view png, const std::vector<PngText>& texts) 
   return result.append(rest);
 }
 
+uint32_t Crc32(std::string_view bytes) {
+  static const std::array<uint32_t, 256> table = CrcTable();
+  uint32_t crc = 0xFFFFFFFFu;
+  for (const char byte : bytes) {
+    crc = table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFu] ^ (crc >> 8);
+  }
+  return crc ^ 0xFFFFFFFFu;
+}
+
 std::string PngInteger(uint32_t value) {
   std::string four(4, '\0');
   for (int i = 3; i >= 0; --i, value >>= 8) {
@@ -172,7 +171,7 @@ std::string PngInteger(uint32_t value) {
 
 std::string PngChunk(std::string_view type, std::string_view data) {
   const std::string body = std::string(type).append(data);
-  return PngInteger(static_cast<uint32_t>(data.size())) + body + PngInteger(Crc(body));
+  return PngInteger(static_cast<uint32_t>(data.size())) + body + PngInteger(Crc32(body));
 }
 
 std::string PngTextChunk(const PngText& text) {

@@ -26,6 +26,8 @@ std::string AddPngText(std::string_view png, const std::vector<PngText>& texts);
 
 // The pieces that PNG files are made of.
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
+// CRC-32 of ISO 3309, as the PNG standard's annex D computes it; zip files have the same.
+uint32_t Crc32(std::string_view bytes);
 std::string PngInteger(uint32_t value);  // four bytes, the highest first
 std::string PngChunk(std::string_view type, std::string_view data);
 std::string PngTextChunk(const PngText& text);

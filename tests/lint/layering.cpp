@@ -34,8 +34,15 @@ const std::map<std::string, Rule, std::less<>> kRules = {
      {.folders = {"kernels", "kernels/core", "models", "samplers", "cache", "pipelines"},
       .libraries = {"FFmpeg"}}},
     {"cli",
-     {.folders = {"kernels", "kernels/core", "samplers", "models", "cache", "pipelines", "cli"}}},
-    {"ui", {.folders = {"ui"}, .files = {"pipelines/engine.h"}}},
+     {.folders = {"kernels", "kernels/core", "samplers", "models", "cache", "pipelines", "cli"},
+      .files = {"ui/run.h"}}},
+    // The editor knows the engine, and files of pictures; no model, no sampler, no tensor.
+    {"ui",
+     {.folders = {"ui"},
+      .files = {"pipelines/engine.h", "pipelines/media/image_file.h", "pipelines/media/metadata.h",
+                "pipelines/media/zip_writer.h", "models/io/output_file.h",
+                "models/io/zip_archive.h"},
+      .libraries = {"window"}}},
 };
 
 // Headers of the libraries that only one layer may know, and how the libraries are called.
@@ -43,6 +50,7 @@ const std::vector<std::pair<std::regex, std::string>> kLibraries = {
     {std::regex("(oneapi/)?dnnl.*"), "oneDNN"},
     {std::regex("hwy/.*"), "Highway"},
     {std::regex("lib(av|sw)[a-z]+/.*"), "FFmpeg"},
+    {std::regex("(GLFW/|imgui|backends/imgui_).*"), "window"},
     {std::regex("(cuda|cublas|cudnn|cub/|nvtx|nccl|mma\\.h).*"), "CUDA"},
 };
 

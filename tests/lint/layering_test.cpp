@@ -32,6 +32,9 @@ TEST(LayeringTest, AllowsTheArrowsOfTheDesign) {
   EXPECT_THAT(LayeringFaults("cache/policy.h", "#include \"models/hooks.h\"\n"), IsEmpty());
   EXPECT_THAT(LayeringFaults("pipelines/engine.cpp", "#include \"samplers/registry.h\"\n"),
               IsEmpty());
+  EXPECT_THAT(LayeringFaults("ui/panels/queue.cpp",
+                             "#include <imgui.h>\n#include \"pipelines/engine.h\"\n"),
+              IsEmpty());
   EXPECT_THAT(LayeringFaults("tests/kernels/norm_test.cpp", "#include \"cli/main.h\"\n"),
               IsEmpty());
 }
@@ -69,6 +72,10 @@ TEST(LayeringTest, KeepsLibrariesBehindTheBackends) {
               ElementsAre(HasSubstr("oneDNN")));
   EXPECT_THAT(LayeringFaults("cli/video.cpp", "#include <libavcodec/avcodec.h>\n"),
               ElementsAre(HasSubstr("FFmpeg")));
+  EXPECT_THAT(LayeringFaults("cli/gui.cpp", "#include <imgui.h>\n"),
+              ElementsAre(HasSubstr("window")));
+  EXPECT_THAT(LayeringFaults("pipelines/engine.cpp", "#include <GLFW/glfw3.h>\n"),
+              ElementsAre(HasSubstr("window")));
 }
 
 TEST(LayeringTest, RefusesRelativePathsAndUnknownFolders) {

@@ -1,0 +1,179 @@
+#!/usr/bin/env bash
+# The editor in a real window, on a screen without a monitor (Xvfb) and with Mesa's OpenGL in
+# software: a mask is drawn by hand, a prompt is typed, and the files that come out are compared.
+#
+#   tests/cli/gui.sh PROGRAM SOURCE_DIR [SANITIZERS] [SIZE MODEL]
+#
+# GESSO_KEEP=FOLDER keeps the screenshots there.
+for tool in Xvfb xdotool; do
+  command -v "$tool" >/dev/null || { printf 'skipped: %s is not installed\n' "$tool"; exit 77; }
+done
+source "$2/tests/cli/program.sh"
+# A screen of our own. (xvfb-run waits for a signal that it may miss on a busy machine.)
+export LIBGL_ALWAYS_SOFTWARE=1
+mkfifo "$here/display"
+Xvfb -displayfd 3 -screen 0 1440x900x24 -nolisten tcp 3>"$here/display" 2>/dev/null &
+screen=$!
+read -r -t 60 number <"$here/display" || { printf 'Xvfb did not start\n'; exit 1; }
+export DISPLAY=:$number
+trap 'kill $screen; rm -rf "$here"' EXIT
+size=${4-128}
+model=${5-demo-var}
+export GESSO_MODELS=$data/models:$2/assets/models XDG_STATE_HOME=$here/state
+keep=${GESSO_KEEP-$here}
+if [[ $sanitizers == *thread* || $sanitizers == *address* ]]; then
+  model=tiny-var size=8  # the same way, in time
+fi
+
+# A picture with a gradient, SIZE x SIZE; and files that are none.
+python3 - "$here" "$size" <<'PYTHON'
+import struct, sys, zipfile, zlib
+folder, size = sys.argv[1], int(sys.argv[2])
+chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
+    ">I", zlib.crc32(kind + data))
+def png(path, width, height, data):
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
+scale = max(1, 256 // size)
+rows = (bytes([0]) + bytes(v for x in range(size)
+        for v in (x * scale & 255, y * scale & 255, (x + y) * scale // 2 & 255))
+        for y in range(size))
+png(f"{folder}/photo.png", size, size, b"".join(rows))
+png(f"{folder}/bomb.png", 20000, 20000, b"")
+open(f"{folder}/zero.png", "wb")
+with zipfile.ZipFile(f"{folder}/newer.gesso", "w") as project:
+    project.writestr("project.json", '{"program": "gesso", "version": 99}')
+PYTHON
+
+# Compare BEFORE AFTER MASK: equal outside the mask, different inside; without a mask equal.
+Compare() { python3 - "$@" <<'PYTHON'
+import struct, sys, zlib
+def read(path):
+    data, at, idat = open(path, "rb").read(), 8, b""
+    while at < len(data):
+        length, kind = struct.unpack(">I4s", data[at:at + 8])
+        body = data[at + 8:at + 8 + length]
+        if kind == b"IHDR": width, height, depth, colour = struct.unpack(">IIBB", body[:10])
+        if kind == b"IDAT": idat += body
+        at += length + 12
+    step = {0: 1, 2: 3, 6: 4}[colour]
+    raw, stride, rows = zlib.decompress(idat), width * step, []
+    above = bytearray(stride)
+    for y in range(height):
+        kind, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
+        for i in range(stride):
+            a, b = row[i - step] if i >= step else 0, above[i]
+            c = above[i - step] if i >= step else 0
+            p = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
+            row[i] = row[i] + (0, a, b, (a + b) // 2, p)[kind] & 255
+        rows.append(above := row)
+    return [bytes(row[i:i + step]) for row in rows for i in range(0, stride, step)]
+before, after = read(sys.argv[1]), read(sys.argv[2])
+assert len(before) == len(after), "the sizes differ"
+mask = read(sys.argv[3]) if len(sys.argv) > 3 else [b"\0"] * len(before)
+wrong = sum(a != b for a, b, m in zip(before, after, mask) if m == b"\0")
+inside = sum(m != b"\0" for m in mask)
+changed = sum(a != b for a, b, m in zip(before, after, mask) if m != b"\0")
+assert wrong == 0, f"{wrong} pixels changed outside of the mask"
+assert inside == 0 and len(sys.argv) == 3 or changed > inside / 2 > 0, f"{changed} of {inside} painted"
+PYTHON
+}
+
+# --- a mask by hand, a prompt, a result, undo -----------------------------------------------------
+third=$((size / 3)) half=$((size / 2))
+cat >"$here/session" <<SCRIPT
+open $here/photo.png
+set model $model
+set seed 11
+brush $((size / 4)) 1
+frames 5
+drag $third $half $half $half $((2 * third)) $((half + 1))
+frames 2
+screenshot $keep/gui-mask.png
+save-mask $here/mask.png
+click prompt
+type a blue whale
+frames 2
+click paint
+wait
+frames 5
+screenshot $keep/gui-painted.png
+save $here/painted.png
+key Ctrl+Z
+frames 2
+save $here/undone.png
+frame-times $here/frames.json
+wait
+quit
+SCRIPT
+Expect 0 '' gui --script "$here/session"
+Compare "$here/photo.png" "$here/painted.png" "$here/mask.png" || Fail 'the painted picture'
+Compare "$here/photo.png" "$here/undone.png" || Fail 'undo does not bring the old picture back'
+python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["frames"] > 20' "$here/frames.json" ||
+  Fail 'no frame times'
+# The command line makes the same of the files that the editor handed to its engine.
+input=$(ls "$here"/state/gesso/results/*-input.png) mask=$(ls "$here"/state/gesso/results/*-mask.png)
+Expect 0 '' inpaint "$input" --mask "$mask" -m "$model" -s 11 'a blue whale' -o "$here/line.png"
+Compare "$here/painted.png" "$here/line.png" || Fail 'gesso inpaint makes other pixels'
+Compare "$here/mask.png" "$mask" || Fail 'the mask was handed over changed'
+# A screenshot shows something: it does not compress to nothing.
+(($(stat -c %s "$keep/gui-painted.png") > 15000)) || Fail 'the screenshot is empty'
+
+# --- real mouse and keyboard ----------------------------------------------------------------------
+"$program" gui "$here/photo.png" 2>"$here/stderr" &
+editor=$!
+for _ in $(seq 100); do
+  window=$(xdotool search --onlyvisible --pid $editor 2>/dev/null | tail -n 1)
+  [[ -n $window ]] && break
+  sleep 0.1
+done
+[[ -n $window ]] || Fail 'no window appeared'
+sleep 1
+xdotool windowfocus "$window" mousemove --window "$window" 500 380 mousedown 1
+for x in 520 560 600; do xdotool mousemove --window "$window" $x 400; sleep 0.2; done
+xdotool mouseup 1
+sleep 0.5
+xdotool key ctrl+shift+s; sleep 1
+xdotool type --delay 30 "$here/hand.gesso"; sleep 0.5
+xdotool key Return
+for _ in $(seq 50); do [[ -e $here/hand.gesso ]] && break; sleep 0.1; done
+xdotool key ctrl+q
+wait $editor || Fail "the editor ended with $?: $(tail -c 300 "$here/stderr")"
+python3 - "$here" <<'PYTHON' || Fail 'the mask that the mouse drew'
+import sys, zipfile
+folder = sys.argv[1]
+with zipfile.ZipFile(f"{folder}/hand.gesso") as project:
+    open(f"{folder}/hand-mask.png", "wb").write(project.read("mask.png"))
+    assert project.testzip() is None
+PYTHON
+python3 - "$here/hand-mask.png" <<'PYTHON' || Fail 'the mouse drew nothing'
+import struct, sys, zlib
+data = open(sys.argv[1], "rb").read()
+at, idat = 8, b""
+while at < len(data):
+    length, kind = struct.unpack(">I4s", data[at:at + 8])
+    idat += data[at + 8:at + 8 + length] if kind == b"IDAT" else b""
+    at += length + 12
+assert any(zlib.decompress(idat)), "the mask is black"
+PYTHON
+
+# --- what can go wrong ----------------------------------------------------------------------------
+(unset DISPLAY WAYLAND_DISPLAY; failures=0
+ Expect 5 'no display.*gesso generate' gui; exit "$failures") || failures=$((failures + 1))
+(export MESA_GL_VERSION_OVERRIDE=2.1; failures=0
+ Expect 5 'OpenGL 3.0 or newer' gui; exit "$failures") || failures=$((failures + 1))
+Expect 3 'zero.png.*not a PNG' gui "$here/zero.png"
+Expect 3 'bomb.png: 20000 x 20000 pixels' gui "$here/bomb.png"
+Expect 3 'newer.gesso: was saved by a newer gesso .version 99' gui "$here/newer.gesso"
+Expect 3 'nix.png' gui nix.png
+printf 'frames 2\nbogus\n' >"$here/wrong"
+Expect 2 'wrong, line 2: there is no command .bogus.' gui --script "$here/wrong"
+printf 'set model nix\naction paint\nexpect-error no model\nquit\n' >"$here/error"
+Expect 0 '' gui --script "$here/error"
+
+if ((failures > 0)); then
+  printf '%d checks failed\n' "$failures"
+  exit 1
+fi
+printf 'all checks passed\n'

@@ -1,0 +1,90 @@
+#include "ui/actions/layer_actions.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace gesso::ui {
+
+namespace {
+
+uint64_t Push(Document& document, TiledImage pixels, LayerInfo info) {
+  info.id = ++document.last_id;
+  document.layers.push_back({std::move(info), std::move(pixels)});
+  return document.last_id;
+}
+
+}  // namespace
+
+Document OpenAsDocument(const Image& image, const std::string& name) {
+  Document document(image.width, image.height);
+  AddLayer(document, image, {.name = name});
+  return document;
+}
+
+uint64_t AddLayer(Document& document, const Image& image, LayerInfo info) {
+  TiledImage pixels(document.width, document.height, 4);
+  pixels.Paste(ToRgba(image), (document.width - image.width) / 2,
+               (document.height - image.height) / 2);
+  return Push(document, std::move(pixels), std::move(info));
+}
+
+uint64_t AddPaintedLayer(Document& document, const Image& image, const TiledImage& mask,
+                         LayerInfo info) {
+  CHECK(image.width == mask.width() && image.height == mask.height());
+  Image rgba = ToRgba(image);
+  const Image paint = mask.ToImage();
+  for (size_t i = 0; i < paint.pixels.size(); ++i) {
+    if (paint.pixels[i] == 0) std::memset(&rgba.pixels[4 * i], 0, 4);
+  }
+  return AddLayer(document, rgba, std::move(info));
+}
+
+void RemoveLayer(Document& document, uint64_t id) {
+  std::erase_if(document.layers, [&](const Layer& layer) { return layer.info.id == id; });
+}
+
+void MoveLayer(Document& document, uint64_t id, size_t index) {
+  const Layer* found = document.Find(id);
+  if (found == nullptr) return;
+  Layer layer = *found;
+  RemoveLayer(document, id);
+  const size_t at = std::min(index, document.layers.size());
+  document.layers.insert(document.layers.begin() + static_cast<std::ptrdiff_t>(at),
+                         std::move(layer));
+}
+
+void SetLayerOpacity(Document& document, uint64_t id, float opacity) {
+  Layer* layer = document.Find(id);
+  if (layer != nullptr) layer->info.opacity = std::clamp(opacity, 0.0f, 1.0f);
+}
+
+void SetLayerVisible(Document& document, uint64_t id, bool visible) {
+  Layer* layer = document.Find(id);
+  if (layer != nullptr) layer->info.visible = visible;
+}
+
+void FlattenLayers(Document& document) {
+  if (document.layers.empty()) return;
+  const LayerInfo info = {.name = "Flattened", .request = document.layers.back().info.request};
+  const Image all = Flatten(document);
+  document.layers.clear();
+  AddLayer(document, all, info);
+}
+
+void ResizeCanvas(Document& document, int width, int height, int left, int top) {
+  Document resized(width, height);
+  resized.last_id = document.last_id;
+  Image mask = resized.mask.ToImage();
+  const Image old_mask = document.mask.ToImage();
+  std::ranges::fill(mask.pixels, uint8_t{255});
+  resized.mask.Paste(mask, 0, 0);
+  resized.mask.Paste(old_mask, left, top);
+  for (const Layer& layer : document.layers) {
+    TiledImage pixels(width, height, 4);
+    pixels.Paste(layer.pixels.ToImage(), left, top);
+    resized.layers.push_back({layer.info, std::move(pixels)});
+  }
+  document = std::move(resized);
+}
+
+}  // namespace gesso::ui

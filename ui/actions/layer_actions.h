@@ -1,0 +1,27 @@
+// What is done to the layers of a document. Ids that are not there have no effect.
+#pragma once
+
+#include "ui/state/document.h"
+
+namespace gesso::ui {
+
+// A document with one layer: the picture.
+Document OpenAsDocument(const Image& image, const std::string& name);
+
+// Adds a layer on top, the picture in its middle. Returns its id.
+uint64_t AddLayer(Document& document, const Image& image, LayerInfo info);
+// A result that was painted where `mask` is not zero: elsewhere the layer is transparent.
+uint64_t AddPaintedLayer(Document& document, const Image& image, const TiledImage& mask,
+                         LayerInfo info);
+void RemoveLayer(Document& document, uint64_t id);
+// To place `index` from the bottom.
+void MoveLayer(Document& document, uint64_t id, size_t index);
+void SetLayerOpacity(Document& document, uint64_t id, float opacity);
+void SetLayerVisible(Document& document, uint64_t id, bool visible);
+// All visible layers become one.
+void FlattenLayers(Document& document);
+// A larger or smaller canvas; the picture keeps its place, moved by (left, top). New pixels are
+// transparent, and masked: they are to be painted.
+void ResizeCanvas(Document& document, int width, int height, int left, int top);
+
+}  // namespace gesso::ui

@@ -1,0 +1,80 @@
+#include "ui/state/document.h"
+
+#include <cstring>
+
+namespace gesso::ui {
+
+namespace {
+
+constexpr size_t kTilePixels = size_t{kTileSide} * kTileSide;
+constexpr uint32_t kFull = 255;
+
+uint32_t DivideBy255(uint32_t value) { return (value + kFull / 2) / kFull; }
+
+// One pixel over another, both RGBA; `alpha` is that of `top` with its layer's opacity.
+void Over(const uint8_t* top, uint32_t alpha, uint8_t* bottom) {
+  const uint32_t below = DivideBy255(bottom[3] * (kFull - alpha));
+  const uint32_t sum = alpha + below;
+  for (int c = 0; c < 3; ++c) {
+    bottom[c] = static_cast<uint8_t>((top[c] * alpha + bottom[c] * below + sum / 2) / sum);
+  }
+  bottom[3] = static_cast<uint8_t>(sum);
+}
+
+void BlendTile(const uint8_t* top, uint32_t opacity, uint8_t* rgba) {
+  for (size_t i = 0; i < kTilePixels; ++i, top += 4, rgba += 4) {
+    const uint32_t alpha = DivideBy255(top[3] * opacity);
+    if (alpha == kFull) {
+      std::memcpy(rgba, top, 4);
+    } else if (alpha > 0) {
+      Over(top, alpha, rgba);
+    }
+  }
+}
+
+}  // namespace
+
+Layer* Document::Find(uint64_t id) {
+  const auto found =
+      std::ranges::find(layers, id, [](const Layer& layer) { return layer.info.id; });
+  return found == layers.end() ? nullptr : &*found;
+}
+
+const Layer* Document::Find(uint64_t id) const { return const_cast<Document*>(this)->Find(id); }
+
+void CompositeTile(const Document& document, size_t index, uint8_t* rgba) {
+  std::memset(rgba, 0, kTilePixels * 4);
+  for (const Layer& layer : document.layers) {
+    const TilePtr& tile = layer.pixels.tile(index);
+    if (!layer.info.visible || tile == nullptr) continue;
+    const auto opacity = static_cast<uint32_t>(layer.info.opacity * kFull + 0.5f);
+    BlendTile(tile->pixels.data(), opacity, rgba);
+  }
+}
+
+Image Flatten(const Document& document) {
+  TiledImage all(document.width, document.height, 4);
+  for (size_t i = 0; i < all.tile_count(); ++i) CompositeTile(document, i, all.MutableTile(i));
+  Image rgba = all.ToImage();
+  const size_t count = rgba.pixels.size() / 4;
+  for (size_t i = 0; i < count; ++i) {
+    if (rgba.pixels[4 * i + 3] != kFull) return rgba;
+  }
+  Image rgb{rgba.width, rgba.height, 3, std::vector<uint8_t>(count * 3)};
+  for (size_t i = 0; i < count; ++i) std::memcpy(&rgb.pixels[3 * i], &rgba.pixels[4 * i], 3);
+  return rgb;
+}
+
+Image ToRgba(const Image& image) {
+  if (image.channels == 4) return image;
+  const size_t count = image.pixels.size() / static_cast<size_t>(image.channels);
+  Image rgba{image.width, image.height, 4, std::vector<uint8_t>(count * 4, 255)};
+  for (size_t i = 0; i < count; ++i) {
+    for (size_t c = 0; c < 3; ++c) {
+      rgba.pixels[4 * i + c] = image.pixels[image.channels == 1 ? i : 3 * i + c];
+    }
+  }
+  return rgba;
+}
+
+}  // namespace gesso::ui

@@ -1,0 +1,94 @@
+#include "ui/state/result_store.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "models/io/output_file.h"
+#include "pipelines/media/image_file.h"
+#include "pipelines/media/metadata.h"
+
+namespace gesso::ui {
+
+namespace fs = std::filesystem;
+
+Image Thumbnail(const Image& image, int side) {
+  const int longest = std::max(image.width, image.height);
+  if (longest <= side) return ToRgba(image);
+  const auto shrink = [&](int length) {
+    return std::max(1, static_cast<int>(std::lround(double{1} * length * side / longest)));
+  };
+  return ToRgba(ResizeAndCrop(image, shrink(image.width), shrink(image.height)));
+}
+
+ResultStore::ResultStore(fs::path folder, Background& background)
+    : folder_(std::move(folder)), background_(background) {
+  fs::create_directories(folder_);
+  background_.Run([this] { Load(); });
+}
+
+fs::path ResultStore::NewStem() {
+  using std::chrono::milliseconds;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const int64_t time = std::chrono::duration_cast<milliseconds>(now).count();
+  last_stem_ = std::max(last_stem_ + 1, time);
+  return folder_ / std::to_string(last_stem_);
+}
+
+void ResultStore::Add(const fs::path& stem, const Picture& picture) {
+  auto image = std::make_shared<Image>(picture.image);
+  Result result{stem.string() + fmt::format("-{:03}.png", picture.index), picture.request,
+                std::make_shared<Image>(Thumbnail(*image, kThumbnailSide)), image};
+  background_.Run([path = result.path, request = result.request, image] {
+    WriteFile(path, EncodePng(*image, MetadataOf({request})), true);
+  });
+  results_.insert(results_.begin(), std::move(result));
+  // Only the newest are kept in memory whole.
+  constexpr size_t kWhole = 8;
+  if (results_.size() > kWhole) results_[kWhole].image = nullptr;
+}
+
+void ResultStore::Update() {
+  const std::lock_guard lock(mutex_);
+  for (Result& result : loaded_) results_.push_back(std::move(result));
+  loaded_.clear();
+}
+
+Image ResultStore::ImageOf(const Result& result) {
+  return result.image != nullptr ? *result.image : ReadImage(result.path, 3);
+}
+
+void ResultStore::Load() {
+  RemoveOldest();
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const std::string name = entry.path().stem().string();
+    // <time>-<number>.png; the inputs of jobs end in a word.
+    if (name.size() > 4 && std::isdigit(static_cast<unsigned char>(name.back())) != 0) {
+      paths.push_back(entry.path());
+    }
+  }
+  std::ranges::sort(paths, std::greater());
+  for (const fs::path& path : paths) {
+    Result result{path, {}, nullptr, nullptr};
+    try {
+      result.request = ReadMetadata(path).front();
+      result.thumbnail = std::make_shared<Image>(Thumbnail(ReadImage(path, 3), kThumbnailSide));
+    } catch (const Error&) {
+      continue;  // not ours, or cut off by a crash: no reason to show nothing else
+    }
+    const std::lock_guard lock(mutex_);
+    loaded_.push_back(std::move(result));
+  }
+}
+
+void ResultStore::RemoveOldest() {
+  std::vector<fs::path> paths;
+  for (const auto& entry : fs::directory_iterator(folder_)) paths.push_back(entry.path());
+  if (paths.size() <= kMaxResults) return;
+  std::ranges::sort(paths);
+  paths.resize(paths.size() - kMaxResults);
+  for (const fs::path& path : paths) fs::remove(path);
+}
+
+}  // namespace gesso::ui

@@ -1,0 +1,53 @@
+// The pictures that were made, on disk: the strip of them survives a restart, and each file carries
+// the settings that make it again. What a job started from lies beside it.
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+
+#include "ui/state/background.h"
+#include "ui/state/document.h"
+
+namespace gesso::ui {
+
+struct Result {
+  std::filesystem::path path;
+  Request request;
+  std::shared_ptr<const Image> thumbnail;  // RGBA, at most kThumbnailSide on a side
+  std::shared_ptr<const Image> image;      // or nullptr: to be read from `path`
+};
+
+constexpr int kThumbnailSide = 160;
+constexpr size_t kMaxResults = 200;
+
+class ResultStore {
+ public:
+  // Reads what is there on the background thread; Update takes it in.
+  ResultStore(std::filesystem::path folder, Background& background);
+
+  // A name for the files of a new job, later than all before it: "<folder>/<name>".
+  std::filesystem::path NewStem();
+  // Writes picture `index` of the job in the background.
+  void Add(const std::filesystem::path& stem, const Picture& picture);
+  void Update();
+
+  const std::vector<Result>& results() const { return results_; }  // the newest first
+  // Throws as ReadImage where the file is gone.
+  static Image ImageOf(const Result& result);
+
+ private:
+  void Load();
+  void RemoveOldest();
+
+  std::filesystem::path folder_;
+  Background& background_;
+  std::vector<Result> results_;
+  int64_t last_stem_ = 0;
+  std::mutex mutex_;
+  std::vector<Result> loaded_;  // guarded by mutex_
+};
+
+// `image` made smaller, or as it is, with both sides at most `side`.
+Image Thumbnail(const Image& image, int side);
+
+}  // namespace gesso::ui
