@@ -81,6 +81,13 @@ std::shared_ptr<void> ZeroPages(size_t bytes) {
   return {memory, [padded](void* pages) { munmap(pages, padded); }};
 }
 
+std::shared_ptr<void> SharedZeros(Backend& backend, size_t bytes) {
+  const size_t padded = bytes + 64;  // vectors read past the end
+  std::shared_ptr<void> memory = backend.Allocate(padded);
+  std::memset(memory.get(), 0, padded);
+  return memory;
+}
+
 }  // namespace
 
 template struct BasicView<false>;
@@ -88,7 +95,12 @@ template struct BasicView<true>;
 
 Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), writable_(true) {
   const size_t bytes = static_cast<size_t>(shape.numel()) * SizeOf(dtype);
-  owner_ = bytes < kPaged ? Zeros(bytes) : ZeroPages(bytes);
+  if (CurrentBackend() != nullptr) {
+    owner_ = SharedZeros(*CurrentBackend(), bytes);
+    device_ = Device::kCuda;
+  } else {
+    owner_ = bytes < kPaged ? Zeros(bytes) : ZeroPages(bytes);
+  }
   Require(owner_ != nullptr, ErrorKind::kMemory, "cannot allocate {} bytes for a {} tensor", bytes,
           shape);
   data_ = owner_.get();
@@ -99,7 +111,8 @@ Tensor::Tensor(std::shared_ptr<const void> owner, const void* data, const Shape&
 
 View Tensor::mutable_view() {
   CHECK(writable_);
-  return View(const_cast<void*>(data_), shape_, dtype_);  // NOLINT: writable_ says it is ours
+  // NOLINTNEXTLINE: writable_ says that the memory is ours
+  return View(const_cast<void*>(data_), shape_, dtype_, device_);
 }
 
 namespace {
@@ -179,8 +192,8 @@ Tensor Cast(ConstView source, DType dtype) {
   Require(IsFloat(source.dtype) == IsFloat(dtype) && CanStore(dtype), ErrorKind::kUnsupported,
           "cannot convert {} to {}", NameOf(source.dtype), NameOf(dtype));
   Tensor result(source.shape, dtype);
-  const auto* from = static_cast<const std::byte*>(source.data);
-  auto* to = static_cast<std::byte*>(result.mutable_view().data);
+  const auto* from = source.Bytes();
+  auto* to = result.mutable_view().Bytes();
   const auto source_size = static_cast<int64_t>(SizeOf(source.dtype));
   const auto target_size = static_cast<int64_t>(SizeOf(dtype));
   const bool is_float = IsFloat(dtype);

@@ -15,8 +15,8 @@ AnyView TokensFirst(AnyView storage, int64_t begin, int64_t end) {
   return storage.Slice(2, begin, end).Permute({0, 2, 1, 3});
 }
 
-const std::byte* BytesOf(ConstView view) { return static_cast<const std::byte*>(view.data); }
-std::byte* BytesOf(View view) { return static_cast<std::byte*>(view.data); }
+const std::byte* BytesOf(ConstView view) { return view.Bytes(); }
+std::byte* BytesOf(View view) { return view.Bytes(); }
 
 // A head's part of a token; its tokens lie behind each other.
 size_t TokenBytes(const Tensor& storage) {
@@ -117,8 +117,8 @@ KvCache KvCache::Fork(std::span<const int64_t> rows) const {
   const size_t head_bytes = static_cast<size_t>(s[2] * s[3]) * SizeOf(keys_.dtype());
   const size_t used = static_cast<size_t>(size_ * s[3]) * SizeOf(keys_.dtype());
   const auto copy = [&](const Tensor& from, Tensor& to) {
-    const auto* source = static_cast<const std::byte*>(from.view().data);
-    auto* target = static_cast<std::byte*>(to.mutable_view().data);
+    const auto* source = from.view().Bytes();
+    auto* target = to.mutable_view().Bytes();
     for (size_t row = 0; row < rows.size(); ++row) {
       CHECK(rows[row] >= 0 && rows[row] < s[0]);
       for (int64_t head = 0; head < s[1]; ++head) {
