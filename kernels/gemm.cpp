@@ -5,6 +5,7 @@
 #include "kernels/cpu/gemm_int8.h"
 #include "kernels/cpu/gemm_split.h"
 #include "kernels/cpu/low_bit.h"
+#include "kernels/cuda/gemm.h"
 #include "kernels/ref/gemm.h"
 
 namespace gesso {
@@ -74,10 +75,12 @@ PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype, Factors fa
   switch (device) {
     case Device::kMeta:
       return PackedMatrix(nullptr, weight.shape[0], weight.shape[1], dtype);
-    case Device::kCpu:
-      return cpu::PackMatrix(weight, dtype, factors);
+#ifdef GESSO_HAS_CUDA
+    case Device::kCuda:
+      return cuda::PackMatrix(weight, dtype);
+#endif
     default:
-      Fail(ErrorKind::kDevice, "this build cannot multiply matrices on that device");
+      return cpu::PackMatrix(weight, dtype, factors);
   }
 }
 
@@ -136,6 +139,7 @@ const OpTable<LinearArgs>& LinearTable() {
            cpu::LinearInt8Vnni},
           {"int8_highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotInt8>,
            cpu::LinearInt8},
+          GESSO_CUDA_OP(cuda::WhyNotLinear, cuda::Linear),
           {"ref", Device::kCpu, AcceptsAll, ref::Linear},
       });
   return kTable;
@@ -163,6 +167,7 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
            cpu::LinearGluInt8Vnni},
           {"int8_highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotInt8>,
            cpu::LinearGluInt8},
+          GESSO_CUDA_OP(cuda::WhyNotLinearGlu, cuda::LinearGlu),
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
   return kTable;
