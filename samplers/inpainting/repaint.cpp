@@ -6,6 +6,7 @@
 // guided_diffusion/gaussian_diffusion.py:GaussianDiffusion.undo.
 #include <array>
 #include <cmath>
+#include <functional>
 
 #include "kernels/elementwise.h"
 #include "samplers/inpainting/held_pixels.h"
@@ -82,7 +83,7 @@ void InpaintByResampling(Context& ctx, const InpaintRun& inpaint, const RepaintO
   int64_t behind = 0;  // steps of the passes before
   int64_t shown = 0;
   int64_t steps = 0;
-  const Observer observer = [&](const SamplerStep& step) {
+  const auto report = [&](const SamplerStep& step) {
     SamplerStep told = step;
     told.index = shown++;
     if (step.count != 0) told.count = total;
@@ -90,13 +91,15 @@ void InpaintByResampling(Context& ctx, const InpaintRun& inpaint, const RepaintO
                     static_cast<double>(total);
     run.observer(told);
   };
+  // By reference, as a copy would take memory in every pass.
+  const Observer observer = run.observer ? Observer(std::cref(report)) : nullptr;
   for (size_t i = 0; i < moves.size(); ++i) {
     const auto [first, last] = moves[i];
     steps = last - first;
     const auto levels =
         run.sigmas.subspan(static_cast<size_t>(first), static_cast<size_t>(steps) + 1);
     const PassNoise down(run.noise, pass++);
-    inpaint.sample(ctx, {held, run.x, levels, down, run.observer ? observer : nullptr});
+    inpaint.sample(ctx, {held, run.x, levels, down, observer});
     behind += steps;
     if (i + 1 == moves.size()) return;
     const PassNoise up(run.noise, pass++);

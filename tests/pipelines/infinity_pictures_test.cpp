@@ -185,8 +185,8 @@ TEST_F(InfinityPictures, KeepWhatAMaskKeeps) {
   const auto refuses = [&](ErrorKind kind, const char* part, const auto& change) {
     ExpectError(kind, part, [&] { PixelsWith(change); });
   };
-  refuses(ErrorKind::kUsage, "needs both the picture", [&](Request& r) { r.mask = right; });
-  refuses(ErrorKind::kUsage, "needs both the picture", [&](Request& r) { r.init_image = picture; });
+  refuses(ErrorKind::kUsage, "mask: needs the picture", [&](Request& r) { r.mask = right; });
+  refuses(ErrorKind::kUsage, "needs the mask", [&](Request& r) { r.init_image = picture; });
   refuses(ErrorKind::kUsage, "is 32 x 32, but a picture of 42 x 28", [&](Request& r) {
     r.init_image = picture;
     r.mask = right;

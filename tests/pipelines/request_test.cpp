@@ -51,6 +51,15 @@ TEST(Request, ComesBackFromItsJson) {
   EXPECT_EQ(ToJson(Request{}), Json::object());
 }
 
+TEST(Request, ReadsMargins) {
+  Request request;
+  SetField(request, "outpaint", "1,2,3,4", "--outpaint");
+  EXPECT_EQ(request.outpaint, (Margins{1, 2, 3, 4}));
+  EXPECT_EQ(RequestFromJson(ToJson(request), "test"), request);
+  EXPECT_THAT(MessageOf({{"outpaint", {1, 2, 3}}}),
+              HasSubstr("expected [left, top, right, bottom]"));
+}
+
 TEST(Request, NamesSourceAndFieldOfWhatIsWrong) {
   EXPECT_THAT(MessageOf({{"step", 20}}), HasSubstr("job 3: there is no field 'step'"));
   EXPECT_THAT(MessageOf({{"steps", 0}}), HasSubstr("job 3: field 'steps': 0 is outside 1 to"));
