@@ -111,6 +111,7 @@ void ApplyTheme(bool dark, float scale) {
   style.GrabMinSize = 12;
   style.GrabRounding = 6;
   style.TabRounding = 6;
+  style.SelectableTextAlign = {0, 0.5f};
   style.ScaleAllSizes(scale);
   SetColours(style);
   ImGui::GetStyle() = style;

@@ -129,16 +129,25 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 [[ -n $window ]] || Fail 'no window appeared'
-sleep 1
+sleep 2
 xdotool windowfocus "$window" mousemove --window "$window" 500 380 mousedown 1
-for x in 520 560 600; do xdotool mousemove --window "$window" $x 400; sleep 0.2; done
+for x in 520 560 600; do xdotool mousemove --window "$window" $x 400; sleep 0.3; done
 xdotool mouseup 1
-sleep 0.5
-xdotool key ctrl+shift+s; sleep 1
-xdotool type --delay 30 "$here/hand.gesso"; sleep 0.5
-xdotool key Return
-for _ in $(seq 50); do [[ -e $here/hand.gesso ]] && break; sleep 0.1; done
-xdotool key ctrl+q
+sleep 1
+# Frames take long here: what was typed is waited for, and typed again if need be.
+for _ in 1 2 3; do
+  xdotool key ctrl+shift+s; sleep 2
+  xdotool type --delay 30 "$here/hand.gesso"; sleep 1
+  xdotool key Return
+  for _ in $(seq 50); do [[ -e $here/hand.gesso ]] && break 2; sleep 0.1; done
+  xdotool key Escape
+done
+for _ in $(seq 60); do
+  kill -0 $editor 2>/dev/null || break
+  xdotool key ctrl+q
+  sleep 0.5
+done
+kill $editor 2>/dev/null && Fail 'Ctrl+Q does not end the editor'
 wait $editor || Fail "the editor ended with $?: $(tail -c 300 "$here/stderr")"
 python3 - "$here" <<'PYTHON' || Fail 'the mask that the mouse drew'
 import sys, zipfile

@@ -4,8 +4,8 @@ namespace gesso::ui {
 
 namespace {
 
-// A tile takes about half a millisecond to compose and send.
-constexpr int kTilesAFrame = 12;
+// A tile of a few layers takes about a millisecond to compose: half a frame is left for the rest.
+constexpr int kTilesAFrame = 8;
 
 }  // namespace
 
