@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/settings.h"
+#include "kernels/devices.h"
 #include "models/io/output_file.h"
 #include "models/io/printable.h"
 #include "models/io/weights.h"
@@ -26,6 +27,7 @@ struct Options {
   std::string what;
   Request request;  // size, arithmetic and policies
   bool tensors = false;
+  bool devices = false;
   bool json = false;
 };
 
@@ -110,6 +112,12 @@ std::vector<fs::path> WeightsFiles(const fs::path& path) {
 }
 
 int Run(const Options& options) {
+  if (options.devices) {
+    WriteStdout(DescribeDevices());
+    return 0;
+  }
+  Require(!options.what.empty(), ErrorKind::kUsage,
+          "file: name a model or a weights file, or ask for --devices");
   const fs::path path = FindModel(options.what);
   Json descriptions = Json::array();
   for (const fs::path& file : WeightsFiles(path)) {
@@ -132,8 +140,8 @@ int Run(const Options& options) {
 void AddInfo(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("info", "Show what a model or a weights file is");
-  command->add_option("file", options->what, "Installed model, model folder or weights file")
-      ->required();
+  command->add_option("file", options->what, "Installed model, model folder or weights file");
+  command->add_flag("--devices", options->devices, "Show where this machine can compute instead");
   command->add_option("-W,--width", options->request.width, "Width of the counted forward pass");
   command->add_option("-H,--height", options->request.height, "Its height");
   command->add_option("--dtype", options->request.dtype, "Its arithmetic: float32 or bfloat16");
@@ -143,7 +151,8 @@ void AddInfo(CLI::App& app, Command& chosen) {
   command->footer(
       "Examples:\n"
       "  gesso info demo-hdit\n"
-      "  gesso info --tensors model.safetensors");
+      "  gesso info --tensors model.safetensors\n"
+      "  gesso info --devices");
   UseSettings(*command);
   command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
 }

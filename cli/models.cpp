@@ -1,4 +1,4 @@
-// gesso models: what can be chosen by name: installed models, samplers, schedules,
+// gesso models: what can be chosen by name: installed models, samplers, schedules, inpainters,
 // cache policies.
 #include <fmt/format.h>
 
@@ -12,6 +12,7 @@
 #include "models/io/json.h"
 #include "models/io/output_file.h"
 #include "pipelines/installed_models.h"
+#include "samplers/inpainting/registry.h"
 #include "samplers/registry.h"
 
 namespace gesso {
@@ -64,6 +65,7 @@ int Run(const Options& options) {
     const Json all = {{"models", std::move(list)},
                       {"samplers", AsJson(Samplers())},
                       {"schedules", AsJson(Schedules())},
+                      {"inpainters", AsJson(Inpainters())},
                       {"cache_policies", AsJson(cache::Policies())}};
     WriteStdout(all.dump() + "\n");
     return 0;
@@ -78,6 +80,7 @@ int Run(const Options& options) {
   }
   text += "\nSamplers (--sampling-method)\n" + AsText(Samplers());
   text += "\nSchedules (--scheduler)\n" + AsText(Schedules());
+  text += "\nInpainters of diffusion models (--inpaint)\n" + AsText(Inpainters());
   text += "\nCache policies of next-scale models (--cache)\n" + AsText(cache::Policies());
   WriteStdout(text);
   return 0;
@@ -87,8 +90,8 @@ int Run(const Options& options) {
 
 void AddModels(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("models", "List installed models, samplers, schedules, cache policies");
+  CLI::App* command = app.add_subcommand(
+      "models", "List installed models, samplers, schedules, inpainters, cache policies");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Examples:\n"

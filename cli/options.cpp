@@ -1,13 +1,19 @@
 #include "cli/options.h"
 
+#include <fmt/ranges.h>
+
 #include "kernels/core/error.h"
 #include "kernels/core/op_table.h"
 #include "kernels/core/parallel.h"
+#include "kernels/devices.h"
 
 namespace gesso {
 
 void EngineOptions::AddTo(CLI::App& command) {
-  command.add_option("--device", device, "Where to compute: cpu")->capture_default_str();
+  command
+      .add_option("--device", device,
+                  fmt::format("Where to compute: {}", fmt::join(DeviceNames(), " or ")))
+      ->capture_default_str();
   command.add_option("--threads", threads, "CPU threads; all cores if absent");
   command.add_option("--kernel", kernels, "Force an implementation of an op, as OP=NAME")
       ->allow_extra_args(false);
@@ -24,11 +30,6 @@ void EngineOptions::Apply() const {
   }
 }
 
-gesso::Device EngineOptions::Device() const {
-  Require(device != "cuda", ErrorKind::kDevice, "--device cuda: this build has no CUDA support");
-  Require(device == "cpu", ErrorKind::kUsage, "--device: there is no device '{}' (choices: cpu)",
-          device);
-  return gesso::Device::kCpu;
-}
+gesso::Device EngineOptions::Device() const { return UseDevice(device); }
 
 }  // namespace gesso

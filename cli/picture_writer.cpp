@@ -111,17 +111,18 @@ void PictureWriter::Write(const Image& image, const std::vector<Request>& settin
   } else {
     WriteFile(path, png, options_.overwrite);
   }
-  Report(path.string(), settings);
+  Report(path.string(), image, settings);
 }
 
-void PictureWriter::Report(const std::string& path, const std::vector<Request>& settings) {
+void PictureWriter::Report(const std::string& path, const Image& image,
+                           const std::vector<Request>& settings) {
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - last_time_).count();
   last_time_ = now;
   const Request& first = settings.front();
   const std::string steps =
       first.steps ? fmt::format("{} steps of {}, ", *first.steps, *first.sampling_method) : "";
-  fmt::print(stderr, "{}: {} x {}, seed {}, {}{:.2f} s\n", path, *first.width, *first.height,
+  fmt::print(stderr, "{}: {} x {}, seed {}, {}{:.2f} s\n", path, image.width, image.height,
              *first.seed, steps, seconds);
   if (options_.json) {
     Json requests = Json::array();

@@ -38,7 +38,7 @@ class PictureWriter : public GenerateObserver {
   void ShowProgress(const StepReport& step);
   void WritePreview(const StepReport& step);
   void Write(const Image& image, const std::vector<Request>& settings);
-  void Report(const std::string& path, const std::vector<Request>& settings);
+  void Report(const std::string& path, const Image& image, const std::vector<Request>& settings);
 
   WriterOptions options_;
   int64_t total_;

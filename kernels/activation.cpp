@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/activation.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cuda/pointwise.h"
 #include "kernels/ref/activation.h"
 
 namespace gesso {
@@ -52,6 +53,7 @@ const OpTable<ActivateArgs>& ActivateTable() {
       "activate", CostOfActivate,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Activate},
+          GESSO_CUDA_OP(cuda::WhyNotActivate, cuda::Activate),
           {"ref", Device::kCpu, AcceptsAll, ref::Activate},
       });
   return kTable;
@@ -61,6 +63,7 @@ const OpTable<GluArgs>& GluTable() {
   static const OpTable<GluArgs> kTable("glu", CostOfGlu,
                                        {
                                            {"highway", Device::kCpu, cpu::HasVectors, cpu::Glu},
+                                           GESSO_CUDA_OP(cuda::WhyNotGlu, cuda::Glu),
                                            {"ref", Device::kCpu, AcceptsAll, ref::Glu},
                                        });
   return kTable;

@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/ref/attention.h"
 
 namespace gesso {
@@ -110,6 +111,7 @@ const OpTable<AttentionArgs>& AttentionTable() {
       "attention", CostOfAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
+          GESSO_CUDA_OP(cuda::WhyNotAttention, cuda::Attention),
           {"ref", Device::kCpu, AcceptsAll, ref::Attention},
       });
   return kTable;
@@ -120,6 +122,7 @@ const OpTable<WindowAttentionArgs>& WindowAttentionTable() {
       "window_attention", CostOfWindowAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::WindowAttention},
+          GESSO_CUDA_OP(cuda::WhyNotWindowAttention, cuda::WindowAttention),
           {"ref", Device::kCpu, AcceptsAll, ref::WindowAttention},
       });
   return kTable;
@@ -130,6 +133,7 @@ const OpTable<NeighborhoodAttentionArgs>& NeighborhoodAttentionTable() {
       "neighborhood_attention", CostOfNeighborhoodAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::NeighborhoodAttention},
+          GESSO_CUDA_OP(cuda::WhyNotNeighborhoodAttention, cuda::NeighborhoodAttention),
           {"ref", Device::kCpu, AcceptsAll, ref::NeighborhoodAttention},
       });
   return kTable;

@@ -14,6 +14,11 @@ OpCost CostOf(const FadeInArgs& args) {
           static_cast<double>(args.x.bytes() + args.out.bytes()) + 4 * static_cast<double>(fading)};
 }
 
+OpCost CostOfHold(const HoldArgs& args) {
+  const auto bytes = static_cast<double>(args.known.bytes() + args.out.bytes());
+  return {0, bytes + static_cast<double>(args.amount.bytes())};
+}
+
 }  // namespace
 
 void FadeIn(Context& ctx, const FadeInArgs& args) {
@@ -36,6 +41,29 @@ const OpTable<FadeInArgs>& FadeInTable() {
   // Three channels of pixels once a picture: the reference is all that a CPU needs.
   static const OpTable<FadeInArgs> kTable("fade_in", CostOf,
                                           {{"ref", Device::kCpu, AcceptsAll, ref::FadeIn}});
+  return kTable;
+}
+
+void Hold(Context& ctx, const HoldArgs& args) {
+  constexpr std::string_view kOp = "hold";
+  CheckRank(kOp, "out", args.out, 4);
+  const Shape& s = args.out.shape;
+  const auto check = [&](std::string_view name, ConstView value, const Shape& shape) {
+    CheckDType(kOp, name, value, DType::kF32);
+    CheckShape(kOp, name, value, shape);
+    CheckContiguous(kOp, name, value);
+  };
+  check("out", args.out, s);
+  check("known", args.known, {1, s[1], s[2], s[3]});
+  check("amount", args.amount, {s[2], s[3]});
+  if (args.out.numel() == 0) return;
+  HoldTable().Run(ctx, args);
+}
+
+const OpTable<HoldArgs>& HoldTable() {
+  // A pass over three channels of pixels: memory decides, not arithmetic.
+  static const OpTable<HoldArgs> kTable("hold", CostOfHold,
+                                        {{"ref", Device::kCpu, AcceptsAll, ref::Hold}});
   return kTable;
 }
 

@@ -1,4 +1,5 @@
-// Pictures that fade into each other: how overlapping tiles become one picture.
+// Two pictures that become one: overlapping tiles that fade into each other, and a picture of which
+// a mask holds a part in place.
 #pragma once
 
 #include "kernels/core/context.h"
@@ -16,6 +17,16 @@ struct FadeInArgs {
 };
 void FadeIn(Context& ctx, const FadeInArgs& args);
 
+// out[b, c, y, x] = known[c, y, x] where amount[y, x] < threshold; the rest stays as it is.
+struct HoldArgs {
+  ConstView known;   // [1, C, H, W] f32, contiguous
+  ConstView amount;  // [H, W] f32, contiguous
+  double threshold = 0;
+  View out;  // [B, C, H, W] f32, contiguous
+};
+void Hold(Context& ctx, const HoldArgs& args);
+
 const OpTable<FadeInArgs>& FadeInTable();
+const OpTable<HoldArgs>& HoldTable();
 
 }  // namespace gesso

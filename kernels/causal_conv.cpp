@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/causal_conv.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cuda/scan.h"
 #include "kernels/ref/causal_conv.h"
 
 namespace gesso {
@@ -64,6 +65,7 @@ const OpTable<CausalConv1dArgs>& CausalConv1dTable() {
       kOp, CostOf,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::CausalConv1d},
+          GESSO_CUDA_OP(cuda::WhyNotCausalConv1d, cuda::CausalConv1d),
           {"ref", Device::kCpu, AcceptsAll, ref::CausalConv1d},
       });
   return kTable;

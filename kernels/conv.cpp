@@ -2,6 +2,8 @@
 
 #include "kernels/core/check.h"
 #include "kernels/cpu/conv.h"
+#include "kernels/cpu/conv_split.h"
+#include "kernels/cpu/gemm_split.h"
 #include "kernels/ref/conv.h"
 
 namespace gesso {
@@ -28,7 +30,8 @@ OpCost CostOfConv2d(const Conv2dArgs& args) {
 
 }  // namespace
 
-PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShape conv) {
+PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShape conv,
+                        Factors factors) {
   CheckRank("conv2d", "weight", weight, 4);
   CheckContiguous("conv2d", "weight", weight);
   Require(weight.numel() > 0, ErrorKind::kShape, "conv2d: empty kernel {}", weight.shape);
@@ -44,10 +47,8 @@ PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShap
   switch (device) {
     case Device::kMeta:
       return PackedKernel(nullptr, weight.shape, dtype, conv);
-    case Device::kCpu:
-      return cpu::PackKernel(weight, dtype, conv);
     default:
-      Fail(ErrorKind::kDevice, "this build cannot convolve on that device");
+      return cpu::PackKernel(weight, dtype, conv, factors);
   }
 }
 
@@ -80,11 +81,13 @@ void Conv2d(Context& ctx, const Conv2dArgs& args) {
 }
 
 const OpTable<Conv2dArgs>& Conv2dTable() {
-  static const OpTable<Conv2dArgs> kTable("conv2d", CostOfConv2d,
-                                          {
-                                              {"onednn", Device::kCpu, AcceptsAll, cpu::Conv2d},
-                                              {"ref", Device::kCpu, AcceptsAll, ref::Conv2d},
-                                          });
+  static const OpTable<Conv2dArgs> kTable(
+      "conv2d", CostOfConv2d,
+      {
+          {cpu::kSplitName, Device::kCpu, cpu::WhyNotSplitConv, cpu::Conv2dSplit},
+          {"onednn", Device::kCpu, cpu::WhyNotOneDnn, cpu::Conv2d},
+          {"ref", Device::kCpu, AcceptsAll, ref::Conv2d},
+      });
   return kTable;
 }
 

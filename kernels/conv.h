@@ -6,6 +6,7 @@
 #include "kernels/activation.h"
 #include "kernels/core/context.h"
 #include "kernels/core/op_table.h"
+#include "kernels/factors.h"
 
 namespace gesso {
 
@@ -48,7 +49,8 @@ class PackedKernel {
 // Packs `weight` [O, I/groups, KH, KW] (f32, bf16 or f16, contiguous) for convolutions in `dtype`
 // (kF32 or kBF16, widened where the device gains nothing from bf16, see PackMatrix). Throws kShape
 // or kUsage if it cannot be the kernel of such a convolution.
-PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShape conv);
+PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShape conv,
+                        Factors factors = Factors::kSplit);
 
 struct Conv2dArgs {
   ConstView x;  // [B, H, W, I] f32 or bf16, contiguous (channels last)

@@ -5,6 +5,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cuda/pointwise.h"
 #include "kernels/ref/elementwise.h"
 
 namespace gesso {
@@ -67,6 +68,7 @@ const OpTable<GatedAddArgs>& GatedAddTable() {
       "gated_add", CostOfGatedAdd,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::GatedAdd},
+          GESSO_CUDA_OP(cuda::WhyNotGatedAdd, cuda::GatedAdd),
           {"ref", Device::kCpu, AcceptsAll, ref::GatedAdd},
       });
   return kTable;
@@ -77,6 +79,7 @@ const OpTable<LinearCombinationArgs>& LinearCombinationTable() {
       "elementwise", CostOfLinearCombination,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::LinearCombination},
+          GESSO_CUDA_OP(cuda::WhyNotLinearCombination, cuda::LinearCombination),
           {"ref", Device::kCpu, AcceptsAll, ref::LinearCombination},
       });
   return kTable;

@@ -3,7 +3,9 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/gemm_int8.h"
+#include "kernels/cpu/gemm_split.h"
 #include "kernels/cpu/low_bit.h"
+#include "kernels/cuda/gemm.h"
 #include "kernels/ref/gemm.h"
 
 namespace gesso {
@@ -64,7 +66,7 @@ DType ActivationDType(Device device, DType dtype) {
   return device == Device::kCpu ? cpu::ActivationDType(dtype) : dtype;
 }
 
-PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype) {
+PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype, Factors factors) {
   Require(weight.shape.rank() == 2 && weight.numel() > 0, ErrorKind::kShape,
           "weights of a product must be a matrix, got {}", weight.shape);
   Require(weight.IsContiguous(), ErrorKind::kShape, "weights of a product must be contiguous");
@@ -73,10 +75,12 @@ PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype) {
   switch (device) {
     case Device::kMeta:
       return PackedMatrix(nullptr, weight.shape[0], weight.shape[1], dtype);
-    case Device::kCpu:
-      return cpu::PackMatrix(weight, dtype);
+#ifdef GESSO_HAS_CUDA
+    case Device::kCuda:
+      return cuda::PackMatrix(weight, dtype);
+#endif
     default:
-      Fail(ErrorKind::kDevice, "this build cannot multiply matrices on that device");
+      return cpu::PackMatrix(weight, dtype, factors);
   }
 }
 
@@ -119,6 +123,8 @@ const OpTable<LinearArgs>& LinearTable() {
       "linear", CostOfLinear,
       {
           {"highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotPanels>, cpu::Linear},
+          {cpu::kSplitName, Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotSplit>,
+           cpu::LinearSplit},
           {"amx", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAmx>, cpu::LinearAmx},
           {"avx512_bf16", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAvx512BF16>,
            cpu::LinearAvx512BF16},
@@ -133,6 +139,7 @@ const OpTable<LinearArgs>& LinearTable() {
            cpu::LinearInt8Vnni},
           {"int8_highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotInt8>,
            cpu::LinearInt8},
+          GESSO_CUDA_OP(cuda::WhyNotLinear, cuda::Linear),
           {"ref", Device::kCpu, AcceptsAll, ref::Linear},
       });
   return kTable;
@@ -143,6 +150,8 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
       "linear_glu", CostOfLinearGlu,
       {
           {"highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotPanels>, cpu::LinearGlu},
+          {cpu::kSplitName, Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotSplit>,
+           cpu::LinearGluSplit},
           {"amx", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAmx>, cpu::LinearGluAmx},
           {"avx512_bf16", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAvx512BF16>,
            cpu::LinearGluAvx512BF16},
@@ -158,6 +167,7 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
            cpu::LinearGluInt8Vnni},
           {"int8_highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotInt8>,
            cpu::LinearGluInt8},
+          GESSO_CUDA_OP(cuda::WhyNotLinearGlu, cuda::LinearGlu),
           {"ref", Device::kCpu, AcceptsAll, ref::LinearGlu},
       });
   return kTable;

@@ -8,6 +8,7 @@
 #include "kernels/activation.h"
 #include "kernels/core/context.h"
 #include "kernels/core/op_table.h"
+#include "kernels/factors.h"
 
 namespace gesso {
 
@@ -23,9 +24,10 @@ class PackedMatrix {
   };
 
   enum class Encoding {
-    kFloats,    // of type dtype()
-    kCodes,     // few bits (low_bit.h), decoded to dtype() for products in it
-    kIntegers,  // few bits, for products with inputs rounded to 8 bits
+    kFloats,       // of type dtype()
+    kSplitFloats,  // float32 ones, each as the sum of two bfloat16 numbers
+    kCodes,        // few bits (low_bit.h), decoded to dtype() for products in it
+    kIntegers,     // few bits, for products with inputs rounded to 8 bits
   };
 
   PackedMatrix() = default;
@@ -69,7 +71,8 @@ DType ActivationDType(Device device, DType dtype);
 
 // Packs `weight` [N, K] (f32, bf16 or f16, contiguous) for products in `dtype` (kF32 or kBF16).
 // On a CPU without bf16 instructions kBF16 is widened here, once, and computes in float32.
-PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype);
+PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype,
+                        Factors factors = Factors::kSplit);
 
 // out[m, n] = activation(sum_k x[m, k] * weight[n, k] + bias[n]) + residual[m, n]
 struct LinearArgs {

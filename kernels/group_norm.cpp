@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/group_norm.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cuda/norm.h"
 #include "kernels/ref/group_norm.h"
 
 namespace gesso {
@@ -48,6 +49,7 @@ const OpTable<GroupNormArgs>& GroupNormTable() {
       kOp, CostOf,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::GroupNorm},
+          GESSO_CUDA_OP(cuda::WhyNotGroupNorm, cuda::GroupNorm),
           {"ref", Device::kCpu, AcceptsAll, ref::GroupNorm},
       });
   return kTable;

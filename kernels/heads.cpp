@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/heads.h"
 #include "kernels/cpu/highway.h"
+#include "kernels/cuda/heads.h"
 #include "kernels/ref/heads.h"
 
 namespace gesso {
@@ -57,7 +58,7 @@ void PrepareHeads(Context& ctx, const PrepareHeadsArgs& args) {
     CheckShape(kOp, "scale", args.scale, {args.x.shape[2]});
     CheckContiguous(kOp, "scale", args.scale);
   }
-  if (!args.cos.empty()) CheckAngles(args, ctx.device == Device::kCpu);
+  if (!args.cos.empty()) CheckAngles(args, ctx.device != Device::kMeta);
   if (args.out.numel() == 0) return;
   PrepareHeadsTable().Run(ctx, args);
 }
@@ -67,6 +68,7 @@ const OpTable<PrepareHeadsArgs>& PrepareHeadsTable() {
       kOp, CostOfPrepareHeads,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::PrepareHeads},
+          GESSO_CUDA_OP(cuda::WhyNotPrepareHeads, cuda::PrepareHeads),
           {"ref", Device::kCpu, AcceptsAll, ref::PrepareHeads},
       });
   return kTable;

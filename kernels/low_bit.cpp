@@ -251,10 +251,10 @@ LowBitMatrix Stack(std::span<const LowBitMatrix> parts) {
     Shape shape = (parts.front().*member).shape();
     shape.Set(0, all.rows);
     Tensor stacked(shape, (parts.front().*member).dtype());
-    auto* to = static_cast<std::byte*>(stacked.mutable_view().data);
+    auto* to = stacked.mutable_view().Bytes();
     for (const LowBitMatrix& part : parts) {
       const ConstView from = part.*member;
-      to = std::copy_n(static_cast<const std::byte*>(from.data), from.bytes(), to);
+      to = std::copy_n(from.Bytes(), from.bytes(), to);
     }
     all.*member = std::move(stacked);
   };
@@ -293,10 +293,10 @@ PackedMatrix PackLowBit(Device device, const LowBitMatrix& matrix, DType dtype) 
                           IsIntegerProduct(matrix.type) ? PackedMatrix::Encoding::kIntegers
                                                         : PackedMatrix::Encoding::kCodes,
                           matrix.bytes());
-    case Device::kCpu:
-      return cpu::PackLowBit(matrix, dtype);
+    case Device::kCuda:  // no products of codes there: they are written out once
+      return PackMatrix(device, matrix.Dequantize(), dtype);
     default:
-      Fail(ErrorKind::kDevice, "this build cannot multiply matrices on that device");
+      return cpu::PackLowBit(matrix, dtype);
   }
 }
 

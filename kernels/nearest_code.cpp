@@ -27,7 +27,10 @@ PackedCodebook PackCodebook(Device device, ConstView codebook) {
   const int64_t codes = codebook.shape[0];
   const int64_t depth = codebook.shape[1];
   Require(codes > 0 && depth > 0, ErrorKind::kShape, "{}: empty codebook {}", kOp, codebook.shape);
-  PackedCodebook packed{PackMatrix(device, codebook, DType::kF32), Tensor({codes}, DType::kF32)};
+  // The search runs on the CPU whatever the device.
+  PackedCodebook packed{PackMatrix(device == Device::kMeta ? device : Device::kCpu, codebook,
+                                   DType::kF32, Factors::kWhole),
+                        Tensor({codes}, DType::kF32)};
   if (device == Device::kMeta) return packed;
   for (int64_t v = 0; v < codes; ++v) {
     double square = 0;

@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/norm.h"
+#include "kernels/cuda/norm.h"
 #include "kernels/ref/norm.h"
 
 namespace gesso {
@@ -67,6 +68,7 @@ const OpTable<RmsNormArgs>& RmsNormTable() {
       "rms_norm", CostOfRmsNorm,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::RmsNorm},
+          GESSO_CUDA_OP(cuda::WhyNotRmsNorm, cuda::RmsNorm),
           {"ref", Device::kCpu, AcceptsAll, ref::RmsNorm},
       });
   return kTable;
@@ -77,6 +79,7 @@ const OpTable<LayerNormArgs>& LayerNormTable() {
       "layer_norm", CostOfLayerNorm,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::LayerNorm},
+          GESSO_CUDA_OP(cuda::WhyNotLayerNorm, cuda::LayerNorm),
           {"ref", Device::kCpu, AcceptsAll, ref::LayerNorm},
       });
   return kTable;

@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/rope.h"
+#include "kernels/cuda/heads.h"
 #include "kernels/ref/rope.h"
 
 namespace gesso {
@@ -56,6 +57,7 @@ const OpTable<RopeArgs>& RopeTable() {
   static const OpTable<RopeArgs> kTable("rope", CostOfRope,
                                         {
                                             {"highway", Device::kCpu, cpu::HasVectors, cpu::Rope},
+                                            GESSO_CUDA_OP(cuda::WhyNotRope, cuda::Rope),
                                             {"ref", Device::kCpu, AcceptsAll, ref::Rope},
                                         });
   return kTable;

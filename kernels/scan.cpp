@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scan.h"
+#include "kernels/cuda/scan.h"
 #include "kernels/ref/scan.h"
 
 namespace gesso {
@@ -129,6 +130,7 @@ const OpTable<SelectiveScanArgs>& SelectiveScanTable() {
       "selective_scan", CostOfSelectiveScan,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::SelectiveScan},
+          GESSO_CUDA_OP(cuda::WhyNotSelectiveScan, cuda::SelectiveScan),
           {"ref", Device::kCpu, AcceptsAll, ref::SelectiveScan},
       });
   return kTable;
@@ -138,6 +140,7 @@ const OpTable<SsdArgs>& SsdTable() {
   static const OpTable<SsdArgs> kTable("ssd", CostOfSsd,
                                        {
                                            {"highway", Device::kCpu, cpu::HasVectors, cpu::Ssd},
+                                           GESSO_CUDA_OP(cuda::WhyNotSsd, cuda::Ssd),
                                            {"ref", Device::kCpu, AcceptsAll, ref::Ssd},
                                        });
   return kTable;

@@ -2,6 +2,7 @@
 
 #include "kernels/core/check.h"
 #include "kernels/cpu/token.h"
+#include "kernels/cuda/token.h"
 #include "kernels/ref/token.h"
 
 namespace gesso {
@@ -98,6 +99,7 @@ const OpTable<SelectTokensArgs>& SelectTokensTable() {
       "select_tokens", CostOfSelectTokens,
       {
           {"runs", Device::kCpu, AcceptsAll, cpu::SelectTokens},
+          GESSO_CUDA_OP(cuda::WhyNotSelectTokens, cuda::SelectTokens),
           {"ref", Device::kCpu, AcceptsAll, ref::SelectTokens},
       });
   return kTable;
@@ -108,6 +110,7 @@ const OpTable<SpaceDepthArgs>& SpaceDepthTable() {
       "space_depth", CostOfSpaceDepth,
       {
           {"runs", Device::kCpu, AcceptsAll, cpu::SpaceDepth},
+          GESSO_CUDA_OP(cuda::WhyNotSpaceDepth, cuda::SpaceDepth),
           {"ref", Device::kCpu, AcceptsAll, ref::SpaceDepth},
       });
   return kTable;
@@ -118,6 +121,7 @@ const OpTable<GatherRowsArgs>& GatherRowsTable() {
       "gather_rows", CostOfGatherRows,
       {
           {"runs", Device::kCpu, AcceptsAll, cpu::GatherRows},
+          GESSO_CUDA_OP(cuda::WhyNotGatherRows, cuda::GatherRows),
           {"ref", Device::kCpu, AcceptsAll, ref::GatherRows},
       });
   return kTable;

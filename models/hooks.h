@@ -69,7 +69,8 @@ class Hooks {
   virtual void SeeBranch(Context& /*ctx*/, const Site& /*site*/, ConstView /*added*/) {}
 
   // The most keys that a layer keeps from a scale to the next where RetainKeys drops none: what a
-  // model reserves. `unpruned` = all tokens of the schedule but the last scale's.
+  // model reserves. Those of the last scale that runs the layer are not kept. `unpruned` = all
+  // tokens of the schedule but the last scale's.
   virtual int64_t CacheCapacity(int64_t /*layer*/, int64_t unpruned) const { return unpruned; }
 
   // The tokens of the map whose queries decide what the layer's cache keeps after this scale;

@@ -4,10 +4,13 @@
 
 namespace gesso {
 
-CodeSum::CodeSum(std::shared_ptr<const vqvae::Quantizer> quantizer, Device device, int64_t pictures)
+CodeSum::CodeSum(std::shared_ptr<const vqvae::Quantizer> quantizer, Device device, int64_t pictures,
+                 bool mixes)
     : quantizer_(std::move(quantizer)), maps_(quantizer_->config().Maps()) {
   const Tensor& codebook = quantizer_->codebook();
-  mixing_ = PackMatrix(device, Cast(codebook.view().Permute({1, 0}), DType::kF32), DType::kF32);
+  if (mixes) {
+    mixing_ = PackMatrix(device, Cast(codebook.view().Permute({1, 0}), DType::kF32), DType::kF32);
+  }
   f_hat_ =
       Tensor({pictures, maps_.back().height, maps_.back().width, codebook.shape()[1]}, DType::kF32);
 }
@@ -25,6 +28,7 @@ void CodeSum::Add(Context& ctx, int64_t scale, ConstView tokens) {
 }
 
 void CodeSum::AddMixture(Context& ctx, int64_t scale, ConstView weights) {
+  CHECK(mixing_.rows() > 0);
   const Arena::Scope scope(*ctx.arena);
   const vqvae::MapSize size = map(scale);
   const View codes =

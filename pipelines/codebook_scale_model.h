@@ -14,7 +14,9 @@ namespace gesso {
 // The codes' side: the sum f_hat of what was chosen so far, for B pictures.
 class CodeSum {
  public:
-  CodeSum(std::shared_ptr<const vqvae::Quantizer> quantizer, Device device, int64_t pictures);
+  // One that `mixes` is ready for AddMixture.
+  CodeSum(std::shared_ptr<const vqvae::Quantizer> quantizer, Device device, int64_t pictures,
+          bool mixes = false);
 
   const vqvae::QuantizerConfig& config() const { return quantizer_->config(); }
   int64_t pictures() const { return f_hat_.shape()[0]; }
@@ -31,7 +33,7 @@ class CodeSum {
  private:
   std::shared_ptr<const vqvae::Quantizer> quantizer_;
   std::vector<vqvae::MapSize> maps_;
-  PackedMatrix mixing_;  // the codebook turned, [Z, V]
+  PackedMatrix mixing_;  // the codebook turned, [Z, V], of one that mixes
   Tensor f_hat_;
 };
 

@@ -8,10 +8,13 @@
 #include "pipelines/conditions.h"
 #include "pipelines/diffusion_request.h"
 #include "pipelines/guided_model.h"
+#include "pipelines/mask/edited_picture.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/memory.h"
 #include "pipelines/model_cost.h"
+#include "samplers/inpainting/registry.h"
 #include "samplers/registry.h"
+#include "samplers/tiled_denoiser.h"
 
 namespace gesso {
 
@@ -19,6 +22,13 @@ namespace {
 
 // A sampler's memory does not grow after its first steps.
 constexpr size_t kDryRunSteps = 8;
+
+// A part of a picture that is painted anew.
+struct Edit {
+  EditedPicture picture;
+  Tensor amount;  // [H, W] f32, 0 .. 1
+  Inpainter inpaint;
+};
 
 // What all parts of a batch share.
 struct Job {
@@ -29,7 +39,19 @@ struct Job {
   Sampler sample;
   std::vector<double> sigmas;  // those of the steps to take; fewer than two: none
   Tensor start;                // [1, C, H, W], or empty: noise alone
+  std::shared_ptr<const Edit> edit = nullptr;
 };
+
+std::shared_ptr<const Edit> PrepareEdit(const NetworkTraits& traits, const Request& request) {
+  auto edit = std::make_shared<Edit>();
+  edit->picture = ReadEditedPicture(request, static_cast<int>(traits.channels));
+  const Image& amount = edit->picture.amount;
+  edit->amount = Tensor({amount.height, amount.width}, DType::kF32);
+  std::ranges::transform(amount.pixels, edit->amount.MutableData<float>(),
+                         [](uint8_t paint) { return static_cast<float>(paint) / 255.0f; });
+  edit->inpaint = MakeInpainter(*request.inpaint);
+  return edit;
+}
 
 Job PrepareJob(const DiffusionModel& model, const Request& request) {
   const NetworkTraits& traits = model.traits();
@@ -41,11 +63,16 @@ Job PrepareJob(const DiffusionModel& model, const Request& request) {
           MakeSchedule(*request.scheduler)(*request.steps, traits.sigma_min, traits.sigma_max),
           {}};
   if (!request.init_image) return job;
-  const Image image = ReadImage(*request.init_image, static_cast<int>(traits.channels));
   const double strength = *request.strength;
-  if (strength == 1) return job;  // nothing of the picture would remain
-  job.start = ToTensor(
-      ResizeAndCrop(image, static_cast<int>(*request.width), static_cast<int>(*request.height)));
+  if (IsEdit(request)) {
+    job.edit = PrepareEdit(traits, request);
+    job.start = ToTensor(job.edit->picture.input);
+  } else {
+    const Image image = ReadImage(*request.init_image, static_cast<int>(traits.channels));
+    if (strength == 1) return job;  // nothing of the picture would remain
+    job.start = ToTensor(
+        ResizeAndCrop(image, static_cast<int>(*request.width), static_cast<int>(*request.height)));
+  }
   const auto steps = static_cast<double>(job.sigmas.size() - 1);
   const auto taken = static_cast<std::ptrdiff_t>(std::ceil(steps * strength));
   job.sigmas.erase(job.sigmas.begin(), job.sigmas.end() - 1 - taken);
@@ -59,7 +86,10 @@ class DiffusionBatch : public PictureBatch {
       : job_(job),
         count_(count),
         shape_(job.model.traits().BatchShape(count, 1, *job.request.height, *job.request.width)),
-        guided_(job.model, job.request, job.prompt, shape_) {}
+        grid_(TilesOf(job.request)),
+        guided_(job.model, job.request, job.prompt,
+                job.model.traits().BatchShape(count, 1, grid_.height, grid_.width)),
+        tiled_(guided_.denoiser(), grid_) {}
 
   int64_t ArenaBytes() override {
     Arena arena(Device::kMeta, 0);
@@ -77,14 +107,22 @@ class DiffusionBatch : public PictureBatch {
     const View x = ctx.arena->Alloc(shape_, DType::kF32);
     Start(ctx, first, x);
     Sample(ctx, first, x, job_.sigmas, [&](const SamplerStep& step) {
-      const std::function<std::vector<Image>()> preview = [&] { return ToImages(step.denoised); };
+      const std::function<std::vector<Image>()> preview = [&] { return Show(step.denoised); };
       observer.OnStep({first, count_, step.progress, preview});
     });
     RequireFinite(x, job_.request);
-    return ToImages(x);
+    return Show(x);
   }
 
  private:
+  std::vector<Image> Show(ConstView x) const {
+    std::vector<Image> images = ToImages(x);
+    if (job_.edit) {
+      for (Image& image : images) image = PasteBack(job_.edit->picture, image);
+    }
+    return images;
+  }
+
   void Start(Context& ctx, int64_t first, View x) const {
     DrawStart(ctx, SeedsOf(job_.request, first, count_), x);
     const auto sigma = static_cast<float>(job_.sigmas.size() > 1 ? job_.sigmas.front() : 0);
@@ -100,18 +138,26 @@ class DiffusionBatch : public PictureBatch {
               const Observer& observer) {
     if (sigmas.size() < 2) return;
     const auto noise = MakeNoise(job_.sampler.noise, SeedsOf(job_.request, first, count_));
-    job_.sample(ctx, {guided_.denoiser(), x, sigmas, *noise, observer});
+    const bool is_tiled = job_.request.tile_size.value_or(0) > 0;
+    Denoiser& denoiser = is_tiled ? static_cast<Denoiser&>(tiled_) : guided_.denoiser();
+    const SamplerRun run{denoiser, x, sigmas, *noise, observer};
+    if (!job_.edit) return job_.sample(ctx, run);
+    job_.edit->inpaint(
+        ctx, {.sample = job_.sample, .run = run, .known = job_.start, .amount = job_.edit->amount});
   }
 
   const Job& job_;
   int64_t count_;
   Shape shape_;
+  TileGrid grid_;
   GuidedModel guided_;
+  TiledDenoiser tiled_;
 };
 
 // Activations grow with the number of pixels, so a picture of the model's own size tells before the
 // tables of positions of a far too large one are built.
 void RequireRoomForPixels(const Job& job) {
+  if (job.request.tile_size.value_or(0) > 0) return;  // of which the tables are small
   Request own = job.request;
   own.width = std::min(*own.width, *job.model.defaults.width);
   own.height = std::min(*own.height, *job.model.defaults.height);
@@ -157,12 +203,14 @@ class DiffusionPictures : public PictureModel {
   Request defaults() const override { return DiffusionDefaults(model_); }
 
   void Complete(Request& request) const override {
-    Require(!request.mask, ErrorKind::kUnsupported,
-            "mask: diffusion models cannot paint a part of a picture yet; next-scale models can");
     Require(!request.strength || request.init_image, ErrorKind::kUsage,
             "strength: needs a picture to start from (init_image)");
+    CompleteEdit(request);
     CompleteDiffusion(model_, request);
-    if (request.init_image && !request.strength) request.strength = 0.75;
+    if (request.init_image && !request.strength) request.strength = IsEdit(request) ? 1 : 0.75;
+    if (!IsEdit(request)) return;
+    if (!request.inpaint) request.inpaint = HasSoftMask(request) ? "differential" : "replace";
+    MakeInpainter(*request.inpaint);
   }
 
   std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {

@@ -1,9 +1,11 @@
 #include "pipelines/diffusion_request.h"
 
+#include <algorithm>
 #include <array>
 #include <string>
 
 #include "pipelines/conditions.h"
+#include "pipelines/mask/edited_picture.h"
 #include "pipelines/picture_model.h"
 #include "samplers/registry.h"
 
@@ -29,13 +31,30 @@ std::string Nearest(int64_t value, int64_t unit) {
 }
 
 void CheckSize(const NetworkTraits& traits, const Request& request) {
-  const auto check = [](std::string_view name, int64_t value, int64_t unit) {
+  const bool is_whole = IsEdit(request) && !request.only_masked.value_or(false);
+  const char* advice = is_whole ? "; only_masked paints a part of a picture of any size" : "";
+  const auto check = [&](std::string_view name, int64_t value, int64_t unit) {
     Require(value % unit == 0, ErrorKind::kUsage,
-            "{} {}: this model makes multiples of {} pixels; the nearest is {}", name, value, unit,
-            Nearest(value, unit));
+            "{} {}: this model makes multiples of {} pixels; the nearest is {}{}", name, value,
+            unit, Nearest(value, unit), advice);
   };
-  check("width", *request.width, traits.width_multiple);
-  check("height", *request.height, traits.height_multiple);
+  // A tile's side, where a tile is smaller than the picture.
+  const TileGrid grid = TilesOf(request);
+  check(grid.width < *request.width ? "tile_size" : "width", grid.width, traits.width_multiple);
+  check(grid.height < *request.height ? "tile_size" : "height", grid.height,
+        traits.height_multiple);
+}
+
+void CompleteTiles(Request& request) {
+  const int64_t tile = request.tile_size.value_or(0);
+  Require(tile > 0 || !request.tile_overlap, ErrorKind::kUsage,
+          "tile_overlap: has no effect without tiles (tile_size)");
+  if (tile == 0) return;
+  const int64_t smallest = std::min({tile, *request.width, *request.height});
+  if (!request.tile_overlap) request.tile_overlap = std::min(tile / 4, smallest / 2);
+  Require(*request.tile_overlap < smallest, ErrorKind::kUsage,
+          "tile_overlap: tiles of {} x {} cannot overlap by {}", std::min(tile, *request.width),
+          std::min(tile, *request.height), *request.tile_overlap);
 }
 
 void CheckInputs(const DiffusionModel& model, const Request& request) {
@@ -58,6 +77,14 @@ Request DiffusionDefaults(const DiffusionModel& model) {
   return Merge(BuiltInDefaults(), model.defaults);
 }
 
+TileGrid TilesOf(const Request& request) {
+  const int64_t tile = request.tile_size.value_or(0);
+  if (tile == 0) return {.height = *request.height, .width = *request.width, .overlap = 0};
+  return {.height = std::min(tile, *request.height),
+          .width = std::min(tile, *request.width),
+          .overlap = *request.tile_overlap};
+}
+
 void CompleteDiffusion(const DiffusionModel& model, Request& request) {
   static constexpr std::array<std::string_view, 7> kForeign = {
       "cache", "top_k", "top_p", "temperature", "cfg_per_scale", "more_smooth", "vae_tile_size"};
@@ -65,6 +92,7 @@ void CompleteDiffusion(const DiffusionModel& model, Request& request) {
   CheckInputs(model, request);
   request.prompt = request.prompt.value_or("");
   request.negative_prompt = request.negative_prompt.value_or("");
+  CompleteTiles(request);
   CheckSize(model.traits(), request);
   MakeSampler(*request.sampling_method);
   MakeSchedule(*request.scheduler);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pipelines/diffusion_model.h"
+#include "samplers/tiled_denoiser.h"
 
 namespace gesso {
 
@@ -11,5 +12,9 @@ Request DiffusionDefaults(const DiffusionModel& model);
 // Throws kUsage for what the model cannot do, kUnsupported where nothing could hold its pictures,
 // and fills in prompts. The defaults are in the request already.
 void CompleteDiffusion(const DiffusionModel& model, Request& request);
+
+// The tiles that a completed request has its pictures worked on in; one that is the whole picture
+// where it wants none.
+TileGrid TilesOf(const Request& request);
 
 }  // namespace gesso

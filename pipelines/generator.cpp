@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <random>
 
-#include "pipelines/edited_picture.h"
 #include "pipelines/installed_models.h"
+#include "pipelines/mask/edited_picture.h"
 #include "pipelines/memory.h"
 
 namespace gesso {

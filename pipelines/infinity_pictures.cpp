@@ -10,6 +10,7 @@
 #include "pipelines/conditions.h"
 #include "pipelines/infinity_model.h"
 #include "pipelines/infinity_scale_model.h"
+#include "pipelines/mask/kept_tokens.h"
 #include "pipelines/next_scale_batch.h"
 
 namespace gesso {
@@ -86,10 +87,10 @@ class InfinityJob : public PictureJob {
         prompts_(EncodePrompts(*model.text, request)) {
     const PerScale guidance = request.cfg_per_scale.value_or(PerScale{{*request.cfg_scale}});
     job_.options.guidance = ForScales(guidance, std::ssize(schedule_.maps), "cfg_per_scale");
-    if (!request.mask) return;
+    if (!IsEdit(request)) return;
     Edit edit{.picture = ReadEditedPicture(request, 3), .tokens = {}, .keep = {}};
-    edit.tokens = Tokenize(model, edit.picture.image, schedule_.maps, device);
-    edit.keep = KeptTokens(edit.picture.mask, schedule_.maps, model.transformer->config.bits());
+    edit.tokens = Tokenize(model, edit.picture.input, schedule_.maps, device);
+    edit.keep = KeptTokens(edit.picture.amount, schedule_.maps, model.transformer->config.bits());
     job_.edit = std::move(edit);
   }
 
@@ -146,7 +147,7 @@ class InfinityPictures : public PictureModel {
                 request.negative_prompt.value_or("").empty(),
             ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 1)");
     request.negative_prompt = request.negative_prompt.value_or("");
-    CheckNextScaleSettings(request, std::ssize(schedule.maps));
+    CompleteNextScaleSettings(request, std::ssize(schedule.maps));
     TilingOf(request, model_.vae->config().decoder.stride());
   }
 

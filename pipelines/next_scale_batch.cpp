@@ -6,6 +6,7 @@
 
 #include "cache/registry.h"
 #include "kernels/core/select.h"
+#include "models/next_scale/branch.h"
 #include "pipelines/conditions.h"
 
 namespace gesso {
@@ -20,19 +21,20 @@ constexpr int64_t kTileSide = 512;
 }  // namespace
 
 void RefuseDiffusionFields(const Request& request) {
-  static constexpr std::array<std::string_view, 6> kForeign = {
-      "steps", "sampling_method", "scheduler", "cfg_rescale", "guidance_interval", "strength"};
+  static constexpr std::array<std::string_view, 9> kForeign = {
+      "steps",    "sampling_method", "scheduler", "cfg_rescale", "guidance_interval",
+      "strength", "inpaint",         "tile_size", "tile_overlap"};
   RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
 }
 
-void CheckNextScaleSettings(const Request& request, int64_t scales) {
+void CompleteNextScaleSettings(Request& request, int64_t scales) {
   OptionsOf(request, scales);
   if (request.cfg_per_scale) ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
   if (!request.cache.value_or("").empty()) cache::MakePolicy(*request.cache);
-  Require(request.init_image.has_value() == request.mask.has_value(), ErrorKind::kUsage,
-          "{}: a next-scale model paints a part of a picture anew; it needs both the picture "
-          "(init_image) and the mask of the part (mask)",
-          request.mask ? "mask" : "init_image");
+  Require(!request.init_image || IsEdit(request), ErrorKind::kUsage,
+          "init_image: a next-scale model paints a part of a picture anew; it needs the mask of "
+          "the part (mask) or what to paint beyond the border (outpaint) too");
+  CompleteEdit(request);
 }
 
 NextScaleOptions OptionsOf(const Request& request, int64_t scales) {
@@ -72,16 +74,23 @@ autoencoder::Tiling TilingOf(const Request& request, int64_t stride) {
 
 int64_t KeyBytes(const cache::Policy& policy, std::span<const TokenMap> maps, int64_t layers,
                  int64_t rows, int64_t width, DType type) {
-  const int64_t kept =
-      std::accumulate(maps.begin(), maps.end() - 1, int64_t{0},
-                      [](int64_t sum, const TokenMap& map) { return sum + map.tokens(); });
   const std::unique_ptr<Hooks> hooks = policy ? policy() : nullptr;
   if (hooks != nullptr) hooks->Begin(maps, layers);
-  int64_t tokens = 0;
-  for (int64_t layer = 0; layer < layers; ++layer) {
-    tokens += hooks == nullptr ? kept : hooks->CacheCapacity(layer, kept);
+  const int64_t all =
+      std::accumulate(maps.begin(), maps.end() - 1, int64_t{0},
+                      [](int64_t sum, const TokenMap& map) { return sum + map.tokens(); });
+  int64_t seen = 0;
+  int64_t peak = 0;
+  for (int64_t scale = 0; scale < std::ssize(maps); ++scale) {
+    seen += maps[static_cast<size_t>(scale)].tokens();
+    int64_t held = 0;
+    for (int64_t layer = 0; layer < layers; ++layer) {
+      if (next_scale::IsLast(hooks.get(), layer, scale, std::ssize(maps))) continue;
+      held += std::min(seen, hooks == nullptr ? all : hooks->CacheCapacity(layer, all));
+    }
+    peak = std::max(peak, held);
   }
-  return 2 * tokens * rows * width * static_cast<int64_t>(SizeOf(type));
+  return 2 * peak * rows * width * static_cast<int64_t>(SizeOf(type));
 }
 
 NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device device) {
@@ -151,7 +160,7 @@ std::vector<Image> NextScaleBatch::Show(Context& ctx) const {
   RequireFinite(picture, job_.request);
   std::vector<Image> images = ToImages(picture);
   if (job_.edit) {
-    for (Image& image : images) PasteBack(job_.edit->picture, image);
+    for (Image& image : images) image = PasteBack(job_.edit->picture, image);
   }
   return images;
 }

@@ -6,7 +6,7 @@
 
 #include "cache/policy.h"
 #include "models/autoencoder/tiled.h"
-#include "pipelines/edited_picture.h"
+#include "pipelines/mask/edited_picture.h"
 #include "pipelines/picture_model.h"
 #include "samplers/next_scale/sampler.h"
 
@@ -15,8 +15,9 @@ namespace gesso {
 // Fields that only diffusion has a use for.
 void RefuseDiffusionFields(const Request& request);
 
-// Throws kUsage for settings of the loop, of policies and of editing that do not go together.
-void CheckNextScaleSettings(const Request& request, int64_t scales);
+// Throws kUsage for settings of the loop, of policies and of editing that do not go together, and
+// fills in those of editing.
+void CompleteNextScaleSettings(Request& request, int64_t scales);
 
 // Everything but guidance, of a checked request.
 NextScaleOptions OptionsOf(const Request& request, int64_t scales);
@@ -29,7 +30,8 @@ std::vector<double> ForScales(const PerScale& setting, int64_t scales, std::stri
 // decoder makes `stride` pixels a side of a latent. Throws kUsage for tiles that it cannot make.
 autoencoder::Tiling TilingOf(const Request& request, int64_t stride);
 
-// Of a network whose layers keep keys and values of `width` for `rows` rows, `type` each.
+// The most that keys and values take in a network whose layers keep them of `width` for `rows`
+// rows, `type` each.
 int64_t KeyBytes(const cache::Policy& policy, std::span<const TokenMap> maps, int64_t layers,
                  int64_t rows, int64_t width, DType type);
 

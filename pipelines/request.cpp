@@ -55,6 +55,12 @@ void Check(const FieldInfo& info, const std::string& name, const Interval& value
   Require(value.low <= value.high, ErrorKind::kUsage, "{}: {} is above {}", name, value.low,
           value.high);
 }
+void Check(const FieldInfo& info, const std::string& name, const Margins& value) {
+  for (const int64_t side : {value.left, value.top, value.right, value.bottom}) {
+    RequireInRange(info, name, side);
+  }
+  Require(value != Margins{}, ErrorKind::kUsage, "{}: all sides are 0", name);
+}
 
 // Parse: a value from its text on the command line.
 void Parse(const std::string& text, const std::string&, std::string& value) { value = text; }
@@ -64,6 +70,17 @@ void Parse(const std::string& text, const std::string& name, Interval& value) {
           text);
   value.low = ParseNumber<double>(std::string_view(text).substr(0, comma), name);
   value.high = ParseNumber<double>(std::string_view(text).substr(comma + 1), name);
+}
+void Parse(const std::string& text, const std::string& name, Margins& value) {
+  std::string_view rest = text;
+  for (int64_t* side : {&value.left, &value.top, &value.right, &value.bottom}) {
+    const size_t comma = rest.find(',');
+    const bool is_last = side == &value.bottom;
+    Require((comma == std::string_view::npos) == is_last, ErrorKind::kUsage,
+            "{}: expected LEFT,TOP,RIGHT,BOTTOM, got '{}'", name, text);
+    *side = ParseNumber<int64_t>(rest.substr(0, comma), name);
+    if (!is_last) rest.remove_prefix(comma + 1);
+  }
 }
 void Parse(const std::string& text, const std::string& name, bool& value) {
   Require(text == "true" || text == "false", ErrorKind::kUsage, "{}: '{}' is not true or false",
@@ -119,7 +136,18 @@ void Read(const Json& json, const std::string& name, Interval& value) {
   Read(json[0], name, value.low);
   Read(json[1], name, value.high);
 }
+void Read(const Json& json, const std::string& name, Margins& value) {
+  Require(json.is_array() && json.size() == 4, ErrorKind::kUsage,
+          "{}: expected [left, top, right, bottom]", name);
+  size_t i = 0;
+  for (int64_t* side : {&value.left, &value.top, &value.right, &value.bottom}) {
+    Read(json[i++], name, *side);
+  }
+}
 
+Json Write(const Margins& value) {
+  return Json::array({value.left, value.top, value.right, value.bottom});
+}
 Json Write(const Interval& value) { return Json::array({value.low, value.high}); }
 Json Write(const PerScale& value) {
   return value.values.size() == 1 ? Json(value.values.front()) : Json(value.values);
@@ -258,6 +286,18 @@ std::string ParametersText(const Request& request) {
   add("Model", request.model);
   if (request.init_image) add("Denoising strength", request.strength);
   add("Mask", request.mask);
+  if (request.outpaint) add("Outpaint", std::optional(Write(*request.outpaint).dump()));
+  add("Mask inverted", request.mask_invert);
+  add("Mask grow", request.mask_grow);
+  add("Mask blur", request.mask_blur);
+  if (request.only_masked.value_or(false)) {
+    add("Inpaint area", std::optional<std::string>("Only masked"));
+  }
+  add("Masked area padding", request.mask_padding);
+  add("Masked content", request.masked_content);
+  add("Inpaint method", request.inpaint);
+  add("Tile size", request.tile_size);
+  add("Tile overlap", request.tile_overlap);
   add("Frames", request.frames);
   add("FPS", request.fps);
   add("Prompt schedule", request.prompt_schedule);

@@ -27,6 +27,15 @@ struct PerScale {
   bool operator==(const PerScale&) const = default;
 };
 
+// Pixels by which a canvas is larger than its picture on each side.
+struct Margins {
+  int64_t left = 0;
+  int64_t top = 0;
+  int64_t right = 0;
+  int64_t bottom = 0;
+  bool operator==(const Margins&) const = default;
+};
+
 // A field without a value is filled in from the model's defaults.
 struct Request {
   std::optional<std::string> model;
@@ -52,6 +61,16 @@ struct Request {
   std::optional<std::string> init_image;
   std::optional<double> strength;
   std::optional<std::string> mask;
+  std::optional<Margins> outpaint;
+  std::optional<bool> mask_invert;
+  std::optional<int64_t> mask_grow;
+  std::optional<int64_t> mask_blur;
+  std::optional<bool> only_masked;
+  std::optional<int64_t> mask_padding;
+  std::optional<std::string> masked_content;
+  std::optional<std::string> inpaint;
+  std::optional<int64_t> tile_size;
+  std::optional<int64_t> tile_overlap;
   std::optional<int64_t> vae_tile_size;
   std::optional<int64_t> frames;
   std::optional<double> fps;
@@ -140,9 +159,48 @@ void VisitFields(R& request, const Visitor& visit) {
                   Medium::kPicture},
         request.strength);
   visit(FieldInfo{"mask", "--mask",
-                  "Picture of the size of --init-img: white is painted anew, black kept", 0, 0,
-                  Medium::kPicture},
+                  "Picture of the size of --init-img: white is painted anew, black kept, grey soft",
+                  0, 0, Medium::kPicture},
         request.mask);
+  visit(FieldInfo{"outpaint", "--outpaint",
+                  "Pixels LEFT,TOP,RIGHT,BOTTOM to paint beyond the picture's border", 0, 16384,
+                  Medium::kPicture},
+        request.outpaint);
+  visit(FieldInfo{"mask_invert", "--mask-invert", "Paint where the mask is black", 0, 0,
+                  Medium::kPicture},
+        request.mask_invert);
+  visit(FieldInfo{"mask_grow", "--mask-grow", "Pixels by which the mask is grown, or shrunk if < 0",
+                  -1024, 1024, Medium::kPicture},
+        request.mask_grow);
+  visit(FieldInfo{"mask_blur", "--mask-blur",
+                  "Pixels (standard deviation) by which the mask is softened", 0, 1024,
+                  Medium::kPicture},
+        request.mask_blur);
+  visit(FieldInfo{"only_masked", "--only-masked",
+                  "Work on the part round the mask alone, at the model's own size", 0, 0,
+                  Medium::kPicture},
+        request.only_masked);
+  visit(FieldInfo{"mask_padding", "--mask-padding",
+                  "Pixels of the picture that --only-masked sees round the mask; 32 if absent", 0,
+                  16384, Medium::kPicture},
+        request.mask_padding);
+  visit(FieldInfo{"masked_content", "--masked-content",
+                  "What is there before the paint: keep, blur (what is around), noise or #rrggbb",
+                  0, 0, Medium::kPicture},
+        request.masked_content);
+  visit(FieldInfo{"inpaint", "--inpaint",
+                  "How a part is painted anew, with options as NAME:jump_length=5 (see gesso "
+                  "models)",
+                  0, 0, Medium::kPicture},
+        request.inpaint);
+  visit(FieldInfo{"tile_size", "--tile-size",
+                  "Side in pixels of overlapping tiles that diffusion works in; 0 = whole", 0,
+                  16384, Medium::kPicture},
+        request.tile_size);
+  visit(FieldInfo{"tile_overlap", "--tile-overlap",
+                  "Pixels that neighbouring tiles share at least; a quarter of a tile if absent", 0,
+                  16384, Medium::kPicture},
+        request.tile_overlap);
   visit(
       FieldInfo{"vae_tile_size", "--vae-tile-size",
                 "Side in pixels of the tiles that next-scale models decode a picture in; 0 = whole",

@@ -65,8 +65,7 @@ int64_t Extent(const Weights& weights, const std::string& name, int axis) {
 
 // What the sizes of a published model's weights say.
 Json OfficialConfig(const Weights& weights) {
-  int64_t depth = 0;
-  while (weights.tensors.contains(fmt::format("blocks.{}.ffn.fc1.weight", depth))) ++depth;
+  const int64_t depth = var::CountBlocks(weights);
   const int64_t width = Extent(weights, "class_emb.weight", 1);
   const std::string factors = "blocks.0.attn.scale_mul_1H11";
   const int64_t heads = weights.tensors.contains(factors) ? Extent(weights, factors, 1) : depth;
@@ -113,8 +112,9 @@ NamedConfig ReadNamed(const fs::path& path) { return {path.string(), ReadJson(pa
 
 std::shared_ptr<const var::Model> LoadTransformer(Weights weights, const NamedConfig& config,
                                                   Device device, DType dtype) {
-  WithContext(config.source, [&] { var::ParseConfig(config.json, weights); });
-  return var::Load(std::move(weights), config.json, device, dtype);
+  const var::Config parsed =
+      WithContext(config.source, [&] { return var::ParseConfig(config.json, weights); });
+  return var::Load(std::move(weights), parsed, device, dtype);
 }
 
 // The size of its pictures, the only one. Throws kUnsupported for pictures that no file holds.
@@ -150,9 +150,9 @@ VarModel MakeVarModel(Weights weights, Device device, DType dtype) {
   const Json json = config ? config->json : OfficialConfig(weights);
   const std::string source = config ? config->source : "config told by the sizes of the weights";
   model.transformer = LoadTransformer(std::move(weights), {source, json}, device, dtype);
-  model.vae = vqvae::Model::Load(OpenWeights(tokenizer),
-                                 OfficialTokenizerConfig(model.transformer->config.patch_nums),
-                                 device, dtype);
+  const Json vae_config = OfficialTokenizerConfig(model.transformer->config.patch_nums);
+  model.vae =
+      vqvae::Model::Load(OpenWeights(tokenizer), vqvae::ParseConfig(vae_config), device, dtype);
   WithContext(tokenizer.string(), [&] { CheckTogether(model); });
   model.defaults = OfficialDefaults();
   SetSize(model);
@@ -167,8 +167,9 @@ VarModel LoadVarModel(const fs::path& folder, Device device, DType dtype) {
       LoadTransformer(OpenWeights(folder / "transformer" / "model.safetensors"),
                       ReadNamed(folder / "transformer" / "config.json"), device, dtype);
   const NamedConfig vae = ReadNamed(folder / "vae" / "config.json");
-  WithContext(vae.source, [&] { vqvae::ParseConfig(vae.json); });
-  model.vae = vqvae::Model::Load(OpenWeights(folder / "vae" / "model.safetensors"), vae.json,
+  const vqvae::Config vae_config =
+      WithContext(vae.source, [&] { return vqvae::ParseConfig(vae.json); });
+  model.vae = vqvae::Model::Load(OpenWeights(folder / "vae" / "model.safetensors"), vae_config,
                                  device, dtype);
   WithContext(folder.string(), [&] { CheckTogether(model); });
   if (model.transformer->config.text) {

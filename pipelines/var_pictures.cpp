@@ -8,6 +8,7 @@
 #include "models/var/session.h"
 #include "pipelines/codebook_scale_model.h"
 #include "pipelines/conditions.h"
+#include "pipelines/mask/kept_tokens.h"
 #include "pipelines/next_scale_batch.h"
 #include "pipelines/var_model.h"
 
@@ -51,7 +52,7 @@ class VarBatch : public NextScaleBatch {
         tiling_(TilingOf(job.request, vae_.config().decoder.stride())),
         condition_(condition.Bind(count, guided)),
         scales_(var::Session(model.transformer, guided ? 2 * count : count, job.MakeHooks()),
-                CodeSum({model.vae, &vae_.quantizer()}, job.device, count),
+                CodeSum({model.vae, &vae_.quantizer()}, job.device, count, job.options.more_smooth),
                 [this](Context& ctx, var::Session& session) {
                   session.Begin(ctx, condition_.view());
                 }) {}
@@ -97,10 +98,10 @@ class VarJob : public PictureJob {
         job_(PrepareNextScaleJob(request, model.transformer->scales(), device)),
         condition_(Encode(model, request)) {
     job_.options.guidance = Guidance(request);
-    if (!request.mask) return;
+    if (!IsEdit(request)) return;
     Edit edit{.picture = ReadEditedPicture(request, 3), .tokens = {}, .keep = {}};
-    edit.tokens = Tokenize(*model.vae, edit.picture.image, device);
-    edit.keep = KeptTokens(edit.picture.mask, model.transformer->maps(), 1);
+    edit.tokens = Tokenize(*model.vae, edit.picture.input, device);
+    edit.keep = KeptTokens(edit.picture.amount, model.transformer->maps(), 1);
     job_.edit = std::move(edit);
   }
 
@@ -156,7 +157,7 @@ class VarPictures : public PictureModel {
             "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
     request.prompt = request.prompt.value_or("");
     request.negative_prompt = request.negative_prompt.value_or("");
-    CheckNextScaleSettings(request, model_.transformer->scales());
+    CompleteNextScaleSettings(request, model_.transformer->scales());
     TilingOf(request, model_.vae->config().decoder.stride());
     if (request.cache.value_or("").empty()) return;
     Require(!config.mamba || !cache::DecidesOf(*request.cache).keys, ErrorKind::kUsage,

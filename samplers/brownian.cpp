@@ -25,6 +25,9 @@ constexpr uint64_t kTreeBit = uint64_t{1} << 62;
 constexpr uint64_t kLowEnd = kTreeBit | (uint64_t{1} << 32);
 constexpr uint64_t kHighEnd = kLowEnd + 1;
 constexpr uint64_t kPointBit = uint64_t{1} << 63;
+// Above them, below the marks of what is not a path: the number of the path.
+constexpr int kPathShift = 34;
+constexpr int64_t kMaxPaths = int64_t{1} << 26;
 
 // Variables with less weight than this in a draw of deviation 1 are left out.
 constexpr double kNegligible = 1e-6;
@@ -109,9 +112,12 @@ NormalSum PathAt(double sigma) {
 
 }  // namespace
 
-void BrownianNoise::Draw(Context& ctx, int64_t /*draw*/, double sigma, double sigma_next,
+void BrownianNoise::Draw(Context& ctx, int64_t draw, double sigma, double sigma_next,
                          View out) const {
   CHECK(out.shape[0] == static_cast<int64_t>(seeds_.size()));
+  const int64_t path = draw / kDrawsPerPass;
+  CHECK(path < kMaxPaths);
+  const uint64_t path_bits = static_cast<uint64_t>(path) << kPathShift;
   NormalSum increment = PathAt(sigma);
   increment.Add(PathAt(sigma_next), -1);
   const double deviation = increment.Deviation();
@@ -125,7 +131,7 @@ void BrownianNoise::Draw(Context& ctx, int64_t /*draw*/, double sigma, double si
     for (const NormalSum::Item& item : increment.items()) {
       const double weight = item.weight / deviation;
       if (std::abs(weight) < kNegligible) continue;
-      FillNormal(normal, seeds_[static_cast<size_t>(b)], item.stream);
+      FillNormal(normal, seeds_[static_cast<size_t>(b)], item.stream | path_bits);
       const std::array<Term, 2> terms = {Term{static_cast<float>(weight), normal},
                                          Term{1, picture}};
       LinearCombination(ctx, {.terms = std::span(terms).first(first ? 1 : 2), .out = picture});

@@ -11,6 +11,10 @@
 
 namespace gesso {
 
+// Draws are numbered from pass * kDrawsPerPass on where levels are passed again (RePaint): the
+// noise of another pass is independent.
+constexpr int64_t kDrawsPerPass = int64_t{1} << 32;
+
 class NoiseSource {
  public:
   virtual ~NoiseSource() = default;
@@ -48,7 +52,7 @@ class PhiloxNoise : public NoiseSource {
 // The path is a virtual Brownian tree (Li et al. 2020, "Scalable gradients for stochastic
 // differential equations", section 4) over log sigma instead of sigma, where steps are of similar
 // length: a fixed tree of depth 14 over 2^-16 .. 2^16, and one bridge of its own for the point
-// asked for. Levels outside are kUsage. `draw` plays no part.
+// asked for. Levels outside are kUsage. Of `draw` only the pass plays a part: each has a path.
 class BrownianNoise : public NoiseSource {
  public:
   explicit BrownianNoise(std::vector<uint64_t> seeds) : seeds_(std::move(seeds)) {}

@@ -33,9 +33,9 @@ void DepthSwitch::Begin(std::span<const TokenMap> schedule, int64_t layers) {
           "depth switching from scale {} on, but the last of {} scales is {}", from_, scales,
           scales - 1);
   kept_ = EquidistantLayers(layers, kept);
-  tokens_before_ = 0;
-  for (int64_t scale = 0; scale < from_; ++scale) {
-    tokens_before_ += schedule[static_cast<size_t>(scale)].tokens();
+  early_tokens_ = 0;
+  for (int64_t scale = 0; scale + 1 < from_; ++scale) {
+    early_tokens_ += schedule[static_cast<size_t>(scale)].tokens();
   }
 }
 
@@ -48,7 +48,7 @@ bool DepthSwitch::RunsLayer(int64_t layer, int64_t scale) const {
 }
 
 int64_t DepthSwitch::CacheCapacity(int64_t layer, int64_t unpruned) const {
-  return kept_[static_cast<size_t>(layer)] ? unpruned : tokens_before_;
+  return kept_[static_cast<size_t>(layer)] ? unpruned : early_tokens_;
 }
 
 }  // namespace gesso::cache

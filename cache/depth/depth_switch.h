@@ -36,8 +36,9 @@ class DepthSwitch : public Hooks {
  private:
   DepthSwitchOptions options_;
   int64_t from_ = 0;
-  int64_t tokens_before_ = 0;  // of all scales before from_
-  std::vector<bool> kept_;     // by layer
+  int64_t early_tokens_ = 0;  // that layers keep which from_ leaves out: of all scales that they
+                              // run but the last
+  std::vector<bool> kept_;    // by layer
 };
 
 }  // namespace gesso::cache

@@ -10,11 +10,11 @@ namespace {
 // Of the square 1M schedule with Infinity 2B and 8B.
 constexpr int64_t kPublishedMean = 650;
 constexpr int64_t kPublishedFloor = 200;
+constexpr int64_t kLeastMean = 64;  // a tenth of a small picture's history is too little to go by
 constexpr int64_t kPublishedHistory = 6425;
 constexpr int64_t kPublishedTokens = 10521;
 constexpr size_t kPublishedScales = 13;
 constexpr int64_t kDepth2B = 32;
-constexpr int64_t kDepth8B = 40;
 
 int64_t TokensOf(std::span<const TokenMap> maps) {
   int64_t tokens = 0;
@@ -63,7 +63,7 @@ ScaleKvBudgets DefaultScaleKvBudgets(std::span<const TokenMap> schedule, int64_t
   const auto scaled = [&](int64_t published) {
     return std::max<int64_t>(1, std::llround(static_cast<double>(published) * share));
   };
-  const int64_t mean = scaled(kPublishedMean);
+  const int64_t mean = std::max(scaled(kPublishedMean), kLeastMean);
   const int64_t floor = scaled(kPublishedFloor);
   ScaleKvBudgets budgets = {.base_capacity = mean, .capacity = {}};
   budgets.capacity.resize(schedule.size());

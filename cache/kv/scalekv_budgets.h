@@ -19,7 +19,8 @@ struct ScaleKvBudgets {
 };
 
 // The published 10 % budgets where there are any (the square schedule of 13 maps with 32 or 40
-// layers). Otherwise their rule: a layer's mean is 650 / 6425 of the history before the last map;
+// layers). Otherwise their rule: a layer's mean is 650 / 6425 of the history before the last map,
+// but 64 or more (which is ours);
 // the first layers, one in sixteen of them and never fewer than one, are drafters; refiners keep
 // 200 / 650 of the mean or more; and from scale to scale drafters take the largest whole number
 // that leaves whole numbers to the refiners, does not exceed what they hold, and keeps the sum.

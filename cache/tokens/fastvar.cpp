@@ -22,6 +22,17 @@ int64_t KeptTokens(int64_t tokens, double ratio) {
   return tokens - static_cast<int64_t>(static_cast<double>(tokens) * ratio);
 }
 
+// The share that a map drops by default.
+double PublishedRatio(const TokenMap& map) {
+  constexpr double kWhole = 24 * 24;  // drops none
+  constexpr double kSmall = 32 * 32;  // 0.4
+  constexpr double kLarge = 40 * 40;  // 0.5
+  const auto tokens = static_cast<double>(map.tokens());
+  if (tokens <= kWhole) return 0;
+  if (tokens <= kSmall) return 0.4 * (tokens - kWhole) / (kSmall - kWhole);
+  return std::min(0.4 + 0.1 * (tokens - kSmall) / (kLarge - kSmall), 0.5);
+}
+
 // `published` of 32 layers, in proportion.
 int64_t LayersLike(int64_t published, int64_t layers) {
   const double share = static_cast<double>(published) / 32;
@@ -75,8 +86,10 @@ std::string_view NameOf(Branch branch) {
 
 void FastVarOptions::Visit(OptionVisitor& visitor) {
   visitor.Integer("scales", scales, 1, kMaxScales, "scales that prune, the last ones that run");
-  visitor.Number("first_ratio", first_ratio, 0, 0.99, "share dropped at the first of them");
-  visitor.Number("last_ratio", last_ratio, 0, 0.99, "share dropped at the last of them");
+  visitor.Number("first_ratio", first_ratio, -1, 0.99,
+                 "share dropped at the first of them; below 0: as published for its tokens");
+  visitor.Number("last_ratio", last_ratio, -1, 0.99,
+                 "share dropped at the last of them; below 0: likewise");
   visitor.Integer("cached", cached, -1, kMaxScales,
                   "scale whose results fill in; -1: the one before the first that prunes");
   visitor.Integer("skip", skip, -1, kMaxScales,
@@ -100,13 +113,23 @@ FastVarPlan PlanFastVar(const FastVarOptions& options, std::span<const TokenMap>
   plan.cached_scale = options.cached < 0 ? first - 1 : options.cached;
   plan.prune_ratio.assign(schedule.size(), 0);
   plan.skipped.assign(schedule.size(), false);
+  const auto ratio_at = [&](double given, int64_t scale) {
+    return given < 0 ? PublishedRatio(schedule[static_cast<size_t>(scale)]) : given;
+  };
+  const double first_ratio = ratio_at(options.first_ratio, first);
+  const double last_ratio = ratio_at(options.last_ratio, end - 1);
   for (int64_t scale = first; scale < end; ++scale) {
     const double at = options.scales == 1 ? 1
                                           : static_cast<double>(scale - first) /
                                                 static_cast<double>(options.scales - 1);
-    plan.prune_ratio[static_cast<size_t>(scale)] =
-        options.first_ratio + at * (options.last_ratio - options.first_ratio);
+    plan.prune_ratio[static_cast<size_t>(scale)] = first_ratio + at * (last_ratio - first_ratio);
   }
+  const int64_t largest = schedule[static_cast<size_t>(end - 1)].tokens();
+  Require(options.last_ratio >= 0 || skip > 0 || KeptTokens(largest, last_ratio) < largest,
+          ErrorKind::kUsage,
+          "FastVAR drops nothing by default from maps of up to {} tokens; give last_ratio, the "
+          "share that the last one drops",
+          largest);
   std::fill(plan.skipped.begin() + end, plan.skipped.end(), true);
   plan.first_layer = options.first_layer < 0 ? LayersLike(3, layers) : options.first_layer;
   plan.end_layer = options.end_layer < 0 ? layers - LayersLike(4, layers) : options.end_layer;

@@ -23,13 +23,15 @@ struct FastVarPlan {
   int64_t end_layer = 0;
 };
 
-// A plan in terms that fit every schedule. The defaults are the publication's, carried over: the
-// last two scales that run drop 0.4 and 0.5 of their tokens, maps of 48 x 48 tokens and more are
-// skipped, of 32 layers the first three and the last four prune nothing (in proportion for others).
+// A plan in terms that fit every schedule. The defaults are the publication's, carried over: of the
+// last two scales that run, a map of 32 x 32 drops 0.4 of its tokens, one of 40 x 40 and more 0.5,
+// those between in proportion, and of 24 x 24 and less none, because what fills in harms small
+// pictures; maps of 48 x 48 tokens and more are skipped; of 32 layers the first three and the last
+// four prune nothing (in proportion for others).
 struct FastVarOptions {
   int64_t scales = 2;
-  double first_ratio = 0.4;
-  double last_ratio = 0.5;
+  double first_ratio = -1;
+  double last_ratio = -1;
   int64_t cached = -1;
   int64_t skip = -1;
   int64_t first_layer = -1;
@@ -38,7 +40,8 @@ struct FastVarOptions {
   void Visit(OptionVisitor& visitor);
 };
 
-// Throws kUsage where the options do not fit the schedule or the number of layers.
+// Throws kUsage where the options do not fit the schedule or the number of layers, and where the
+// defaults leave maps so small that nothing would be dropped.
 FastVarPlan PlanFastVar(const FastVarOptions& options, std::span<const TokenMap> schedule,
                         int64_t layers);
 

@@ -5,25 +5,34 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/core/backend.h"
+
 namespace gesso {
 
 namespace {
+
 constexpr size_t kAlign = 64;
-}
 
-void Arena::Unmap::operator()(void* block) const { munmap(block, bytes); }
-
-Arena::Arena(Device device, size_t bytes)
-    : device_(device),
-      capacity_(device == Device::kMeta ? std::numeric_limits<size_t>::max() / 2 : bytes),
-      block_(nullptr, Unmap{bytes}) {
-  Require(device != Device::kCuda, ErrorKind::kDevice, "this build has no CUDA support");
-  if (device == Device::kMeta || bytes == 0) return;
+std::shared_ptr<void> MapBlock(size_t bytes) {
   void* block = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   Require(block != MAP_FAILED, ErrorKind::kMemory,
           "cannot reserve {:.1f} MiB for activations; try a smaller picture or batch",
           static_cast<double>(bytes) / (1 << 20));
-  block_.reset(block);
+  return {block, [bytes](void* mapped) { munmap(mapped, bytes); }};
+}
+
+}  // namespace
+
+Arena::Arena(Device device, size_t bytes)
+    : device_(device),
+      capacity_(device == Device::kMeta ? std::numeric_limits<size_t>::max() / 2 : bytes) {
+  if (device == Device::kMeta || bytes == 0) return;
+  if (device == Device::kCpu) {
+    block_ = MapBlock(bytes);
+    return;
+  }
+  Require(CurrentBackend() != nullptr, ErrorKind::kDevice, "an arena for a device not set up");
+  block_ = CurrentBackend()->Allocate(bytes);
 }
 
 View Arena::Alloc(const Shape& shape, DType dtype) {

@@ -39,16 +39,11 @@ class Arena {
   };
 
  private:
-  struct Unmap {
-    size_t bytes;
-    void operator()(void* block) const;
-  };
-
   Device device_;
   size_t capacity_;
   size_t used_ = 0;
   size_t peak_ = 0;
-  std::unique_ptr<void, Unmap> block_;
+  std::shared_ptr<void> block_;
 };
 
 }  // namespace gesso

@@ -15,10 +15,10 @@ namespace gesso {
 template <class Args>
 struct OpImplementation {
   std::string_view name;  // "ref", "highway", "onednn", ...
-  Device device;
+  Device device = Device::kCpu;
   // The reason to refuse, if there is one. Asked at every call: it must not allocate.
-  std::optional<std::string_view> (*why_not)(const Args&);
-  void (*run)(Context&, const Args&);
+  std::optional<std::string_view> (*why_not)(const Args&) = nullptr;
+  void (*run)(Context&, const Args&) = nullptr;
 };
 
 // The implementation that `--kernel OP=NAME` forces for an op family; empty if none is forced.
@@ -32,38 +32,45 @@ class OpTable {
   using Cost = OpCost (*)(const Args&);
 
   OpTable(std::string_view op, Cost cost, std::vector<OpImplementation<Args>> implementations)
-      : op_(op), cost_(cost), implementations_(std::move(implementations)) {}
+      : op_(op), cost_(cost), implementations_(std::move(implementations)) {
+    std::erase_if(implementations_, [](const auto& entry) { return entry.run == nullptr; });
+  }
 
   std::string_view op() const { return op_; }
   const std::vector<OpImplementation<Args>>& implementations() const { return implementations_; }
   OpCost CostOf(const Args& args) const { return cost_(args); }
 
-  // Runs the first implementation for ctx.device that accepts; throws kUnsupported with every
-  // refusal if none does. On the meta device only the cost is counted.
+  // Runs the first implementation for ctx.device that accepts, or else, once the device has come to
+  // rest, the first one for the CPU; throws kUnsupported with every refusal if none does. On the
+  // meta device only the cost is counted.
   void Run(Context& ctx, const Args& args) const {
     if (ctx.device == Device::kMeta) {
       if (ctx.profiler != nullptr) ctx.profiler->Add(op_, "meta", 0, cost_(args));
       return;
     }
     const OpImplementation<Args>& chosen = Choose(ctx.device, args);
+    if (chosen.device != ctx.device) WaitForDevice();
     if (ctx.profiler == nullptr) return chosen.run(ctx, args);
     const auto start = std::chrono::steady_clock::now();
     chosen.run(ctx, args);
+    if (chosen.device != Device::kCpu) WaitForDevice();
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     ctx.profiler->Add(op_, chosen.name, elapsed.count(), cost_(args));
   }
 
   const OpImplementation<Args>& Choose(Device device, const Args& args) const {
     const std::string_view forced = ForcedImplementation(op_);
-    for (const OpImplementation<Args>& candidate : implementations_) {
-      const bool wanted = forced.empty() || forced == candidate.name;
-      if (wanted && candidate.device == device && !candidate.why_not(args)) return candidate;
+    for (const Device place : {device, Device::kCpu}) {
+      for (const OpImplementation<Args>& candidate : implementations_) {
+        const bool wanted = forced.empty() || forced == candidate.name;
+        if (wanted && candidate.device == place && !candidate.why_not(args)) return candidate;
+      }
     }
     std::string reasons;
     for (const OpImplementation<Args>& candidate : implementations_) {
-      const std::string_view reason = candidate.device != device
-                                          ? "other device"
-                                          : candidate.why_not(args).value_or("not chosen");
+      const bool elsewhere = candidate.device != device && candidate.device != Device::kCpu;
+      const std::string_view reason =
+          elsewhere ? "other device" : candidate.why_not(args).value_or("not chosen");
       reasons += fmt::format("; {}: {}", candidate.name, reason);
     }
     Fail(ErrorKind::kUnsupported, "no implementation of {} accepts these arguments{}", op_,
@@ -75,6 +82,15 @@ class OpTable {
   Cost cost_;
   std::vector<OpImplementation<Args>> implementations_;
 };
+
+// The entry of a CUDA implementation in a table; in a build without CUDA one that tables leave out.
+#ifdef GESSO_HAS_CUDA
+#define GESSO_CUDA_OP(why_not, run) \
+  { "cuda", Device::kCuda, why_not, run }
+#else
+#define GESSO_CUDA_OP(why_not, run) \
+  {}
+#endif
 
 // For implementations that take everything the front door has checked.
 template <class Args>

@@ -13,8 +13,8 @@ Tensor Select(const Tensor& tensor, int axis, std::span<const int64_t> indices) 
   for (int i = 0; i < axis; ++i) outer *= from[i];
   Tensor selected(shape, tensor.dtype());
   const size_t slice = tensor.view().bytes() / static_cast<size_t>(outer * from[axis]);
-  const auto* source = static_cast<const std::byte*>(tensor.view().data);
-  auto* target = static_cast<std::byte*>(selected.mutable_view().data);
+  const auto* source = tensor.view().Bytes();
+  auto* target = selected.mutable_view().Bytes();
   for (int64_t i = 0; i < outer; ++i) {
     for (const int64_t index : indices) {
       CHECK(index >= 0 && index < from[axis]);

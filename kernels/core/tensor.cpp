@@ -1,5 +1,7 @@
 #include "kernels/core/tensor.h"
 
+#include <sys/mman.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -57,19 +59,51 @@ BasicView<kConst> BasicView<kConst>::Permute(std::initializer_list<int> axes) co
   return turned;
 }
 
+namespace {
+
+// Tensors from here on get pages of their own: untouched ones take no memory, and all go back to
+// the system with the tensor, whatever the heap's habits.
+constexpr size_t kPaged = size_t{1} << 20;
+
+std::shared_ptr<void> Zeros(size_t bytes) {
+  constexpr size_t kAlign = 64;
+  const size_t padded = (bytes + kAlign - 1) / kAlign * kAlign + kAlign;
+  void* memory = std::aligned_alloc(kAlign, padded);
+  if (memory == nullptr) return nullptr;
+  std::memset(memory, 0, padded);
+  return {memory, std::free};
+}
+
+std::shared_ptr<void> ZeroPages(size_t bytes) {
+  const size_t padded = bytes + 64;  // vectors read past the end
+  void* memory = mmap(nullptr, padded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return nullptr;
+  return {memory, [padded](void* pages) { munmap(pages, padded); }};
+}
+
+std::shared_ptr<void> SharedZeros(Backend& backend, size_t bytes) {
+  const size_t padded = bytes + 64;  // vectors read past the end
+  std::shared_ptr<void> memory = backend.Allocate(padded);
+  std::memset(memory.get(), 0, padded);
+  return memory;
+}
+
+}  // namespace
+
 template struct BasicView<false>;
 template struct BasicView<true>;
 
 Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), writable_(true) {
-  constexpr size_t kAlign = 64;
   const size_t bytes = static_cast<size_t>(shape.numel()) * SizeOf(dtype);
-  const size_t padded = (bytes + kAlign - 1) / kAlign * kAlign + kAlign;
-  void* memory = std::aligned_alloc(kAlign, padded);
-  Require(memory != nullptr, ErrorKind::kMemory, "cannot allocate {} bytes for a {} tensor", bytes,
+  if (CurrentBackend() != nullptr) {
+    owner_ = SharedZeros(*CurrentBackend(), bytes);
+    device_ = Device::kCuda;
+  } else {
+    owner_ = bytes < kPaged ? Zeros(bytes) : ZeroPages(bytes);
+  }
+  Require(owner_ != nullptr, ErrorKind::kMemory, "cannot allocate {} bytes for a {} tensor", bytes,
           shape);
-  std::memset(memory, 0, padded);
-  owner_ = std::shared_ptr<void>(memory, std::free);
-  data_ = memory;
+  data_ = owner_.get();
 }
 
 Tensor::Tensor(std::shared_ptr<const void> owner, const void* data, const Shape& shape, DType dtype)
@@ -77,7 +111,8 @@ Tensor::Tensor(std::shared_ptr<const void> owner, const void* data, const Shape&
 
 View Tensor::mutable_view() {
   CHECK(writable_);
-  return View(const_cast<void*>(data_), shape_, dtype_);  // NOLINT: writable_ says it is ours
+  // NOLINTNEXTLINE: writable_ says that the memory is ours
+  return View(const_cast<void*>(data_), shape_, dtype_, device_);
 }
 
 namespace {
@@ -157,8 +192,8 @@ Tensor Cast(ConstView source, DType dtype) {
   Require(IsFloat(source.dtype) == IsFloat(dtype) && CanStore(dtype), ErrorKind::kUnsupported,
           "cannot convert {} to {}", NameOf(source.dtype), NameOf(dtype));
   Tensor result(source.shape, dtype);
-  const auto* from = static_cast<const std::byte*>(source.data);
-  auto* to = static_cast<std::byte*>(result.mutable_view().data);
+  const auto* from = source.Bytes();
+  auto* to = result.mutable_view().Bytes();
   const auto source_size = static_cast<int64_t>(SizeOf(source.dtype));
   const auto target_size = static_cast<int64_t>(SizeOf(dtype));
   const bool is_float = IsFloat(dtype);

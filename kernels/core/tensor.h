@@ -8,6 +8,7 @@
 #include <string>
 #include <type_traits>
 
+#include "kernels/core/backend.h"
 #include "kernels/core/device.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/error.h"
@@ -49,11 +50,18 @@ struct BasicView {
   size_t bytes() const { return static_cast<size_t>(numel()) * SizeOf(dtype); }
   bool IsContiguous() const;
 
-  // The elements as T; the dtype must match.
+  // The elements as T, for the host: what the device still does to them is waited for. The dtype
+  // must match.
   template <class T>
   Element<T>* Data() const {
     CHECK(dtype == DTypeOf<T>::value);
+    if (device == Device::kCuda) WaitForDevice();
     return static_cast<Element<T>*>(data);
+  }
+  // The same without their type.
+  Element<std::byte>* Bytes() const {
+    if (device == Device::kCuda) WaitForDevice();
+    return static_cast<Element<std::byte>*>(data);
   }
 
   // Same elements under another shape of equal size; the view must be contiguous.
@@ -67,7 +75,8 @@ struct BasicView {
 using View = BasicView<false>;
 using ConstView = BasicView<true>;
 
-// Owns its elements (64-byte aligned, zeroed) or shares ownership of the memory they lie in.
+// Owns its elements (64-byte aligned, zeroed; in the backend's memory where one is in use) or
+// shares ownership of the memory they lie in.
 class Tensor {
  public:
   Tensor() = default;
@@ -78,7 +87,7 @@ class Tensor {
   bool empty() const { return data_ == nullptr; }
   const Shape& shape() const { return shape_; }
   DType dtype() const { return dtype_; }
-  ConstView view() const { return ConstView(data_, shape_, dtype_); }
+  ConstView view() const { return ConstView(data_, shape_, dtype_, device_); }
   // Only for tensors that own their memory.
   View mutable_view();
   // NOLINTNEXTLINE(google-explicit-constructor): a tensor reads as a view
@@ -98,6 +107,7 @@ class Tensor {
   const void* data_ = nullptr;
   Shape shape_;
   DType dtype_ = DType::kF32;
+  Device device_ = Device::kCpu;
   bool writable_ = false;
 };
 

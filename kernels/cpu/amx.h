@@ -8,6 +8,13 @@
 #include <array>
 #include <cstdint>
 
+// Functions with instructions beyond those of Highway's target, inside of its namespace. In clang a
+// function's targets replace those around it, so Highway's are named as well.
+#define GESSO_AMX __attribute__((noinline, target(HWY_TARGET_STR ",amx-tile,amx-bf16")))
+#define GESSO_AMX_INT8 __attribute__((noinline, target(HWY_TARGET_STR ",amx-tile,amx-int8")))
+#define GESSO_AVX512_BF16 __attribute__((target(HWY_TARGET_STR ",avx512bf16")))
+#define GESSO_VNNI __attribute__((target(HWY_TARGET_STR ",avx512vnni")))
+
 // Tile instructions take distances in bytes; the compiler does not know that they touch memory.
 #define GESSO_BARRIER() __asm__ volatile("" ::: "memory")
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/core/parallel.h"
+#include "kernels/cpu/conv_split.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/onednn.h"
 
@@ -179,13 +180,22 @@ void Narrow(const float* sums, ConstView residual, View out) {
 
 }  // namespace
 
-PackedKernel PackKernel(ConstView weight, DType dtype, Conv2dShape conv) {
+PackedKernel PackKernel(ConstView weight, DType dtype, Conv2dShape conv, Factors factors) {
+  if (dtype == DType::kF32 && factors == Factors::kSplit && SplitsKernel(weight.shape, conv)) {
+    return PackSplitKernel(weight, conv);
+  }
   const DType compute = ActivationDType(dtype);
   const Tensor rounded = Cast(weight, dtype);
   return onednn::Guard("conv2d", [&] {
     return PackedKernel(std::make_shared<OneDnnKernel>(Cast(rounded, compute), conv), weight.shape,
                         compute, conv);
   });
+}
+
+std::optional<std::string_view> WhyNotOneDnn(const Conv2dArgs& args) {
+  const bool ours = dynamic_cast<const OneDnnKernel*>(&args.kernel->storage()) != nullptr;
+  return ours ? std::nullopt
+              : std::optional<std::string_view>("the kernel is packed for other convolutions");
 }
 
 void Conv2d(Context&, const Conv2dArgs& args) {

@@ -5,6 +5,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
+#include "kernels/cpu/gemm_split.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scratch.h"
 
@@ -203,8 +204,10 @@ DType ActivationDType(DType dtype) {
   return dtype == DType::kBF16 && GainsFromBF16() ? DType::kBF16 : DType::kF32;
 }
 
-PackedMatrix PackMatrix(ConstView weight, DType dtype) {
-  return ActivationDType(dtype) == DType::kBF16 ? PackBF16(weight) : PackPanels(weight, dtype);
+PackedMatrix PackMatrix(ConstView weight, DType dtype, Factors factors) {
+  if (ActivationDType(dtype) == DType::kBF16) return PackBF16(weight);
+  const bool split = dtype == DType::kF32 && factors == Factors::kSplit && SplitsFloats();
+  return split ? PackSplit(weight) : PackPanels(weight, dtype);
 }
 
 PackedMatrix PackPanels(ConstView weight, DType dtype) {

@@ -1,5 +1,5 @@
-// Products on the CPU: float32 by kernels/cpu/gemm.cpp, bfloat16 where the CPU gains from
-// multiplying it natively by kernels/cpu/gemm_bf16.cpp.
+// Products on the CPU: float32 by kernels/cpu/gemm.cpp or, with AMX, gemm_split.cpp; bfloat16
+// where the CPU gains from multiplying it natively by gemm_bf16.cpp.
 #pragma once
 
 #include <optional>
@@ -22,7 +22,7 @@ struct F32Panels final : Panels {
 };
 
 DType ActivationDType(DType dtype);
-PackedMatrix PackMatrix(ConstView weight, DType dtype);
+PackedMatrix PackMatrix(ConstView weight, DType dtype, Factors factors);
 // Always as F32Panels; kBF16 rounds the weights to bf16 first.
 PackedMatrix PackPanels(ConstView weight, DType dtype);
 

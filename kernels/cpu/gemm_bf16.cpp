@@ -19,9 +19,6 @@
 // Sums are float32 chains in the order of k, two products a link, so that the bits of an output
 // depend neither on its tile nor on threads. The two kernels may differ in the last bit.
 
-#define GESSO_AMX __attribute__((noinline, target("amx-tile,amx-bf16")))
-#define GESSO_AVX512_BF16 __attribute__((target("avx512bf16")))
-
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 
@@ -67,8 +64,7 @@ struct PairKernel : PlainPanels<BFloat16> {
 };
 
 constexpr int64_t kTileColumns = 16;
-constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;            // from pair to pair
-constexpr int64_t kTileWeights = cpu::kPairWidth * cpu::kPairDepth;  // of one step of k
+constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;  // from pair to pair
 
 // One panel times up to 16 rows of x.
 GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
@@ -77,7 +73,7 @@ GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int
   const int64_t init_bytes = init.stride * 4;
   _tile_loadd(0, init.data, init_bytes);
   _tile_loadd(1, init.data + kTileColumns, init_bytes);
-  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += kTileWeights) {
+  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
     _tile_loadd(4, x.data + k, x.stride * 2);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -102,7 +98,7 @@ GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int
   _tile_loadd(1, init.data + kTileColumns, init_bytes);
   _tile_loadd(2, lower_init, init_bytes);
   _tile_loadd(3, lower_init + kTileColumns, init_bytes);
-  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += kTileWeights) {
+  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
     _tile_loadd(4, x.data + k, x_bytes);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);

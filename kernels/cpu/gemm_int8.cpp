@@ -19,9 +19,6 @@
 // x[i, k] is about code[i, k] * scale[i]; an output is the sum of the products of codes, which is
 // exact, times both scales.
 
-#define GESSO_AMX_INT8 __attribute__((noinline, target("amx-tile,amx-int8")))
-#define GESSO_VNNI __attribute__((target("avx512vnni")))
-
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 

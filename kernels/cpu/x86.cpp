@@ -1,8 +1,5 @@
 #include "kernels/cpu/x86.h"
 
-#include "hwy/highway.h"
-#include "hwy/targets.h"
-
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -10,6 +7,21 @@
 #include <unistd.h>
 #endif
 #endif
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/x86.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace gesso::HWY_NAMESPACE {
+
+bool IsAvx512() { return HWY_TARGET == HWY_AVX3; }
+
+}  // namespace gesso::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 
 namespace gesso::cpu {
 
@@ -60,8 +72,11 @@ bool FindAvx512BF16() { return false; }
 
 #endif
 
-// What a limit on the instructions (kernels/isa.h) leaves.
-bool MayUseAvx512() { return (hwy::SupportedTargets() & HWY_AVX3) != 0; }
+HWY_EXPORT(IsAvx512);
+
+// What a limit on the instructions (kernels/isa.h) leaves. Asked at every product: Highway's
+// SupportedTargets would ask the CPU each time, which takes microseconds on a virtual machine.
+bool MayUseAvx512() { return HWY_DYNAMIC_DISPATCH(IsAvx512)(); }
 
 }  // namespace
 
@@ -95,3 +110,5 @@ bool IsIntel() {
 }
 
 }  // namespace gesso::cpu
+
+#endif  // HWY_ONCE

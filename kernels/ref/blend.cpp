@@ -33,4 +33,19 @@ void FadeIn(Context&, const FadeInArgs& args) {
   });
 }
 
+void Hold(Context&, const HoldArgs& args) {
+  const Shape& s = args.out.shape;
+  const auto threshold = static_cast<float>(args.threshold);
+  ParallelFor(s[0] * s[1] * s[2], [&](int64_t line) {
+    const int64_t c = line / s[2] % s[1];
+    const int64_t y = line % s[2];
+    const float* known = args.known.Data<float>() + (c * s[2] + y) * s[3];
+    const float* amount = args.amount.Data<float>() + y * s[3];
+    float* out = args.out.Data<float>() + line * s[3];
+    for (int64_t x = 0; x < s[3]; ++x) {
+      if (amount[x] < threshold) out[x] = known[x];
+    }
+  });
+}
+
 }  // namespace gesso::ref

@@ -1,4 +1,4 @@
-// FadeIn, pixel by pixel.
+// FadeIn and Hold, pixel by pixel.
 #pragma once
 
 #include "kernels/blend.h"
@@ -6,5 +6,6 @@
 namespace gesso::ref {
 
 void FadeIn(Context& ctx, const FadeInArgs& args);
+void Hold(Context& ctx, const HoldArgs& args);
 
 }  // namespace gesso::ref

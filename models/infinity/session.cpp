@@ -103,14 +103,19 @@ Session::Session(std::shared_ptr<const Model> model, SessionOptions options,
   CheckOptions(options_, config);
   rotary_ = MakeRotary(options_.maps, options_.reference, config.head_dim());
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
+  cond_ = Tensor({rows(), config.embed_dim}, DType::kF32);
+  modulations_ = Tensor({config.depth, rows(), 6 * config.embed_dim}, DType::kF32);
+  head_ = Tensor({rows(), 2 * config.embed_dim}, DType::kF32);
+}
+
+void Session::ReserveCaches() {
+  const Config& config = model_->config;
   const int64_t all = TokensOf(std::span(options_.maps).first(options_.maps.size() - 1));
+  caches_.clear();
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
     caches_.emplace_back(rows(), config.num_heads, config.head_dim(), tokens, model_->activation);
   }
-  cond_ = Tensor({rows(), config.embed_dim}, DType::kF32);
-  modulations_ = Tensor({config.depth, rows(), 6 * config.embed_dim}, DType::kF32);
-  head_ = Tensor({rows(), 2 * config.embed_dim}, DType::kF32);
 }
 
 void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
@@ -123,7 +128,7 @@ void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
           ErrorKind::kShape, "mask: expected int32 [{}, {}], got {} {}", rows(), text.shape[1],
           NameOf(mask.dtype), mask.shape);
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
-  for (nn::KvCache& cache : caches_) cache.Clear();
+  ReserveCaches();
   const Arena::Scope scope(*ctx.arena);
   const View states = ctx.arena->Alloc({rows(), text.shape[1], config.embed_dim}, DType::kF32);
   model_->text.Forward(ctx, text, mask, cond_.mutable_view(), states);
@@ -173,16 +178,16 @@ void Session::RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x) {
   const Config& config = model_->config;
   const LayerGuidance& guidance = options_.guidance;
   const int64_t begin = TokensOf(std::span(options_.maps).first(static_cast<size_t>(scale)));
-  const next_scale::Pass pass{.ctx = ctx,
-                              .activation = model_->activation,
-                              .hooks = hooks_.get(),
-                              .scale = scale,
-                              .map = map(scale),
-                              .is_last = next_scale::IsLast(hooks_.get(), scale, scales()),
-                              .cos = rotary_.cos.view().Slice(0, begin, begin + x.shape[1]),
-                              .sin = rotary_.sin.view().Slice(0, begin, begin + x.shape[1])};
+  next_scale::Pass pass{.ctx = ctx,
+                        .activation = model_->activation,
+                        .hooks = hooks_.get(),
+                        .scale = scale,
+                        .map = map(scale),
+                        .cos = rotary_.cos.view().Slice(0, begin, begin + x.shape[1]),
+                        .sin = rotary_.sin.view().Slice(0, begin, begin + x.shape[1])};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const auto at = static_cast<size_t>(layer);
+    pass.is_last = next_scale::IsLast(hooks_.get(), layer, scale, scales());
     const bool begins_chunk = layer % (config.depth / config.block_chunks) == 0;
     if (!config.level_embedding_once && begins_chunk && layer > 0) {
       for (int64_t row = 0; row < rows(); ++row) {
@@ -257,7 +262,7 @@ Session Session::Fork(std::span<const int64_t> rows) const {
   Session fork(model_, std::move(options));
   if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
   fork.next_scale_ = next_scale_;
-  for (size_t i = 0; i < caches_.size(); ++i) fork.caches_[i] = caches_[i].Fork(rows);
+  for (const nn::KvCache& cache : caches_) fork.caches_.push_back(cache.Fork(rows));
   fork.cond_ = Select(cond_, 0, rows);
   fork.modulations_ = Select(modulations_, 1, rows);
   fork.head_ = Select(head_, 0, rows);

@@ -71,6 +71,7 @@ class Session {
 
  private:
   void CheckForward(int64_t scale, ConstView input, View logits) const;
+  void ReserveCaches();
   View LevelRows(Context& ctx, int64_t scale) const;
   void Embed(Context& ctx, int64_t scale, ConstView input, ConstView levels, View x) const;
   void RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x);

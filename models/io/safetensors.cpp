@@ -316,7 +316,7 @@ void WriteSafetensors(const std::filesystem::path& path,
   file.Write(prefix);
   file.Write(std::as_bytes(std::span(text)));
   for (const auto& [name, view] : ordered) {
-    file.Write({static_cast<const std::byte*>(view.data), view.bytes()});
+    file.Write({view.Bytes(), view.bytes()});
   }
   file.Commit();
 }

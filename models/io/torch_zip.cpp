@@ -79,7 +79,7 @@ bool IsHarmless(std::string_view name) {
 Tensor CopyStrided(const std::byte* from, const Shape& shape, std::span<const int64_t> strides,
                    DType dtype) {
   Tensor result(shape, dtype);
-  auto* to = static_cast<std::byte*>(result.mutable_view().data);
+  auto* to = result.mutable_view().Bytes();
   const auto size = static_cast<int64_t>(SizeOf(dtype));
   std::array<int64_t, Shape::kMaxRank> index{};
   int64_t offset = 0;

@@ -92,7 +92,12 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
                   .scale = config_.l2_norm ? 1 : config_.scale,
                   .out = nn::SplitHeads(attended, config_.heads)});
   proj_.Forward(ctx, attended, out, residual);
-  if (cache != nullptr && !pass.is_last) Retain(pass, layer, normed, all, *cache);
+  if (cache == nullptr) return;
+  if (pass.is_last) {
+    cache->Release();
+  } else {
+    Retain(pass, layer, normed, all, *cache);
+  }
 }
 
 // What the hooks choose of all keys, or all of them, for the scales to come.

@@ -30,7 +30,8 @@ class SelfAttention {
 
   // out = attention(normed) + residual (may be empty), f32 [R, K, C]. normed [R, K, C] holds the
   // normed input at `tokens` [R, K] i32 (empty = all of the map). They attend to what `cache` holds
-  // and to each other; then their keys join it, thinned out by the hooks, unless no scale follows.
+  // and to each other; then their keys join it, thinned out by the hooks. At the last scale that
+  // runs the layer the cache gives its memory back instead.
   // Without a cache they attend to each other only.
   void Forward(const Pass& pass, int64_t layer, ConstView tokens, ConstView normed,
                nn::KvCache* cache, ConstView residual, View out) const;

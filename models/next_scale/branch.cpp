@@ -8,9 +8,11 @@
 
 namespace gesso::next_scale {
 
-bool IsLast(const Hooks* hooks, int64_t scale, int64_t scales) {
+bool IsLast(const Hooks* hooks, int64_t layer, int64_t scale, int64_t scales) {
   while (++scale < scales) {
-    if (hooks == nullptr || hooks->RunsScale(scale)) return false;
+    if (hooks == nullptr || (hooks->RunsScale(scale) && hooks->RunsLayer(layer, scale))) {
+      return false;
+    }
   }
   return true;
 }

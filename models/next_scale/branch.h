@@ -16,13 +16,13 @@ struct Pass {
   Hooks* hooks = nullptr;  // optional
   int64_t scale = 0;
   TokenMap map;
-  bool is_last = false;  // no scale follows that needs this one's keys
+  bool is_last = false;  // no later scale runs the layer, so that nobody needs its keys
   ConstView cos = {};    // rotary angles [N, head_dim / 2] f32 of the map's tokens, or empty
   ConstView sin = {};    // like cos
 };
 
-// Whether none of the `scales` after `scale` runs; `hooks` may be null.
-bool IsLast(const Hooks* hooks, int64_t scale, int64_t scales);
+// Whether `layer` runs at none of the `scales` after `scale`; `hooks` may be null.
+bool IsLast(const Hooks* hooks, int64_t layer, int64_t scale, int64_t scales);
 
 // adaLN of one branch: x += gamma * branch(LN(x) * (1 + scale) + shift); each [R, C] f32.
 struct Modulation {

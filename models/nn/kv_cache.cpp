@@ -1,5 +1,6 @@
 #include "models/nn/kv_cache.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/core/parallel.h"
@@ -14,8 +15,8 @@ AnyView TokensFirst(AnyView storage, int64_t begin, int64_t end) {
   return storage.Slice(2, begin, end).Permute({0, 2, 1, 3});
 }
 
-const std::byte* BytesOf(ConstView view) { return static_cast<const std::byte*>(view.data); }
-std::byte* BytesOf(View view) { return static_cast<std::byte*>(view.data); }
+const std::byte* BytesOf(ConstView view) { return view.Bytes(); }
+std::byte* BytesOf(View view) { return view.Bytes(); }
 
 // A head's part of a token; its tokens lie behind each other.
 size_t TokenBytes(const Tensor& storage) {
@@ -33,6 +34,7 @@ KvCache::KvCache(int64_t rows, int64_t heads, int64_t head_dim, int64_t capacity
 KvCache::Extension KvCache::Extend(Context& ctx, int64_t tokens) {
   const int64_t all = size_ + tokens;
   if (all <= capacity()) {
+    used_ = std::max(used_, all);
     return {TokensFirst(keys_.mutable_view(), 0, all), TokensFirst(values_.mutable_view(), 0, all)};
   }
   const Shape& s = keys_.shape();
@@ -78,6 +80,7 @@ void KvCache::Keep(const Extension& extension, ConstView indices, Device device)
       *tensor = Tensor({s[0], s[1], kept, s[3]}, dtype);
     }
   }
+  if (is_copy) used_ = kept;
   size_ = kept;
   if (device == Device::kMeta || (!is_copy && indices.empty())) return;
   const int32_t* ids = indices.empty() ? nullptr : indices.Data<int32_t>();
@@ -101,14 +104,21 @@ void KvCache::Keep(const Extension& extension, ConstView indices, Device device)
   });
 }
 
+size_t KvCache::bytes() const {
+  if (keys_.empty()) return 0;
+  const Shape& s = keys_.shape();
+  return static_cast<size_t>(s[0] * s[1] * used_) * TokenBytes(keys_) * 2;
+}
+
 KvCache KvCache::Fork(std::span<const int64_t> rows) const {
+  if (keys_.empty()) return {};
   const Shape& s = keys_.shape();
   KvCache fork(static_cast<int64_t>(rows.size()), s[1], s[3], s[2], keys_.dtype());
   const size_t head_bytes = static_cast<size_t>(s[2] * s[3]) * SizeOf(keys_.dtype());
   const size_t used = static_cast<size_t>(size_ * s[3]) * SizeOf(keys_.dtype());
   const auto copy = [&](const Tensor& from, Tensor& to) {
-    const auto* source = static_cast<const std::byte*>(from.view().data);
-    auto* target = static_cast<std::byte*>(to.mutable_view().data);
+    const auto* source = from.view().Bytes();
+    auto* target = to.mutable_view().Bytes();
     for (size_t row = 0; row < rows.size(); ++row) {
       CHECK(rows[row] >= 0 && rows[row] < s[0]);
       for (int64_t head = 0; head < s[1]; ++head) {
@@ -121,6 +131,7 @@ KvCache KvCache::Fork(std::span<const int64_t> rows) const {
   copy(keys_, fork.keys_);
   copy(values_, fork.values_);
   fork.size_ = size_;
+  fork.used_ = size_;
   return fork;
 }
 

@@ -17,9 +17,11 @@ class KvCache {
   int64_t rows() const { return keys_.shape()[0]; }
   int64_t capacity() const { return keys_.shape()[2]; }
   int64_t size() const { return size_; }  // tokens held
-  size_t bytes() const { return keys_.view().bytes() + values_.view().bytes(); }
+  // The memory it takes: room that has not been used yet takes none.
+  size_t bytes() const;
 
-  void Clear() { size_ = 0; }
+  // Gives the memory back; nothing can be appended any more.
+  void Release() { *this = KvCache(); }
 
   // The tokens held and some more, which the caller fills in.
   struct Extension {
@@ -52,6 +54,7 @@ class KvCache {
   Tensor keys_;    // [R, H, capacity, D]
   Tensor values_;  // as keys_
   int64_t size_ = 0;
+  int64_t used_ = 0;  // tokens that the room has held at most
 };
 
 // What all of them take.

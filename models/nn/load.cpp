@@ -144,9 +144,10 @@ PackedMatrix Loader::Packed(std::span<const MatrixPart> parts, int64_t cols,
     return PackLowBit(device_, low_bit.size() == 1 ? low_bit.front() : Stack(low_bit), dtype_);
   }
   const DType dtype = TypeFor(precision);
+  const Factors factors = FactorsFor(precision);
   if (parts.size() == 1 && !IsLowBit(weights_, parts.front().name)) {
     const Tensor& weight = Checked(parts.front().name);
-    if (CanPackInPlace(weight)) return PackMatrix(device_, weight, dtype);
+    if (CanPackInPlace(weight)) return PackMatrix(device_, weight, dtype, factors);
   }
   Tensor stacked({rows, cols}, DType::kF32);
   float* to = stacked.MutableData<float>();
@@ -154,7 +155,7 @@ PackedMatrix Loader::Packed(std::span<const MatrixPart> parts, int64_t cols,
     const Tensor values = Floats(part.name, cols);
     to = std::copy_n(values.Data<float>(), values.view().numel(), to);
   }
-  return PackMatrix(device_, stacked, dtype);
+  return PackMatrix(device_, stacked, dtype, factors);
 }
 
 void Loader::Matrix(std::span<const MatrixPart> parts, int64_t cols, Precision precision,
@@ -168,7 +169,7 @@ void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Pre
                     PackedKernel& kernel) {
   const Tensor& weight = Checked(name);
   const Tensor values = CanPackInPlace(weight) ? weight : Cast(weight, DType::kF32);
-  kernel = PackKernel(device_, values, TypeFor(precision), conv);
+  kernel = PackKernel(device_, values, TypeFor(precision), conv, FactorsFor(precision));
   weights_.Release(weight);
 }
 

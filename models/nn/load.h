@@ -53,6 +53,9 @@ class Loader : public ParameterVisitor {
   DType TypeFor(Precision precision) const {
     return precision == Precision::kFull ? DType::kF32 : dtype_;
   }
+  static Factors FactorsFor(Precision precision) {
+    return precision == Precision::kFull ? Factors::kWhole : Factors::kSplit;
+  }
 
   const Weights& weights_;
   Device device_;

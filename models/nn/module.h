@@ -25,7 +25,7 @@ enum class Role {
 // Element type of a product's inputs.
 enum class Precision {
   kModel,  // the one asked for when the model is loaded
-  kFull,   // float32 always: for small products that a whole network hangs on
+  kFull,   // float32 always, with whole factors: for small products that a whole network hangs on
 };
 
 class ParameterVisitor {

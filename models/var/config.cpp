@@ -82,4 +82,10 @@ Config ParseConfig(const Json& json, const Weights& weights) {
   return config;
 }
 
+int64_t CountBlocks(const Weights& weights) {
+  int64_t blocks = 0;
+  while (weights.tensors.contains(fmt::format("blocks.{}.ffn.fc1.weight", blocks))) ++blocks;
+  return blocks;
+}
+
 }  // namespace gesso::var

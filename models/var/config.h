@@ -47,4 +47,7 @@ struct Config {
 // or contradict the weights, kFormat for weights that are not a VAR's.
 Config ParseConfig(const Json& config, const Weights& weights);
 
+// The number of blocks that the checkpoint's names count.
+int64_t CountBlocks(const Weights& weights);
+
 }  // namespace gesso::var

@@ -28,6 +28,18 @@ next_scale::BlockConfig BlockConfigOf(const Config& config) {
   return block;
 }
 
+// What tells best that a config is another checkpoint's.
+void CheckSizes(const Weights& weights, const Config& config) {
+  const int64_t blocks = CountBlocks(weights);
+  Require(blocks == config.depth, ErrorKind::kFormat,
+          "{}: the checkpoint has {} blocks, but a VAR of depth {} is wanted",
+          weights.path.string(), blocks, config.depth);
+  const Shape& positions = weights.At("pos_1LC").shape();
+  Require(positions.rank() != 3 || positions[1] == config.tokens(), ErrorKind::kFormat,
+          "{}: the checkpoint has {} positions, but the patch_nums of its config make {} tokens",
+          weights.path.string(), positions[1], config.tokens());
+}
+
 // Saved with the weights, but functions of the configuration.
 bool IsBuffer(const std::string& name) {
   return name == "lvl_1L" || name == "attn_bias_for_masking" ||
@@ -98,10 +110,11 @@ void Model::Prepare() {
   }
 }
 
-std::shared_ptr<const Model> Load(Weights weights, const Json& config, Device device, DType dtype) {
+std::shared_ptr<const Model> Load(Weights weights, const Config& config, Device device,
+                                  DType dtype) {
+  CheckSizes(weights, config);
   std::erase_if(weights.tensors, [](const auto& item) { return IsBuffer(item.first); });
-  auto model = std::make_shared<Model>(WithContext(weights.path.string() + " (config)",
-                                                   [&] { return ParseConfig(config, weights); }));
+  auto model = std::make_shared<Model>(config);
   model->activation = ActivationDType(device, dtype);
   nn::LoadWeights(*model, weights, device, dtype);
   model->Prepare();

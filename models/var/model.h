@@ -41,7 +41,9 @@ struct Model {
 };
 
 // Builds the network that `config` describes and fills it; buffers of the official files are left
-// aside. Throws kConfig, or kFormat naming the tensors that do not fit.
-std::shared_ptr<const Model> Load(Weights weights, const Json& config, Device device, DType dtype);
+// aside. Throws kFormat for weights of another depth, of another number of tokens, or, naming them,
+// with tensors that do not fit.
+std::shared_ptr<const Model> Load(Weights weights, const Config& config, Device device,
+                                  DType dtype);
 
 }  // namespace gesso::var

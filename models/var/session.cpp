@@ -32,12 +32,6 @@ Session::Session(std::shared_ptr<const Model> model, int64_t rows, std::unique_p
   for (const next_scale::Block& block : model_->blocks) {
     if (config.mamba) scan_states_.push_back(block.MakeScanState(rows));
   }
-  for (int64_t layer = 0; layer < config.depth && !config.mamba; ++layer) {
-    const int64_t all = config.offset(model_->scales() - 1);
-    const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
-    caches_.emplace_back(rows, config.heads, config.width / config.heads, tokens,
-                         model_->activation);
-  }
   cond_ = Tensor({rows, config.width}, DType::kF32);
   modulations_ =
       Tensor({config.depth, rows, config.modulation_chunks() * config.width}, DType::kF32);
@@ -92,10 +86,21 @@ void Session::EmbedCondition(Context& ctx, const Conditioning& conditioning) {
   text_mask_ = Cast(conditioning.mask, DType::kI32);
 }
 
+void Session::ReserveCaches() {
+  const Config& config = model_->config;
+  caches_.clear();
+  for (int64_t layer = 0; layer < config.depth && !config.mamba; ++layer) {
+    const int64_t all = config.offset(model_->scales() - 1);
+    const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
+    caches_.emplace_back(rows_, config.heads, config.width / config.heads, tokens,
+                         model_->activation);
+  }
+}
+
 void Session::Begin(Context& ctx, const Conditioning& conditioning) {
   CheckConditioning(ctx, conditioning);
   if (hooks_ != nullptr) hooks_->Begin(model_->maps(), model_->config.depth);
-  for (nn::KvCache& cache : caches_) cache.Clear();
+  ReserveCaches();
   for (mamba::State& state : scan_states_) state.Reset();
   EmbedCondition(ctx, conditioning);
   model_->ada_ln.Forward(ctx, cond_, modulations_.mutable_view(), head_.mutable_view());
@@ -151,14 +156,14 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
   const View x = ctx.arena->Alloc({rows_, tokens, config.width}, DType::kF32);
   Embed(ctx, scale, input, x);
   ctx.Show("embedded", x);
-  const next_scale::Pass pass{.ctx = ctx,
-                              .activation = model_->activation,
-                              .hooks = hooks_.get(),
-                              .scale = scale,
-                              .map = model_->map(scale),
-                              .is_last = next_scale::IsLast(hooks_.get(), scale, model_->scales())};
+  next_scale::Pass pass{.ctx = ctx,
+                        .activation = model_->activation,
+                        .hooks = hooks_.get(),
+                        .scale = scale,
+                        .map = model_->map(scale)};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
     const auto at = static_cast<size_t>(layer);
+    pass.is_last = next_scale::IsLast(hooks_.get(), layer, scale, model_->scales());
     const next_scale::BlockState state{
         .modulation = modulations_.view()
                           .Slice(0, layer, layer + 1)

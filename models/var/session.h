@@ -51,6 +51,7 @@ class Session {
  private:
   Session() = default;  // for Fork to fill
   void CheckConditioning(const Context& ctx, const Conditioning& conditioning) const;
+  void ReserveCaches();
   void EmbedCondition(Context& ctx, const Conditioning& conditioning);
   void Embed(Context& ctx, int64_t scale, ConstView input, View x) const;
 

@@ -15,10 +15,9 @@ Model::Model(const Config& config)
                        config.quant_conv_kernel, nn::Precision::kModel),
       decoder_(config.decoder) {}
 
-std::shared_ptr<const Model> Model::Load(Weights weights, const Json& config, Device device,
+std::shared_ptr<const Model> Model::Load(Weights weights, const Config& config, Device device,
                                          DType dtype) {
-  auto model = WithContext(weights.path.string() + " (config)",
-                           [&] { return std::make_shared<Model>(ParseConfig(config)); });
+  auto model = std::make_shared<Model>(config);
   weights.tensors.erase("quantize.ema_vocab_hit_SV");  // how often the training met each code
   model->activation_ = ActivationDType(device, dtype);
   nn::LoadWeights(*model, weights, device, dtype);

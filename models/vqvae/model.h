@@ -20,8 +20,8 @@ class Model {
 
   // Builds the tokenizer that `config` describes and fills it. The decoder computes in `dtype`; the
   // encoder, which decides tokens, in float32. Statistics of the training are left aside. Throws
-  // kConfig, or kFormat naming the tensors that do not fit.
-  static std::shared_ptr<const Model> Load(Weights weights, const Json& config, Device device,
+  // kFormat naming the tensors that do not fit.
+  static std::shared_ptr<const Model> Load(Weights weights, const Config& config, Device device,
                                            DType dtype);
 
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);

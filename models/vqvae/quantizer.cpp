@@ -64,7 +64,7 @@ void Quantizer::Pack(Device device) {
       taps[(c * z + c) * 9 + 4] += 1 - ratio;  // the centre of the 3x3 taps
       phi.folded_bias.MutableData<float>()[c] *= ratio;
     }
-    phi.kernel = PackKernel(device, weight, DType::kF32, {.padding = 1});
+    phi.kernel = PackKernel(device, weight, DType::kF32, {.padding = 1}, Factors::kWhole);
     phi.weight = Tensor();
     phi.bias = Tensor();
   }

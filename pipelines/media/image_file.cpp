@@ -24,6 +24,38 @@ bool IsPngOrJpeg(std::string_view bytes) {
   return bytes.starts_with("\x89PNG\r\n\x1a\n") || bytes.starts_with("\xff\xd8\xff");
 }
 
+// A part of a picture, whose rows are `stride` bytes apart.
+struct Part {
+  const uint8_t* pixels;
+  int width;
+  int height;
+  int stride;
+};
+
+Image ScalePart(const Part& part, int channels, PixelKind kind, int width, int height) {
+  Image result{width, height, channels,
+               std::vector<uint8_t>(static_cast<size_t>(width) * static_cast<size_t>(height) *
+                                    static_cast<size_t>(channels))};
+  const int row_bytes = width * channels;
+  uint8_t* out = result.pixels.data();
+  if (part.width == width && part.height == height) {  // the filter would soften it
+    for (int y = 0; y < height; ++y) {
+      std::memcpy(out + int64_t{y} * row_bytes, part.pixels + int64_t{y} * part.stride,
+                  static_cast<size_t>(row_bytes));
+    }
+    return result;
+  }
+  const int resized =
+      kind == PixelKind::kColour
+          ? stbir_resize_uint8_srgb(part.pixels, part.width, part.height, part.stride, out, width,
+                                    height, row_bytes, channels, STBIR_ALPHA_CHANNEL_NONE, 0)
+          : stbir_resize_uint8(part.pixels, part.width, part.height, part.stride, out, width,
+                               height, row_bytes, channels);
+  Require(resized != 0, ErrorKind::kMemory, "not enough memory to resize a picture to {} x {}",
+          width, height);
+  return result;
+}
+
 void Append(void* target, void* data, int size) {
   static_cast<std::string*>(target)->append(static_cast<const char*>(data),
                                             static_cast<size_t>(size));
@@ -87,6 +119,11 @@ std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
   return AddPngText(png, texts);
 }
 
+Image Resized(const Image& image, int width, int height, PixelKind kind) {
+  return ScalePart({image.pixels.data(), image.width, image.height, image.width * image.channels},
+                   image.channels, kind, width, height);
+}
+
 std::string EncodeJpeg(const Image& image) {
   constexpr int kQuality = 95;
   Image opaque = image;
@@ -116,25 +153,10 @@ Image ResizeAndCrop(const Image& image, int width, int height) {
   const int left = (image.width - part_width) / 2;
   const int top = (image.height - part_height) / 2;
   const int stride = image.width * image.channels;
-  const uint8_t* part =
+  const uint8_t* first =
       image.pixels.data() + int64_t{top} * stride + int64_t{left} * image.channels;
-  Image result{width, height, image.channels,
-               std::vector<uint8_t>(static_cast<size_t>(width) * static_cast<size_t>(height) *
-                                    static_cast<size_t>(image.channels))};
-  const int row_bytes = width * image.channels;
-  if (part_width == width && part_height == height) {  // the filter would soften it
-    for (int y = 0; y < height; ++y) {
-      std::memcpy(result.pixels.data() + int64_t{y} * row_bytes, part + int64_t{y} * stride,
-                  static_cast<size_t>(row_bytes));
-    }
-    return result;
-  }
-  const int resized =
-      stbir_resize_uint8_srgb(part, part_width, part_height, stride, result.pixels.data(), width,
-                              height, row_bytes, image.channels, STBIR_ALPHA_CHANNEL_NONE, 0);
-  Require(resized != 0, ErrorKind::kMemory, "not enough memory to resize a picture to {} x {}",
-          width, height);
-  return result;
+  return ScalePart({first, part_width, part_height, stride}, image.channels, PixelKind::kColour,
+                   width, height);
 }
 
 Image MakeSheet(const std::vector<Image>& images) {

@@ -20,6 +20,13 @@ Image DecodeImage(std::string_view bytes, int channels, const std::string& name)
 // A whole PNG file with the texts in its header.
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts);
 
+// What the numbers of a picture stand for: sRGB, or amounts.
+enum class PixelKind { kColour, kLinear };
+
+// `image` at another size, each axis on its own: averaged where it shrinks, cubic where it grows.
+// The same size is a copy.
+Image Resized(const Image& image, int width, int height, PixelKind kind);
+
 // A whole JPEG file at quality 95 of 100; what is transparent becomes white.
 std::string EncodeJpeg(const Image& image);
 

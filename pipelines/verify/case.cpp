@@ -107,7 +107,7 @@ void ParityTap::Record(std::string_view name, ConstView value) {
 std::vector<std::string> ParityCase::OutputsNotCompared() const {
   std::vector<std::string> names;
   for (const auto& [name, tensor] : file_.tensors) {
-    const auto is_this = [&](const Comparison& done) { return done.name == name; };
+    const auto is_this = [&name = name](const Comparison& done) { return done.name == name; };
     if (name.starts_with("out/") && !choices_taken_.contains(name) &&
         std::ranges::none_of(comparisons_, is_this)) {
       names.push_back(name);

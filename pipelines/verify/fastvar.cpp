@@ -63,9 +63,7 @@ cache::FastVarPlan PlanOf(const Json& json, std::span<const TokenMap> schedule,
 
 void VerifyFastVar(Context& ctx, ParityCase& parity_case) {
   const VerifyOptions& options = parity_case.options();
-  const auto model =
-      var::Load(parity_case.ModelWeights().Under("var."), Get<Json>(parity_case.config(), "var"),
-                options.device, options.dtype);
+  const auto model = LoadVar(parity_case, "var");
   const auto quantizer = LoadQuantizer(parity_case);
   std::vector<TokenMap> schedule;
   for (int64_t scale = 0; scale < model->scales(); ++scale) schedule.push_back(model->map(scale));

@@ -133,6 +133,13 @@ void SequenceTap::Compare(ParityCase& parity_case, const std::string& prefix,
   }
 }
 
+std::shared_ptr<const var::Model> LoadVar(const ParityCase& parity_case, const std::string& name) {
+  const VerifyOptions& options = parity_case.options();
+  Weights weights = parity_case.ModelWeights().Under(name + ".");
+  const var::Config config = var::ParseConfig(Get<Json>(parity_case.config(), name), weights);
+  return var::Load(std::move(weights), config, options.device, options.dtype);
+}
+
 std::shared_ptr<const vqvae::Quantizer> LoadQuantizer(const ParityCase& parity_case) {
   auto quantizer = std::make_shared<vqvae::Quantizer>(
       vqvae::ParseQuantizerConfig(Get<Json>(parity_case.config(), "vae")));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "models/var/model.h"
 #include "models/vqvae/quantizer.h"
 #include "pipelines/verify/case.h"
 #include "samplers/next_scale/sampler.h"
@@ -25,6 +26,9 @@ class SequenceTap : public Tap {
  private:
   std::map<std::string, std::vector<Tensor>> values_;
 };
+
+// The transformer of the section `name` of the case, whose weights are called <name>.*.
+std::shared_ptr<const var::Model> LoadVar(const ParityCase& parity_case, const std::string& name);
 
 // The quantiser of the section "vae" of the case, whose weights are called vae.quantize.*.
 std::shared_ptr<const vqvae::Quantizer> LoadQuantizer(const ParityCase& parity_case);

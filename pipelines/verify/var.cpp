@@ -70,9 +70,7 @@ void CompareTeacherForced(Context& ctx, ParityCase& parity_case,
 void VerifyVar(Context& ctx, ParityCase& parity_case) {
   const VerifyOptions& options = parity_case.options();
   const std::string& name = parity_case.system();  // "var" or "mvar", also in the case
-  const auto model =
-      var::Load(parity_case.ModelWeights().Under(name + "."), Get<Json>(parity_case.config(), name),
-                options.device, options.dtype);
+  const auto model = LoadVar(parity_case, name);
   if (parity_case.Has("out/logits")) CompareTeacherForced(ctx, parity_case, model);
   const auto quantizer = LoadQuantizer(parity_case);
   const Tensor& known = parity_case.At("in/label_sample");
@@ -80,7 +78,7 @@ void VerifyVar(Context& ctx, ParityCase& parity_case) {
   ForEachGuidance(parity_case, [&](double cfg, const std::string& suffix) {
     CodebookScaleModel<var::Session> scale_model(
         var::Session(model, labels.view().numel()),
-        CodeSum(quantizer, options.device, known.view().numel()),
+        CodeSum(quantizer, options.device, known.view().numel(), true),
         [&](Context& c, var::Session& session) { session.Begin(c, {.labels = labels}); });
     CompareSampling(ctx, parity_case, scale_model, cfg, suffix);
     const ConstView f_hat = scale_model.codes().f_hat();

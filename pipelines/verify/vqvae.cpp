@@ -41,8 +41,9 @@ Tensor CompareDecoded(Context& ctx, ParityCase& parity_case, const vqvae::Quanti
 
 void VerifyVqvae(Context& ctx, ParityCase& parity_case) {
   const VerifyOptions& options = parity_case.options();
-  const auto model = vqvae::Model::Load(parity_case.ModelWeights(), parity_case.config(),
-                                        options.device, options.dtype);
+  const auto model =
+      vqvae::Model::Load(parity_case.ModelWeights(), vqvae::ParseConfig(parity_case.config()),
+                         options.device, options.dtype);
   ParityTap tap(parity_case);
   Context tapped = ctx;
   tapped.tap = &tap;

@@ -18,8 +18,7 @@ constexpr uint64_t kSeedStep = 0x9E3779B97F4A7C15;  // from window to window, od
 }  // namespace
 
 WindowSampler::WindowSampler(const DiffusionModel& model, const Request& request, int64_t length)
-    : model_(model),
-      request_(request),
+    : request_(request),
       shape_(model.traits().BatchShape(1, length, *request.height, *request.width)),
       schedule_(request.prompt_schedule ? ParsePromptSchedule(*request.prompt_schedule)
                                         : std::vector<ScheduledPrompt>{{0, *request.prompt}}),

@@ -38,7 +38,6 @@ class WindowSampler {
            const Observer& observer);
   void Start(Context& ctx, const Window& window, View x) const;
 
-  const DiffusionModel& model_;
   const Request& request_;
   Shape shape_;
   std::vector<ScheduledPrompt> schedule_;

@@ -25,13 +25,20 @@ const std::vector<TokenMap>& Var256() {
 }
 
 TEST(FastVarPlan, DefaultsAreThePublishedOnesCarriedOver) {
-  const FastVarPlan var = PlanFastVar({}, Var256(), 16);
+  // VAR's at 512 pixels.
+  const FastVarPlan var = PlanFastVar({}, Squares({1, 2, 3, 4, 6, 9, 13, 18, 24, 32}), 16);
   EXPECT_EQ(var.cached_scale, 7);
-  EXPECT_EQ(var.prune_ratio[8], 0.4);
-  EXPECT_EQ(var.prune_ratio[9], 0.5);
+  EXPECT_EQ(var.prune_ratio[8], 0);  // 24 x 24 is computed whole
+  EXPECT_EQ(var.prune_ratio[9], 0.4);
   EXPECT_EQ(std::ranges::count(var.skipped, true), 0);
   EXPECT_EQ(var.first_layer, 2);
   EXPECT_EQ(var.end_layer, 14);
+  const FastVarPlan larger = PlanFastVar({}, Squares({1, 2, 36, 44}), 16);
+  EXPECT_NEAR(larger.prune_ratio[2], 0.4 + 0.1 * (1296 - 1024) / (1600 - 1024), 1e-12);
+  EXPECT_EQ(larger.prune_ratio[3], 0.5);
+  const FastVarPlan given =
+      PlanFastVar({.scales = 3, .first_ratio = 0.2, .last_ratio = 0.4}, Var256(), 16);
+  EXPECT_NEAR(given.prune_ratio[8], 0.3, 1e-12);
   // Infinity's square schedule with 32 layers: the published settings themselves.
   const FastVarPlan infinity =
       PlanFastVar({}, Squares({1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64}), 32);
@@ -46,10 +53,13 @@ TEST(FastVarPlan, DefaultsAreThePublishedOnesCarriedOver) {
 TEST(FastVarPlan, RefusesWhatDoesNotFit) {
   ExpectError(ErrorKind::kUsage, "one must come before them",
               [] { PlanFastVar({.scales = 10}, Var256(), 16); });
+  ExpectError(ErrorKind::kUsage, "drops nothing by default from maps of up to 256 tokens",
+              [] { PlanFastVar({}, Var256(), 16); });
   ExpectError(ErrorKind::kUsage, "what fills in comes from scale 9",
-              [] { FastVar(FastVarOptions{.cached = 9}).Begin(Var256(), 16); });
+              [] { FastVar(FastVarOptions{.last_ratio = 0.5, .cached = 9}).Begin(Var256(), 16); });
   ExpectError(ErrorKind::kUsage, "cannot prune layers 3 to 20 of 16", [] {
-    FastVar(FastVarOptions{.first_layer = 3, .end_layer = 20}).Begin(Var256(), 16);
+    FastVar(FastVarOptions{.last_ratio = 0.5, .first_layer = 3, .end_layer = 20})
+        .Begin(Var256(), 16);
   });
 }
 
@@ -150,8 +160,8 @@ TEST(DepthSwitch, RunsAllLayersEarlyAndAPartLate) {
     EXPECT_EQ(hooks.RunsLayer(layer, 7), layer % 2 == 0) << layer;
   }
   EXPECT_EQ(hooks.CacheCapacity(0, 424), 424);
-  EXPECT_EQ(hooks.CacheCapacity(1, 424), 155);
-  for (const size_t scales : {2, 3, 5}) {  // of fewer than three scales the last one
+  EXPECT_EQ(hooks.CacheCapacity(1, 424), 91);  // not the last scale that it runs
+  for (const size_t scales : {2, 3, 5}) {      // of fewer than three scales the last one
     hooks.Begin(std::span(Var256()).first(scales), 7);
     EXPECT_TRUE(hooks.RunsLayer(1, static_cast<int64_t>(scales) - 2)) << scales;
     EXPECT_FALSE(hooks.RunsLayer(1, static_cast<int64_t>(scales) - 1)) << scales;
@@ -165,14 +175,14 @@ TEST(DepthSwitch, RunsAllLayersEarlyAndAPartLate) {
 TEST(Policies, AreMadeByNameAndCombined) {
   for (const PolicyInfo& info : Policies()) {
     const auto hooks = MakePolicy(info.name)();
-    hooks->Begin(Var256(), 16);
+    hooks->Begin(Squares({1, 2, 4, 8, 16, 32}), 16);
     EXPECT_TRUE(hooks->RunsScale(0) && hooks->RunsLayer(0, 0)) << info.name;
   }
-  const auto both = MakePolicy("fastvar:scales=1+depth:layers=4,from=8")();
+  const auto both = MakePolicy("fastvar:scales=1,last_ratio=0.5+depth:layers=4,from=8")();
   both->Begin(Var256(), 7);
   EXPECT_FALSE(both->RunsLayer(1, 9));
   EXPECT_TRUE(both->WantsBranch({.layer = 2, .scale = 8, .map = {13, 13}}));
-  EXPECT_EQ(both->CacheCapacity(1, 424), 255);
+  EXPECT_EQ(both->CacheCapacity(1, 424), 155);
   const std::array<int64_t, 1> rows = {0};
   EXPECT_FALSE(both->Fork(rows)->RunsLayer(1, 9));
   ExpectError(ErrorKind::kUsage, "there is no cache policy 'none' (policies: fastvar, depth",

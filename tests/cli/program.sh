@@ -32,3 +32,16 @@ Expect() {
   [[ -z $pattern ]] || tr '\n' ' ' <"$here/stderr" | grep -qE -- "$pattern" ||
     Fail "no '$pattern' in the message of: gesso $shown: $said"
 }
+
+# Png PATH WIDTH HEIGHT SPLIT: a grey picture, black left of column SPLIT and white from there on.
+Png() { python3 - "$@" <<'PYTHON'
+import struct, sys, zlib
+path, width, height, split = sys.argv[1], *map(int, sys.argv[2:])
+chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
+    ">I", zlib.crc32(kind + data))
+row = bytes(1) + bytes(split) + b"\xff" * (width - split)
+open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""))
+PYTHON
+}

@@ -20,10 +20,10 @@ ExpectNothing() {
   LeavesOnly
 }
 
-# Copy of the tiny model, to be broken.
+# Copy of a tiny model, to be broken.
 Broken() {
   rm -rf "$here/broken"
-  cp -r "$data/models/tiny-hdit" "$here/broken"
+  cp -r "$data/models/${1-tiny-hdit}" "$here/broken"
   chmod -R u+w "$here/broken"
 }
 
@@ -35,30 +35,59 @@ ExpectNothing 2 "pictures of 8 x 8 only" generate x -m tiny-var -W 16 -o a.png
 ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
 ExpectNothing 2 "cfg_per_scale: has 3 values.*4 scales" generate x -m tiny-var --cfg-per-scale 1,2,3 -o a.png
 ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" generate x -m tiny-var --temperature hot -o a.png
+ExpectNothing 2 "temperature: 0 is not above 0" generate x -m tiny-var --temperature 0 -o a.png
+ExpectNothing 2 "temperature: -1 is outside" generate x -m tiny-var --temperature -1 -o a.png
+ExpectNothing 2 "temperature: has 2 values.*4 scales" generate x -m tiny-var --temperature 1,2 -o a.png
+ExpectNothing 2 "cfg-per-scale: 'x' is not a number" generate x -m tiny-var --cfg-per-scale 1,x -o a.png
+ExpectNothing 2 "top-k: -1 is outside" generate x -m tiny-var --top-k -1 -o a.png
+ExpectNothing 2 "top-p: 1.5 is outside" generate x -m tiny-var --top-p 1.5 -o a.png
+ExpectNothing 2 "cache: has no effect.*diffusion" generate x --cache fastvar -o a.png
+ExpectNothing 2 "depth switching to 5 layers, but the model has 4" \
+  generate x -m tiny-var --cache depth:layers=5 -o a.png
+ExpectNothing 2 "from scale 4 on, but the last of 4 scales is 3" \
+  generate x -m tiny-var --cache depth:from=4 -o a.png
+ExpectNothing 2 "cache depth: there is no option 'zoom' here \(options: layers, from" \
+  generate x -m tiny-var --cache depth:zoom=1 -o a.png
+ExpectNothing 2 "window_size is 5, must be a square number" \
+  generate x -m tiny-var --cache scalekv:window_size=5 -o a.png
+ExpectNothing 2 "FastVAR drops nothing by default from maps of up to 16 tokens; give last_ratio" \
+  generate x -m tiny-var --cache fastvar -o a.png
+ExpectNothing 2 "fastvar and scalekv cannot be combined" \
+  generate x -m tiny-var --cache fastvar+scalekv -o a.png
 ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png
 
 # --- in-painting ----------------------------------------------------------------------------------
-Png() { python3 - "$@" <<'PYTHON'
-import struct, sys, zlib
-path, width, height, split = sys.argv[1], *map(int, sys.argv[2:])
-chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
-    ">I", zlib.crc32(kind + data))
-row = bytes(1) + bytes(split) + b"\xff" * (width - split)
-open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
-    + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""))
-PYTHON
-}
 Png "$here/eight.png" 8 8 4
 Png "$here/nine.png" 9 8 4
 ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
   inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-ExpectNothing 2 "pictures of 8 x 8 only" \
+ExpectNothing 2 "(pictures of 8 x 8 only)" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-ExpectNothing 3 "diffusion models cannot paint a part of a picture yet" \
-  inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png
+Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png "${@:3}"; }
+ExpectNothing 3 "nix.png" inpaint "$here/eight.png" --mask "$here/nix.png" x -o a.png
+Inpaint 3 "eight.png: leaves nothing to paint.*grown by -4" --mask-grow -4
+Inpaint 2 "masked_content: there is no 'fill' .choices: keep, blur, noise" --masked-content fill
+Inpaint 2 "no inpainter 'nix' .*replace, repaint, differential" --inpaint nix
+Inpaint 2 "inpaint repaint.*jump_length" --inpaint repaint:jump=3
+Inpaint 2 "mask_padding: has no effect without only_masked" --mask-padding 3
+Inpaint 2 "--mask-grow: 2000 is outside -1024 to 1024" --mask-grow 2000
+Inpaint 2 "--mask-blur: 'x' is not a whole number" --mask-blur x
+Inpaint 2 "--outpaint: expected LEFT,TOP,RIGHT,BOTTOM, got '8,8'" --outpaint 8,8
+Inpaint 2 "--outpaint: -1 is outside 0 to 16384" --outpaint=-1,0,0,0
+Inpaint 2 "--outpaint: all sides are 0" --outpaint 0,0,0,0
+Inpaint 2 "nothing to keep" --outpaint 8,0,0,0 --masked-content keep
+Inpaint 2 "tile_overlap: has no effect without tiles" --tile-overlap 4
+Inpaint 2 "inpaint: has no effect" -m tiny-var --inpaint replace
+ExpectNothing 2 "mask_blur: has no effect without a part" generate x --mask-blur 3 -o a.png
+ExpectNothing 2 "width 9: this model makes multiples of 8.*only_masked paints" \
+  inpaint "$here/nine.png" --mask "$here/nine.png" x -o a.png
+Expect 0 'a.png: 9 x 8,' inpaint "$here/nine.png" --mask "$here/nine.png" x -o a.png \
+  --only-masked --mask-padding 9000
+LeavesOnly a.png; rm -f a.png
+Expect 0 'a.png: 24 x 16,' inpaint "$here/eight.png" --outpaint 8,0,8,8 x -o a.png
+LeavesOnly a.png; rm -f a.png
 Expect 0 '' inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var -o a.png
 LeavesOnly a.png; rm -f a.png
 ExpectNothing 3 'nix/model.safetensors: no such' generate x -m nix/model.safetensors -o a.png
@@ -83,12 +112,40 @@ Broken; printf '{"_class_name": "FluxPipeline"}' >"$here/broken/model_index.json
 ExpectNothing 3 'model_index.json.*FluxPipeline' generate x -m "$here/broken" -o a.png
 Broken; printf '{"model": ' >"$here/broken/denoiser/config.json"
 ExpectNothing 3 'denoiser/config.json' generate x -m "$here/broken" -o a.png
+BrokenVar() {  # PART CHANGE: of a part's configuration
+  Broken tiny-var
+  sed -i "$2" "$here/broken/$1/config.json"
+}
+BrokenVar transformer 's/"depth": 4/"depth": 6/'
+ExpectNothing 3 'transformer/model.safetensors.*has 4 blocks, but a VAR of depth 6' \
+  generate x -m "$here/broken" -o a.png
+BrokenVar transformer 's/^ *4$/5/'
+ExpectNothing 3 'transformer/model.safetensors.*has 30 positions, but the patch_nums' \
+  generate x -m "$here/broken" -o a.png
+BrokenVar vae 's/"vocab_size": 24/"vocab_size": 32/'
+ExpectNothing 3 'vae/model.safetensors.*embedding.weight: expected \[32, 8\]' \
+  generate x -m "$here/broken" -o a.png
+BrokenVar vae 's/^ *4$/5/'
+ExpectNothing 3 'broken: patch_nums of the transformer and v_patch_nums of the tokenizer differ' \
+  generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps"/"stepz"/' "$here/broken/model_index.json"
 ExpectNothing 3 "defaults.*'stepz'" generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps": *[0-9]*/"steps": 0/' "$here/broken/model_index.json"
 ExpectNothing 3 'defaults.*steps' generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps": *[0-9]*/"init_image": "secret.png"/' "$here/broken/model_index.json"
 ExpectNothing 3 "defaults.*cannot preset 'init_image'" generate x -m "$here/broken" -o a.png
+
+# --- songs ----------------------------------------------------------------------------------------
+song=$data/midi/pop.mid
+ExpectNothing 2 "--bars or --mask: one of them.*128 x 64 pixels" inpaint "$song" -o a.mid
+ExpectNothing 2 "--bars: '4-x' is neither a bar" inpaint "$song" --bars 4-x -o a.mid
+ExpectNothing 2 "bars 7-9: the song has the bars 1 to 8" inpaint "$song" --bars 7-9 -o a.mid
+ExpectNothing 2 "a.png has to end in .mid" inpaint "$song" --bars 4 -o a.png
+ExpectNothing 2 "--grid: songs do not have it" inpaint "$song" --bars 4 --grid -o a.mid
+ExpectNothing 2 "--bars: .*eight.png is no song" inpaint "$here/eight.png" --bars 4 x -o a.png
+ExpectNothing 3 "nix.mid" inpaint nix.mid --bars 4 -o a.mid
+head -c 99 "$song" >"$here/cut.mid"
+ExpectNothing 3 "cut.mid: byte [0-9]+: .* bytes are expected" inpaint "$here/cut.mid" --bars 4 -o a.mid
 
 # --- settings -------------------------------------------------------------------------------------
 ExpectNothing 2 'SUBCOMMAND|subcommand'

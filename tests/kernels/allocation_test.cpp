@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <new>
 
+#include "kernels/conv.h"
+#include "kernels/cpu/gemm_split.h"
 #include "kernels/gemm.h"
 #include "tests/support/ops.h"
 
@@ -48,6 +50,23 @@ TEST(Allocation, WarmFloat32ProductsDoNotAllocate) {
   const int64_t before = allocations;
   Linear(ctx, linear);
   LinearGlu(ctx, glu);
+  EXPECT_EQ(allocations - before, 0);
+}
+
+TEST(Allocation, WarmConvolutionsInPartsDoNotAllocate) {
+  if (!cpu::SplitsFloats({"conv2d"})) GTEST_SKIP() << "this CPU has no tiles for bfloat16";
+  const PackedKernel packed =
+      PackKernel(Device::kCpu, RandomTensor({48, 32, 3, 3}, 1), DType::kF32, {.padding = 1});
+  const Tensor x = RandomTensor({2, 20, 20, 32}, 2);
+  Tensor out({2, 20, 20, 48}, DType::kF32);
+  Context ctx;
+  Conv2dArgs args;
+  args.x = x;
+  args.kernel = &packed;
+  args.out = out.mutable_view();
+  for (int run = 0; run < 3; ++run) Conv2d(ctx, args);
+  const int64_t before = allocations;
+  Conv2d(ctx, args);
   EXPECT_EQ(allocations - before, 0);
 }
 

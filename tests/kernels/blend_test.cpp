@@ -1,4 +1,4 @@
-// FadeIn on values, and over memory that holds nothing.
+// FadeIn and Hold on values, and over memory that holds nothing.
 #include "kernels/blend.h"
 
 #include "tests/support/ops.h"
@@ -38,6 +38,30 @@ TEST(FadeInErrors, NameTheArgument) {
   Tensor same({1, 1, 2, 3}, DType::kF32);
   ExpectError(ErrorKind::kShape, "3 rows and 0 columns",
               [&] { FadeIn(ctx, {.x = x, .rows = 3, .out = same.mutable_view()}); });
+}
+
+TEST(Hold, PutsBackWhatIsBelowTheThreshold) {
+  const Tensor known = testing_support::RandomTensor({1, 2, 2, 3}, 1);
+  const Tensor before = testing_support::RandomTensor({2, 2, 2, 3}, 2);
+  Tensor out = Cast(before, DType::kF32);
+  Tensor amount({2, 3}, DType::kF32);
+  const float amounts[] = {0, 0.25f, 0.5f, 0.75f, 1, 0.499f};
+  std::copy_n(amounts, 6, amount.MutableData<float>());
+  Context ctx;
+  Hold(ctx, {.known = known, .amount = amount, .threshold = 0.5, .out = out.mutable_view()});
+  for (int64_t i = 0; i < 24; ++i) {
+    const bool held = amounts[i % 6] < 0.5f;
+    EXPECT_EQ(out.Data<float>()[i], held ? known.Data<float>()[i % 12] : before.Data<float>()[i]);
+  }
+}
+
+TEST(HoldErrors, NameTheArgument) {
+  Context ctx;
+  const Tensor known({1, 2, 2, 3}, DType::kF32);
+  const Tensor amount({3, 2}, DType::kF32);
+  Tensor out({2, 2, 2, 3}, DType::kF32);
+  ExpectError(ErrorKind::kShape, "hold: amount",
+              [&] { Hold(ctx, {.known = known, .amount = amount, .out = out.mutable_view()}); });
 }
 
 }  // namespace

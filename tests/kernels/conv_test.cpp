@@ -40,11 +40,10 @@ Shape OutShape(const Case& c) {
 
 class Conv2dTest : public testing::TestWithParam<Case> {};
 
-TEST_P(Conv2dTest, EqualsRef) {
-  const Case c = GetParam();
+void ExpectEqualsRef(const Case& c, Factors factors) {
   const auto taps = static_cast<float>(c.kernel[1] * c.kernel[2] * c.kernel[3]);
   const Tensor weight = RandomTensor(c.kernel, 1, DType::kF32, 1 / std::sqrt(taps));
-  const PackedKernel packed = PackKernel(Device::kCpu, weight, c.weight_dtype, c.conv);
+  const PackedKernel packed = PackKernel(Device::kCpu, weight, c.weight_dtype, c.conv, factors);
   const Tensor x = RandomTensor(c.x, 2, c.x_dtype);
   const Tensor bias = RandomTensor({c.kernel[0]}, 3);
   const Shape out = OutShape(c);
@@ -76,6 +75,11 @@ TEST_P(Conv2dTest, EqualsRef) {
     EXPECT_LT(RmsError(in_place, want),
               testing_support::ToleranceOf(narrow ? DType::kBF16 : DType::kF32));
   });
+}
+
+TEST_P(Conv2dTest, EqualsRef) {
+  ExpectEqualsRef(GetParam(), Factors::kSplit);
+  ExpectEqualsRef(GetParam(), Factors::kWhole);
 }
 
 std::vector<Case> Cases() {
@@ -110,6 +114,14 @@ std::vector<Case> Cases() {
        .residual = true,
        .activation = Activation::kGeluTanh},
       {.x = {1, 8, 8, 3}, .kernel = {48, 3, 4, 4}, .conv = {.stride = 4}},
+      {.x = {2, 9, 37, 48},
+       .kernel = {131, 48, 3, 3},
+       .conv = {.padding = 1},
+       .bias = true,
+       .residual = true,
+       .activation = Activation::kSilu},
+      {.x = {1, 7, 9, 70}, .kernel = {33, 70, 5, 5}, .conv = {.padding = 1}, .bias = true},
+      {.x = {1, 11, 700, 64}, .kernel = {7, 64, 3, 2}, .conv = {.padding = 1}, .out_dtype = bf16},
       {.x = {1, 1, 1, 4}, .kernel = {4, 4, 3, 3}, .conv = {.padding = 1}},
       {.x = {1, 8, 6, 24},
        .kernel = {24, 24, 3, 3},
@@ -197,6 +209,21 @@ TEST(Conv2d, DoesNotDependOnThreads) {
     EXPECT_EQ(0, std::memcmp(out.view().data, results[0].view().data, out.view().bytes()));
   }
   SetNumThreads(before);
+}
+
+TEST(Conv2d, GivesWayToAForcedImplementation) {
+  const Tensor weight = RandomTensor({32, 32, 3, 3}, 1);
+  const Tensor x = RandomTensor({1, 8, 8, 32}, 2);
+  Tensor out({1, 6, 6, 32}, DType::kF32);
+  ForceImplementation("conv2d", "onednn");
+  const PackedKernel packed = PackKernel(Device::kCpu, weight, DType::kF32, {});
+  Conv2dArgs args;
+  args.x = x;
+  args.kernel = &packed;
+  args.out = out.mutable_view();
+  Context ctx;
+  EXPECT_NO_THROW(Conv2d(ctx, args));
+  ForceImplementation("conv2d", "");
 }
 
 TEST(Conv2d, RefusesWhatDoesNotFit) {

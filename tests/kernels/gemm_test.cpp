@@ -5,9 +5,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
+#include "kernels/cpu/gemm_split.h"
 #include "tests/support/ops.h"
 #include "tests/support/targets.h"
 
@@ -228,7 +230,8 @@ TEST(Linear, DoesNotDependOnThreads) {
   const int before = NumThreads();
   const Tensor x = RandomTensor({301, 96}, 2);
   std::vector<PackedMatrix> matrices = {
-      PackMatrix(Device::kCpu, RandomWeight(288, 96), DType::kF32)};
+      PackMatrix(Device::kCpu, RandomWeight(288, 96), DType::kF32),
+      PackMatrix(Device::kCpu, RandomWeight(288, 96), DType::kF32, Factors::kWhole)};
   if (cpu::GainsFromBF16()) matrices.push_back(cpu::PackBF16(RandomWeight(288, 96)));
   for (const PackedMatrix& packed : matrices) {
     SetNumThreads(1);
@@ -246,22 +249,108 @@ TEST(Linear, DoesNotDependOnThreads) {
 TEST(Linear, DoesNotDependOnVectorsOrBatch) {
   const Tensor x = RandomTensor({301, 96}, 2);
   const Tensor weight = RandomWeight(288, 96);
-  std::vector<Tensor> results;
-  ForEachTarget([&] {
-    const PackedMatrix packed = PackMatrix(Device::kCpu, weight, DType::kF32);
-    results.push_back(RunProducts(packed, x).plain);
-    Tensor rows({301, 288}, DType::kF32);
-    for (int64_t begin = 0; begin < 301; begin += 43) {
-      Context ctx;
-      LinearArgs args;
-      args.x = x.view().Slice(0, begin, begin + 43);
-      args.weight = &packed;
-      args.out = rows.mutable_view().Slice(0, begin, begin + 43);
-      Linear(ctx, args);
+  for (const Factors factors : {Factors::kWhole, Factors::kSplit}) {
+    std::vector<Tensor> results;
+    ForEachTarget([&] {
+      const PackedMatrix packed = PackMatrix(Device::kCpu, weight, DType::kF32, factors);
+      results.push_back(RunProducts(packed, x).plain);
+      for (const int64_t batch : {43, 7}) {
+        Tensor rows({301, 288}, DType::kF32);
+        for (int64_t begin = 0; begin < 301; begin += batch) {
+          Context ctx;
+          LinearArgs args;
+          args.x = x.view().Slice(0, begin, begin + batch);
+          args.weight = &packed;
+          args.out = rows.mutable_view().Slice(0, begin, begin + batch);
+          Linear(ctx, args);
+        }
+        EXPECT_TRUE(SameBits(rows, results.back())) << batch;
+      }
+    });
+    if (factors == Factors::kSplit) continue;  // which vectors without tiles do not do
+    for (const Tensor& result : results) EXPECT_TRUE(SameBits(result, results[0]));
+  }
+}
+
+// out [M, N] of x [M, K], by the implementation that the weights were packed for.
+Tensor Product(const PackedMatrix& packed, const Tensor& x) {
+  Tensor out({x.shape()[0], packed.rows()}, DType::kF32);
+  Context ctx;
+  LinearArgs args;
+  args.x = x;
+  args.weight = &packed;
+  args.out = out.mutable_view();
+  Linear(ctx, args);
+  return out;
+}
+
+class SplitFactors : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!cpu::SplitsFloats()) GTEST_SKIP() << "this CPU has no tiles for bfloat16";
+  }
+};
+
+// A factor in two parts is off by 2^-16 of itself at most and by 2^-18.5 in the mean; the products
+// of two such are off by 2^-18, and so are their sums, whatever K: the errors are of random sign.
+TEST_F(SplitFactors, AreAlmostFloat32) {
+  for (const int64_t m : {1, 5, 16, 17, 33}) {
+    for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {33, 31}, {96, 32}, {70, 300}}) {
+      const Tensor x = RandomTensor({m, k}, 2);
+      const Tensor weight = RandomWeight(n, k);
+      const PackedMatrix split = PackMatrix(Device::kCpu, weight, DType::kF32);
+      ASSERT_EQ(split.encoding(), PackedMatrix::Encoding::kSplitFloats);
+      const Tensor want =
+          Product(PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole), x);
+      EXPECT_LT(RmsError(Product(split, x), want), std::ldexp(1.0, m * n * k < 100 ? -15 : -17))
+          << m << " " << n << " " << k;
+      Tensor unpacked({n, k}, DType::kF32);
+      split.storage().Unpack(unpacked.MutableData<float>());
+      for (int64_t i = 0; i < n * k; ++i) {
+        const float exact = weight.Data<float>()[i];
+        EXPECT_NEAR(unpacked.Data<float>()[i], exact, std::ldexp(std::abs(exact), -16));
+      }
     }
-    EXPECT_TRUE(SameBits(rows, results.back()));
-  });
-  for (const Tensor& result : results) EXPECT_TRUE(SameBits(result, results[0]));
+  }
+}
+
+TEST_F(SplitFactors, DoNotHideInfinityAndNaN) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Tensor x = RandomTensor({5, 40}, 2);
+  float* values = x.MutableData<float>();
+  values[1 * 40 + 3] = kInfinity;
+  values[2 * 40 + 39] = -kInfinity;
+  values[3 * 40 + 32] = std::numeric_limits<float>::quiet_NaN();
+  values[4 * 40] = 3.39e38f;  // bfloat16 holds it, barely
+  const Tensor weight = RandomWeight(50, 40);
+  const Tensor got = Product(PackMatrix(Device::kCpu, weight, DType::kF32), x);
+  const Tensor want = Product(PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole), x);
+  for (int64_t i = 0; i < 5 * 50; ++i) {
+    const float exact = want.Data<float>()[i];
+    const float split = got.Data<float>()[i];
+    EXPECT_EQ(std::isfinite(split), std::isfinite(exact)) << i;
+    if (std::isfinite(exact)) {
+      EXPECT_NEAR(split, exact, 2e-5 * std::max(1.0f, std::abs(exact))) << i;
+    }
+  }
+  Tensor infinite = RandomWeight(50, 40);
+  infinite.MutableData<float>()[7 * 40 + 1] = -kInfinity;
+  const Tensor product = Product(PackMatrix(Device::kCpu, infinite, DType::kF32), x);
+  EXPECT_FALSE(std::isfinite(product.Data<float>()[7]));
+  EXPECT_TRUE(std::isfinite(product.Data<float>()[8]));
+}
+
+TEST_F(SplitFactors, GiveWayToAForcedImplementation) {
+  const Tensor weight = RandomWeight(8, 4);
+  for (const std::string_view op : {"linear", "linear_glu"}) {
+    ForceImplementation(op, "highway");
+    EXPECT_EQ(PackMatrix(Device::kCpu, weight, DType::kF32).encoding(),
+              PackedMatrix::Encoding::kFloats);
+    ForceImplementation(op, cpu::kSplitName);
+    EXPECT_EQ(PackMatrix(Device::kCpu, weight, DType::kF32).encoding(),
+              PackedMatrix::Encoding::kSplitFloats);
+    ForceImplementation(op, "");
+  }
 }
 
 TEST(Linear, RefusesWhatDoesNotFit) {

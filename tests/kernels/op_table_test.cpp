@@ -42,6 +42,7 @@ std::vector<std::string_view> Ops() {
           SignBitsTable().op(),
           BitCodesTable().op(),
           FadeInTable().op(),
+          HoldTable().op(),
           CausalConv1dTable().op(),
           Conv2dTable().op(),
           GatedAddTable().op(),

@@ -20,7 +20,8 @@ struct Rule {
 // A layer is a folder of kernels/, or else the top folder.
 const std::map<std::string, Rule, std::less<>> kRules = {
     {"kernels/core", {.folders = {"kernels/core"}}},
-    {"kernels", {.folders = {"kernels", "kernels/core", "kernels/ref", "kernels/cpu"}}},
+    {"kernels",
+     {.folders = {"kernels", "kernels/core", "kernels/ref", "kernels/cpu", "kernels/cuda"}}},
     {"kernels/ref", {.folders = {"kernels", "kernels/core", "kernels/ref"}}},
     {"kernels/cpu",
      {.folders = {"kernels", "kernels/core", "kernels/ref", "kernels/cpu"},

@@ -76,7 +76,8 @@ TEST(Allocation, AScaleTakesNothingFromTheHeap) {
   Tensor logits({2, 16, 20}, DType::kF32);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     Model shapes(ParseConfig(config, sizes));
-    const auto model = Load(testing_support::RandomWeights(shapes, 1), config, Device::kCpu, dtype);
+    const auto model =
+        Load(testing_support::RandomWeights(shapes, 1), shapes.config, Device::kCpu, dtype);
     Session session(model, 2);
     Arena arena(Device::kCpu, session.ArenaBytes({.labels = labels}));
     Context ctx{.device = Device::kCpu, .arena = &arena};

@@ -67,10 +67,18 @@ TEST_F(KvCacheTest, AppendsInOrder) {
   EXPECT_EQ(Held(cache_, 1, 1), (std::vector<int>{1000, 1001, 1002, 1003, 1004}));
   Extended(ctx_, cache_, 1, 5);  // and not kept
   EXPECT_EQ(cache_.size(), 5);
-  cache_.Clear();
-  cache_.Keep(Extended(ctx_, cache_, 6, 10));
-  EXPECT_EQ(Held(cache_, 0, 0), (std::vector<int>{10, 11, 12, 13, 14, 15}));
   EXPECT_EQ(arena_.peak_bytes(), 0U);
+}
+
+TEST_F(KvCacheTest, TakesTheMemoryThatItUses) {
+  constexpr size_t kToken = 2 * 2 * 3 * sizeof(float) * 2;  // of keys and values
+  EXPECT_EQ(cache_.bytes(), 5 * kToken);
+  cache_.Extend(ctx_, 1);
+  EXPECT_EQ(cache_.bytes(), 6 * kToken);
+  cache_.Release();
+  EXPECT_EQ(cache_.bytes(), 0U);
+  const std::array<int64_t, 1> rows = {1};
+  EXPECT_EQ(cache_.Fork(rows).bytes(), 0U);
 }
 
 TEST_F(KvCacheTest, TakesWhatDoesNotFitOnTheArena) {
@@ -81,7 +89,7 @@ TEST_F(KvCacheTest, TakesWhatDoesNotFitOnTheArena) {
   EXPECT_EQ(Held(cache_, 1, 0), (std::vector<int>{1000, 1001, 1002, 1003, 1004}));
   const size_t before = cache_.bytes();
   cache_.Keep(all);
-  EXPECT_EQ(cache_.bytes(), before / 6 * 8);
+  EXPECT_EQ(cache_.bytes(), before / 5 * 8);
   EXPECT_EQ(Held(cache_, 0, 1), (std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7}));
 }
 

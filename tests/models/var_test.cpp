@@ -55,8 +55,13 @@ Weights SmallWeights(const Json& json, bool l2_norm = true) {
   return weights;
 }
 
+std::shared_ptr<const Model> LoadAs(const Json& config, const Weights& weights,
+                                    DType dtype = DType::kF32) {
+  return Load(weights, ParseConfig(config, weights), Device::kCpu, dtype);
+}
+
 std::shared_ptr<const Model> SmallModel(bool shared = false) {
-  return Load(SmallWeights(SmallConfig(shared)), SmallConfig(shared), Device::kCpu, DType::kF32);
+  return LoadAs(SmallConfig(shared), SmallWeights(SmallConfig(shared)));
 }
 
 Tensor Labels(std::vector<int32_t> labels) {
@@ -101,7 +106,7 @@ TEST(Var, HooksThatDecideNothingChangeNoBit) {
   for (const auto& [text, watched] :
        {std::pair(false, -1), std::pair(false, 1), std::pair(true, -1)}) {
     const Json config = text ? TextConfigOf() : SmallConfig();
-    const auto model = Load(SmallWeights(config), config, Device::kCpu, DType::kF32);
+    const auto model = LoadAs(config, SmallWeights(config));
     const Tensor labels = Labels({1, 5});
     const Tensor states = RandomTensor({2, 4, 10}, 1);
     Tensor mask({2, 4}, DType::kI32);
@@ -125,7 +130,7 @@ TEST(Var, HooksThatDecideNothingChangeNoBit) {
 
 TEST(Var, AForkGoesOnLikeTheOriginal) {
   for (const Json& config : {SmallConfig(), SmallConfig(true), MvarConfig()}) {
-    const auto model = Load(SmallWeights(config), config, Device::kCpu, DType::kF32);
+    const auto model = LoadAs(config, SmallWeights(config));
     const Tensor labels = Labels({2, 4, 5, 5});
     TestBed run;
     Session session(model, 4);
@@ -178,7 +183,7 @@ TEST(Var, ThreadsAndBatchChangeNoBit) {
 
 TEST(Var, LooksAtItsTextAndNotAtPadding) {
   const Json config = TextConfigOf();
-  const auto model = Load(SmallWeights(config), config, Device::kCpu, DType::kF32);
+  const auto model = LoadAs(config, SmallWeights(config));
   Tensor mask({1, 3}, DType::kI32);
   std::fill_n(mask.MutableData<int32_t>(), 2, 1);
   TestBed run;
@@ -198,7 +203,7 @@ TEST(Var, LooksAtItsTextAndNotAtPadding) {
 
 TEST(Var, BFloat16IsClose) {
   const auto full = SmallModel();
-  const auto half = Load(SmallWeights(SmallConfig()), SmallConfig(), Device::kCpu, DType::kBF16);
+  const auto half = LoadAs(SmallConfig(), SmallWeights(SmallConfig()), DType::kBF16);
   const Tensor labels = Labels({0});
   TestBed run;
   std::vector<Tensor> logits;
@@ -231,15 +236,14 @@ TEST(Var, SkipsBuffersAndReadsTheNormOffTheWeights) {
   weights.tensors["lvl_1L"] = Tensor({1, 14}, DType::kI64);
   weights.tensors["attn_bias_for_masking"] = Tensor({1, 1, 14, 14}, DType::kF32);
   weights.tensors["blocks.1.attn.zero_k_bias"] = Tensor({24}, DType::kF32);
-  EXPECT_FALSE(Load(weights, config, Device::kCpu, DType::kF32)->config.l2_norm);
+  EXPECT_FALSE(LoadAs(config, weights)->config.l2_norm);
   EXPECT_TRUE(SmallModel()->config.l2_norm);
   Json contradicting = config;
   contradicting["attn_l2_norm"] = true;
   ExpectError(ErrorKind::kConfig, "weights lack blocks.0.attn.scale_mul_1H11",
-              [&] { Load(weights, contradicting, Device::kCpu, DType::kF32); });
+              [&] { LoadAs(contradicting, weights); });
   weights.tensors.erase("pos_start");
-  ExpectError(ErrorKind::kFormat, "missing: pos_start",
-              [&] { Load(weights, config, Device::kCpu, DType::kF32); });
+  ExpectError(ErrorKind::kFormat, "missing: pos_start", [&] { LoadAs(config, weights); });
 }
 
 TEST(VarErrors, NameWhatIsWrong) {
@@ -262,7 +266,14 @@ TEST(VarErrors, NameWhatIsWrong) {
   Json config = SmallConfig();
   config["patch_nums"] = {1, 0};
   ExpectError(ErrorKind::kConfig, "'patch_nums' has a side of 0",
-              [&] { Load(SmallWeights(SmallConfig()), config, Device::kCpu, DType::kF32); });
+              [&] { LoadAs(config, SmallWeights(SmallConfig())); });
+  config["patch_nums"] = {1, 2, 4};
+  ExpectError(ErrorKind::kFormat, "has 14 positions, but the patch_nums of its config make 21",
+              [&] { LoadAs(config, SmallWeights(SmallConfig())); });
+  config = SmallConfig();
+  config["depth"] = 4;
+  ExpectError(ErrorKind::kFormat, "has 3 blocks, but a VAR of depth 4",
+              [&] { LoadAs(config, SmallWeights(SmallConfig())); });
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ Weights SmallWeights(const Json& config) {
 }
 
 std::shared_ptr<const Model> Small(const Json& config) {
-  return Model::Load(SmallWeights(config), config, Device::kCpu, DType::kF32);
+  return Model::Load(SmallWeights(config), ParseConfig(config), Device::kCpu, DType::kF32);
 }
 
 Quantizer RandomQuantizer(const Json& patch) {
@@ -240,7 +240,7 @@ TEST(Vqvae, NamesTensorsThatDoNotFit) {
     Weights weights = SmallWeights(config);
     change(weights);
     ExpectError(ErrorKind::kFormat, part,
-                [&] { Model::Load(weights, config, Device::kCpu, DType::kF32); });
+                [&] { Model::Load(weights, ParseConfig(config), Device::kCpu, DType::kF32); });
   };
   expect("quantize.embedding.weight: expected [40, 6], got [64, 6]", [](Weights& weights) {
     weights.tensors["quantize.embedding.weight"] = RandomTensor({64, 6}, 1);
@@ -262,7 +262,7 @@ TEST(Vqvae, LeavesStatisticsAside) {
   const Json config = SmallConfig();
   Weights weights = SmallWeights(config);
   weights.tensors["quantize.ema_vocab_hit_SV"] = RandomTensor({3, 40}, 1);
-  EXPECT_NO_THROW(Model::Load(weights, config, Device::kCpu, DType::kF32));
+  EXPECT_NO_THROW(Model::Load(weights, ParseConfig(config), Device::kCpu, DType::kF32));
 }
 
 TEST(Vqvae, RefusesPicturesThatDoNotHalve) {
@@ -281,7 +281,8 @@ TEST(Vqvae, RefusesPicturesThatDoNotHalve) {
 
 TEST(Vqvae, NeedsTheArenaThatItAsksForInEveryPrecision) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const auto model = Model::Load(SmallWeights(SmallConfig()), SmallConfig(), Device::kCpu, dtype);
+    const auto model =
+        Model::Load(SmallWeights(SmallConfig()), ParseConfig(SmallConfig()), Device::kCpu, dtype);
     const Tensor picture = RandomTensor({2, 3, 16, 24}, 1);
     Tensor f({2, 4, 6, 6}, DType::kF32);
     Tensor decoded(picture.shape(), DType::kF32);

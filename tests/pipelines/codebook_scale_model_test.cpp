@@ -37,7 +37,7 @@ std::shared_ptr<const var::Model> SmallTransformer() {
   sizes.tensors["head.weight"] = Tensor({12, 16}, DType::kF32);
   sizes.tensors["word_embed.weight"] = Tensor({16, 4}, DType::kF32);
   var::Model shapes(var::ParseConfig(config, sizes));
-  return var::Load(RandomWeights(shapes, 2), config, Device::kCpu, DType::kF32);
+  return var::Load(RandomWeights(shapes, 2), shapes.config, Device::kCpu, DType::kF32);
 }
 
 // Two pictures under guidance, of classes 0 and 2.
@@ -66,8 +66,9 @@ struct TestBed {
 };
 
 TEST(CodebookScaleModel, AForkGoesOnLikeTheOriginal) {
-  for (const std::string policy : {"", "fastvar:scales=1,first_layer=1,end_layer=3", "depth:from=3",
-                                   "fastvar:scales=1+depth:layers=2,from=3"}) {
+  for (const std::string policy :
+       {"", "fastvar:scales=1,last_ratio=0.5,first_layer=1,end_layer=3", "depth:from=3",
+        "fastvar:scales=1,last_ratio=0.5+depth:layers=2,from=3"}) {
     SCOPED_TRACE(policy);
     TestBed bed;
     const auto model = MakeModel(policy);
@@ -102,7 +103,8 @@ TEST(CodebookScaleModel, PoliciesChangeLateScalesOnly) {
     return std::pair(std::move(tokens), std::move(logits));
   };
   const auto [tokens, logits] = sample("");
-  for (const std::string policy : {"fastvar:scales=1,first_layer=1,end_layer=3", "depth:from=3"}) {
+  for (const std::string policy :
+       {"fastvar:scales=1,last_ratio=0.5,first_layer=1,end_layer=3", "depth:from=3"}) {
     const auto [other_tokens, other_logits] = sample(policy);
     EXPECT_TRUE(SameBits(other_tokens, tokens)) << policy;
     EXPECT_FALSE(SameBits(other_logits, logits)) << policy;

@@ -9,6 +9,7 @@
 
 #include "kernels/isa.h"
 #include "pipelines/verify/case.h"
+#include "tests/support/device.h"
 
 namespace gesso {
 namespace {
@@ -37,7 +38,7 @@ std::vector<fs::path> CasesIn(const fs::path& folder, const VerifySystem& system
 void RunCase(const fs::path& path, DType dtype) {
   SCOPED_TRACE(path.string());
   try {
-    for (const Comparison& comparison : Verify(path, {.dtype = dtype})) {
+    for (const Comparison& comparison : Verify(path, {.dtype = dtype, .device = testing_support::ChosenDevice::device()})) {
       fmt::print("{} {} {}: {:.2e}\n", path.filename().string(), NameOf(dtype), comparison.name,
                  comparison.error);
       EXPECT_TRUE(comparison.passed())
@@ -58,6 +59,7 @@ class LimitedIsa : public testing::Environment {
 };
 
 const auto* const kLimitedIsa = testing::AddGlobalTestEnvironment(new LimitedIsa);
+const auto* const kDevice = testing::AddGlobalTestEnvironment(new testing_support::ChosenDevice);
 
 class Parity : public testing::TestWithParam<VerifySystem> {
  protected:

@@ -5,12 +5,15 @@
 #include <filesystem>
 
 #include "kernels/core/parallel.h"
-#include "pipelines/edited_picture.h"
+#include "models/io/safetensors.h"
+#include "models/vqvae/model.h"
 #include "pipelines/generator.h"
+#include "pipelines/mask/kept_tokens.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
+#include "tests/support/random_weights.h"
 
 namespace gesso {
 namespace {
@@ -135,6 +138,8 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   refuses("class_label: model", [](Request& r) { r.class_label = 1; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
   refuses("no cache policy 'nothing'", [](Request& r) { r.cache = "nothing"; });
+  refuses("depth switching to 5 layers, but the model has 4",
+          [](Request& r) { r.cache = "depth:layers=5"; });
   refuses("strength: has no effect", [](Request& r) { r.strength = 0.5; });
   refuses("temperature: has 2 values, but the picture has 4 scales", [](Request& r) {
     r.temperature = PerScale{{1, 2}};
@@ -223,7 +228,8 @@ class SpoiltVar : public testing::Test {
 
 TEST_F(SpoiltVar, OtherDepthThanTheWeights) {
   Change("transformer/config.json", "depth", 5);
-  Refused(ErrorKind::kFormat, "blocks.4");
+  Refused(ErrorKind::kFormat,
+          "model.safetensors: the checkpoint has 4 blocks, but a VAR of depth 5");
 }
 
 TEST_F(SpoiltVar, OtherMapsThanTheTokenizer) {
@@ -234,6 +240,23 @@ TEST_F(SpoiltVar, OtherMapsThanTheTokenizer) {
 TEST_F(SpoiltVar, OtherCodebookThanTheConfig) {
   Change("vae/config.json", "vocab_size", 32);
   Refused(ErrorKind::kFormat, "quantize.embedding.weight");
+}
+
+TEST_F(SpoiltVar, OtherMapsThanTheWeights) {
+  Change("transformer/config.json", "patch_nums", {1, 2, 3, 5});
+  Refused(ErrorKind::kFormat,
+          "transformer/model.safetensors: the checkpoint has 30 positions, but the patch_nums");
+  Change("transformer/config.json", "patch_nums", {1, 2, 3, 4000});
+  Refused(ErrorKind::kConfig, "transformer/config.json: field 'patch_nums' has a side of 4000");
+}
+
+TEST_F(SpoiltVar, TokenizerOfOtherCodes) {
+  Change("vae/config.json", "vocab_size", 32);
+  vqvae::Model other(vqvae::ParseConfig(ReadJson(folder_ / "vae/config.json")));
+  const Weights weights = testing_support::RandomWeights(other, 1);
+  WriteSafetensors(folder_ / "vae/model.safetensors", weights.tensors, {});
+  Refused(ErrorKind::kConfig,
+          "var: the transformer draws from 24 codes of 8 values, but this tokenizer has 32 codes");
 }
 
 TEST_F(SpoiltVar, BareCheckpointWithoutItsTokenizer) {

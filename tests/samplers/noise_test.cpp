@@ -96,6 +96,15 @@ TEST(BrownianNoise, PicturesDependOnTheirSeedAlone) {
   EXPECT_TRUE(SameBits(batch.view().Slice(0, 1, 2), Draw(BrownianNoise({2}), 9, 2, 1)));
 }
 
+TEST(BrownianNoise, PassesHavePathsOfTheirOwn) {
+  const BrownianNoise noise({42});
+  const Tensor first = Draw(noise, 3, 2, 1);
+  EXPECT_TRUE(SameBits(first, Draw(noise, 0, 2, 1)));
+  const Tensor second = Draw(noise, kDrawsPerPass, 2, 1);
+  EXPECT_NEAR(MeanProduct(second, second), 1, kSlack);
+  EXPECT_NEAR(MeanProduct(first, second), 0, kSlack);
+}
+
 TEST(BrownianNoise, RefusesLevelsThatItDoesNotKnow) {
   const BrownianNoise noise({1});
   ExpectError(ErrorKind::kUsage, "noise levels", [&] { Draw(noise, 0, 1e6, 1); });

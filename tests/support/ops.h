@@ -54,23 +54,27 @@ inline bool SameBits(ConstView a, ConstView b) {
 // Bound of RmsError between two implementations whose narrowest element type is `dtype`.
 inline double ToleranceOf(DType dtype) { return dtype == DType::kBF16 ? 1e-2 : 1e-5; }
 
-// Runs the implementation `name` whatever the table's order.
+// Runs the implementation `name` whatever the table's order, and waits for what it gave to a device.
 template <class Args>
 void RunImplementation(const OpTable<Args>& table, std::string_view name, const Args& args) {
   Arena arena(Device::kCpu, 4096);
   Context ctx;
   ctx.arena = &arena;
   for (const auto& implementation : table.implementations()) {
-    if (implementation.name == name) return implementation.run(ctx, args);
+    if (implementation.name != name) continue;
+    implementation.run(ctx, args);
+    return WaitForDevice();
   }
   FAIL() << "no implementation " << name;
 }
 
-// Calls body(name) for every CPU implementation but ref that accepts `args`.
+// Calls body(name) for every implementation but ref that accepts `args`, those of a GPU where one is
+// in use.
 template <class Args, class Body>
 void ForEachFast(const OpTable<Args>& table, const Args& args, const Body& body) {
   for (const auto& implementation : table.implementations()) {
-    if (implementation.name == "ref" || implementation.device != Device::kCpu) continue;
+    if (implementation.name == "ref") continue;
+    if (implementation.device != Device::kCpu && CurrentBackend() == nullptr) continue;
     if (implementation.why_not(args)) continue;
     SCOPED_TRACE(std::string(implementation.name));
     body(implementation.name);

@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from tools.dataset.captions import Captioner
 from tools.dataset.scenes import Mix, Painter, Scene, SceneMaker
 
+Reader = Callable[[list[str]], Any]  # what a trainer makes of captions
+
 
 class SceneBatches(IterableDataset):
     """Yields (pictures uint8 [B, side, side, 3], captions, scenes), new ones for every seed."""
@@ -32,7 +34,7 @@ class TrainingBatches(IterableDataset):
     """Yields (pictures, read(captions)) of batches (pictures, captions, scenes); `read` works where
     the pictures are drawn, so that the process that trains does not wait for it."""
 
-    def __init__(self, batches: IterableDataset, read: Callable[[list[str]], Any]):
+    def __init__(self, batches: IterableDataset, read: Reader):
         self.batches, self.read = batches, read
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, Any]]:
@@ -40,15 +42,13 @@ class TrainingBatches(IterableDataset):
             yield pictures, self.read(captions)
 
 
-def training_loader(batches: IterableDataset, workers: int,
-                    read: Callable[[list[str]], Any]) -> DataLoader:
+def training_loader(batches: IterableDataset, workers: int, read: Reader) -> DataLoader:
     """TrainingBatches made by so many processes (0: by this one)."""
     return DataLoader(TrainingBatches(batches, read), batch_size=None, num_workers=workers,
                       pin_memory=torch.cuda.is_available(), prefetch_factor=4 if workers else None)
 
 
-def scene_loader(stage: dict[str, Any], seed: int, workers: int,
-                 read: Callable[[list[str]], Any]) -> DataLoader:
+def scene_loader(stage: dict[str, Any], seed: int, workers: int, read: Reader) -> DataLoader:
     """Batches for one stage of a training config; a scene of 64 pixels takes about 0.2 ms."""
     batches = SceneBatches(Mix(**stage["mix"]), stage["side"], stage["batch"], seed)
     return training_loader(batches, workers, read)

@@ -3,8 +3,8 @@
 #
 #   tools/train/on_gpu.sh MINUTES FOLDER JOB...        e.g. 5 assets/models diffusion next_scale
 #
-# Jobs: diffusion, tokenizer, next_scale, video, dim, detector, clip. next_scale needs the tokenizer, so begin
-# with tokenizer alone where there is none. Each goes on from its checkpoint in checkpoints/, else
+# Jobs: diffusion, tokenizer, next_scale, video, dim, music, detector, clip. next_scale needs the
+# tokenizer, so begin with tokenizer alone where there is none. Each goes on from its checkpoint in checkpoints/, else
 # from the model in assets/models/ if there is one, and writes the model into FOLDER. Each job draws
 # its scenes in some processes of its own; logs are in checkpoints/logs.
 set -uo pipefail
@@ -38,6 +38,12 @@ dim() {
     --no-compile --minutes "$minutes" --drawers 8 $(From demo-dim denoiser) &&
     python3 -m tools.train.export_bidim --checkpoint checkpoints/demo-dim/checkpoint.pt \
       --folder "$models/demo-dim"
+}
+music() {  # begins anew without its checkpoint: what lies in assets is in 8 bits
+  python3 -m tools.train.train --config tools/train/music.json --folder checkpoints/demo-music \
+    --minutes "$minutes" --drawers 10 &&
+    python3 -m tools.train.export --checkpoint checkpoints/demo-music/checkpoint.pt \
+      --folder "$models/demo-music" --cfg-scale 1.5
 }
 detector() {
   python3 -m tools.eval.train_detector --minutes "$minutes" --batch 512 --drawers 3 \

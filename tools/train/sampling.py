@@ -1,4 +1,6 @@
 """Pictures from a trained model: DPM-Solver++(2M) on Karras sigmas, classifier-free guidance."""
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,19 @@ def generate(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, pro
     return sample(denoiser, encoder, tokenizer, prompts, shape, steps, cfg_scale, seed)
 
 
+def inpaint(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, prompts: list[str],
+            pictures: Tensor, mask: Tensor, steps: int = 20, cfg_scale: float = 2.0,
+            seed: int = 0) -> Tensor:
+    """Pictures [B, C, side, side] in [-1, 1], one a prompt, painted anew where the mask (bool, of
+    their shape or [side, side]) is true. The estimate of what stays is what it is, so that its
+    noise follows the same path to it."""
+    def keep(clean: Tensor) -> Tensor:
+        return torch.where(mask, clean, pictures)
+
+    return sample(denoiser, encoder, tokenizer, prompts, pictures.shape[1:], steps, cfg_scale, seed,
+                  keep)
+
+
 def generate_clips(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer,
                    prompts: list[str], steps: int = 20, cfg_scale: float = 2.0,
                    seed: int = 0) -> Tensor:
@@ -48,8 +63,10 @@ def generate_clips(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenize
 
 @torch.no_grad()
 def sample(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, prompts: list[str],
-           shape: tuple[int, ...], steps: int, cfg_scale: float, seed: int) -> Tensor:
-    """One sample of this shape per prompt, [B, *shape] in [-1, 1]."""
+           shape: tuple[int, ...], steps: int, cfg_scale: float, seed: int,
+           constrain: Callable[[Tensor], Tensor] = lambda clean: clean) -> Tensor:
+    """One sample of this shape per prompt, [B, *shape] in [-1, 1]; `constrain` changes the clean
+    estimate of every step."""
     device = next(denoiser.parameters()).device
     model = denoiser.inner.config["model"]
     ids, mask = (t.to(device) for t in tokenizer([*prompts, *[""] * len(prompts)]))
@@ -58,7 +75,7 @@ def sample(denoiser: Denoiser, encoder: TextEncoder, tokenizer: Tokenizer, promp
     def guided(x: Tensor, sigma: Tensor) -> Tensor:
         both = denoiser(torch.cat([x, x]), torch.cat([sigma, sigma]), **text)
         given, free = both.float().chunk(2)
-        return free + (given - free) * cfg_scale
+        return constrain(free + (given - free) * cfg_scale)
 
     generator = torch.Generator().manual_seed(seed)
     sigmas = karras_sigmas(steps, model["sigma_min"], model["sigma_max"]).to(device)

@@ -13,12 +13,13 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from tools.eval import music
 from tools.eval.evaluate import reconstruct, sample
 from tools.eval.prompts import held_out_tasks
 from tools.train.export import export as export_hdit
 from tools.train.export_var import export_index, export_transformer, export_vae
 from tools.train.parallel import Workers
-from tools.train.pipeline import load_var_pipeline, trained_for
+from tools.train.pipeline import load_pipeline, load_var_pipeline, trained_for
 from tools.train.test_hdit import FOLDERS, read_case
 from tools.train.train import HDiTTrainer
 from tools.train.train_var import VARTrainer
@@ -173,3 +174,26 @@ def test_diffusion_model_grows_and_goes_on(tmp_path: Path, monkeypatch: pytest.M
                    for name, value in ours.state_dict().items())
     export_hdit(tmp_path / "checkpoint.pt", tmp_path / "model", steps=4, cfg_scale=2.0)
     assert trained_for(tmp_path / "model" / "denoiser") == (4, 16)
+
+
+def test_model_of_music_trains_and_refills(tmp_path: Path,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)  # would take minutes
+    config = json.loads((HERE / "music.json").read_text(encoding="utf-8"))
+    config["tokenizer"] = str(tmp_path / "spiece.model")
+    config["model"] |= {"widths": [32, 32], "depths": [1, 1], "d_ffs": [32, 32],
+                        "mapping_width": 16}
+    trained = train(HDiTTrainer, stages(config, [8, 24]), tmp_path)
+    assert trained.samples == 32 and len(trained.tokenizer.pieces) < 96
+    trained.write_sheet(trained.training["stages"][-1])
+    assert (tmp_path / "sheet-00000032.png").exists()
+    export_hdit(tmp_path / "checkpoint.pt", tmp_path / "model", steps=3, cfg_scale=1.5)
+    index = json.loads((tmp_path / "model" / "model_index.json").read_text(encoding="utf-8"))
+    assert index["defaults"]["width"] == 64
+    pieces = music.held_out_pieces(2)
+    scores, pictures = music.sample_scores(load_pipeline(tmp_path / "model"), pieces,
+                                           index["defaults"], guided=True, seed=0)
+    assert set(scores) == {"refilled", "real", "windows with new notes", "composed for a caption"}
+    shown = music.emptied(pieces)
+    assert torch.equal(pictures[:, :, music.END:], shown[:, :, music.END:])
+    assert not torch.equal(pictures[:, :, :music.END], shown[:, :, :music.END])

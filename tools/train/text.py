@@ -25,10 +25,25 @@ def scene_captions(count: int) -> list[str]:
     return [captioner.caption(maker.make()) for _ in range(count)]
 
 
+def folding_rules() -> str:
+    """SentencePiece's table of what a prompt's characters are read as: white space as blanks, full
+    width as ASCII, upper case of Latin letters as lower case. The tables of nmt_nfkc_cf say the
+    same of these and take 240 kB for scripts that no caption has."""
+    blanks = [0x09, 0x0A, 0x0D, 0xA0, 0x3000, *range(0x2000, 0x200B)]
+    rules = {code: " " for code in blanks}
+    rules |= {code: chr(code - 0xFEE0).lower() for code in range(0xFF01, 0xFF5F)}
+    rules |= {code: chr(code).lower() for code in range(0x41, 0x250)
+              if len(chr(code).lower()) == 1 and chr(code).lower() != chr(code)}
+    return "".join(f"{code:X}\t{ord(target):X}\n" for code, target in rules.items())
+
+
 def train_tokenizer(path: Path, vocab_size: int, sentences: list[str]) -> None:
     """Writes a SentencePiece unigram model of the captions; upper case is folded away."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file, tempfile.NamedTemporaryFile("w", suffix=".tsv") as seeds:
+    with (path.open("wb") as file, tempfile.NamedTemporaryFile("w", suffix=".tsv") as seeds,
+          tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules):
+        rules.write(folding_rules())
+        rules.flush()
         # SentencePiece seeds pieces from repeats among distinct words and would miss whole words.
         words = Counter(f"▁{w}" for s in sentences for w in s.lower().replace(",", " ,").split())
         letters = Counter("".join(words.elements()))
@@ -36,7 +51,8 @@ def train_tokenizer(path: Path, vocab_size: int, sentences: list[str]) -> None:
         seeds.flush()
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(sentences), seed_sentencepieces_file=seeds.name,
-            model_writer=file, model_type="unigram", vocab_size=vocab_size, hard_vocab_limit=False, normalization_rule_name="nmt_nfkc_cf",
+            model_writer=file, model_type="unigram", vocab_size=vocab_size,
+            hard_vocab_limit=False, normalization_rule_tsv=rules.name,
             required_chars="abcdefghijklmnopqrstuvwxyz0123456789.,-'!?", pad_id=0, eos_id=1,
             unk_id=2, bos_id=-1, pad_piece="<pad>", minloglevel=1)
 

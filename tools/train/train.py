@@ -1,6 +1,7 @@
-"""Trains the text-to-image demo model on scenes.
+"""Trains the text-to-image demo model on scenes, or the one of music on piano rolls.
 
     python -m tools.train.train --config tools/train/demo.json
+    python -m tools.train.train --config tools/train/music.json --folder checkpoints/demo-music
     torchrun --nproc-per-node 2 -m tools.train.train        one process per GPU or CPU core
 
 Goes on from the checkpoint in --folder if there is one, else from --init-from if given. Ends after
@@ -9,13 +10,17 @@ saves each time. Writes into the folder: checkpoint.pt, curve.csv and sheets of 
 the averaged weights.
 """
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
-from tools.dataset.stream import to_model_range
+from tools.dataset.music import all_captions
+from tools.dataset.music_stream import music_loader
+from tools.dataset.stream import scene_loader, to_model_range
 from tools.train import optim
 from tools.train.grow import grow_state, keep_inner_levels
 from tools.train.hdit import Denoiser, HDiT, Layer
@@ -36,6 +41,20 @@ SHEET_PROMPTS = [
     "a dog and a blue balloon", "an apple to the left of a cat", "a fish above a cake",
     "a robot to the right of a green tree", "two red apples", "three green frogs", "four stars",
     "two cats", "a bear, a lemon and a crown", "a big lion and a small key", "a key below a house"]
+MUSIC_PROMPTS = [f"a {style} song in {key}" for style in ("pop", "rock", "hymn", "jazz")
+                 for key in ("c major", "a minor", "g major", "e flat major")]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a config's dataset.type names."""
+    loader: Callable[..., DataLoader]  # of (stage, seed, drawers, read)
+    captions: Callable[[int], Iterable[str]]  # of about so many, for the tokenizer
+    prompts: list[str]  # of sheets
+
+
+SOURCES = {"scenes": Source(scene_loader, scene_captions, SHEET_PROMPTS),
+           "music": Source(music_loader, lambda _: all_captions(), MUSIC_PROMPTS)}
 
 
 class TextToImage(nn.Module):
@@ -85,8 +104,12 @@ def adopt_tokenizer(trainer: Trainer, sentences: Callable[[int], Iterable[str]])
 class HDiTTrainer(Trainer):
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
-        adopt_tokenizer(self, scene_captions)
+        self.source = SOURCES[config["dataset"]["type"]]
+        adopt_tokenizer(self, self.source.captions)
         self.build(self.training["stages"][0]["levels"])
+
+    def loader(self, stage: dict[str, Any], seed: int) -> DataLoader:
+        return self.source.loader(stage, seed, self.drawers, self.read)
 
     def build(self, levels: int) -> None:
         """Makes a fresh model of the config's innermost `levels` levels, equal in all workers."""
@@ -131,7 +154,7 @@ class HDiTTrainer(Trainer):
     def write_sheet(self, stage: dict[str, Any]) -> None:
         with self.workers.autocast():
             pictures = generate(self.average.denoiser, self.average.encoder, self.tokenizer,
-                                SHEET_PROMPTS, stage["side"], steps=15)
+                                self.source.prompts, stage["side"], steps=15)
         save_sheet(to_bytes(pictures), self.folder / f"sheet-{self.samples:08}.png", columns=8)
 
 

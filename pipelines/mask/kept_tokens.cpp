@@ -1,9 +1,8 @@
-#include "pipelines/edited_picture.h"
+#include "pipelines/mask/kept_tokens.h"
 
 #include <algorithm>
 
 #include "kernels/resize.h"
-#include "pipelines/media/image_file.h"
 
 namespace gesso {
 
@@ -32,26 +31,6 @@ Tensor KeptOfLastMap(const Image& mask, const TokenMap& map) {
 
 }  // namespace
 
-void FitToEditedPicture(Request& request) {
-  if (!request.mask || !request.init_image || request.width || request.height) return;
-  const Image image = ReadImage(*request.init_image, 3);
-  request.width = image.width;
-  request.height = image.height;
-}
-
-EditedPicture ReadEditedPicture(const Request& request, int channels) {
-  EditedPicture edited{ReadImage(*request.init_image, channels), ReadImage(*request.mask, 1)};
-  const Image& image = edited.image;
-  Require(image.width == *request.width && image.height == *request.height, ErrorKind::kUsage,
-          "{}: is {} x {}, but a picture of {} x {} is to be made; scale it to that size first",
-          *request.init_image, image.width, image.height, *request.width, *request.height);
-  Require(edited.mask.width == image.width && edited.mask.height == image.height,
-          ErrorKind::kFormat,
-          "{}: is {} x {}, but its picture {} is {} x {}; a mask has their size", *request.mask,
-          edited.mask.width, edited.mask.height, *request.init_image, image.width, image.height);
-  return edited;
-}
-
 Tensor KeptTokens(const Image& mask, std::span<const TokenMap> maps, int64_t units) {
   int64_t tokens = 0;
   for (const TokenMap& map : maps) tokens += map.tokens();
@@ -69,17 +48,6 @@ Tensor KeptTokens(const Image& mask, std::span<const TokenMap> maps, int64_t uni
     }
   }
   return kept;
-}
-
-void PasteBack(const EditedPicture& edited, Image& image) {
-  constexpr int kFull = 255;
-  CHECK(image.pixels.size() == edited.image.pixels.size());
-  const auto channels = static_cast<size_t>(image.channels);
-  for (size_t i = 0; i < image.pixels.size(); ++i) {
-    const int paint = edited.mask.pixels[i / channels];
-    const int sum = edited.image.pixels[i] * (kFull - paint) + image.pixels[i] * paint;
-    image.pixels[i] = static_cast<uint8_t>((sum + kFull / 2) / kFull);
-  }
 }
 
 }  // namespace gesso

@@ -1,0 +1,108 @@
+#include "cli/inpaint_song.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <filesystem>
+
+#include "cli/interrupt.h"
+#include "cli/terminal.h"
+#include "models/io/output_file.h"
+#include "pipelines/media/image_file.h"
+#include "pipelines/song_painter.h"
+
+namespace gesso {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+class Progress : public GenerateObserver {
+ public:
+  void OnStep(const StepReport& step) override {
+    Require(!Interrupted(), ErrorKind::kCancelled, "interrupted");
+    bar_.Show(step.progress, fmt::format("step {}", ++steps_));
+  }
+  void OnPicture(const Picture&) override {}
+
+ private:
+  ProgressBar bar_;
+  int64_t steps_ = 0;
+};
+
+size_t BarNumber(std::string_view text, const std::string& bars) {
+  size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  Require(error == std::errc() && end == text.data() + text.size() && number > 0, ErrorKind::kUsage,
+          "--bars: '{}' is neither a bar such as 3 nor bars such as 3-4", bars);
+  return number - 1;
+}
+
+Image MaskOf(const RollGrid& grid, const Request& request, const std::string& bars) {
+  Require(bars.empty() != !request.mask, ErrorKind::kUsage,
+          "--bars or --mask: one of them says what is composed again; a mask is a picture of "
+          "{} x {} pixels",
+          grid.steps(), kRollRows);
+  if (request.mask) return ReadImage(*request.mask, 1);
+  const size_t dash = bars.find('-');
+  const std::string_view text = bars;
+  const size_t first = BarNumber(text.substr(0, dash), bars);
+  return BarMask(grid, first,
+                 dash == std::string::npos ? first : BarNumber(text.substr(dash + 1), bars));
+}
+
+void RequireNone(bool given, const char* option) {
+  Require(!given, ErrorKind::kUsage, "{}: songs do not have it", option);
+}
+
+}  // namespace
+
+bool IsSongName(const std::string& path) {
+  const std::string suffix = fs::path(path).extension().string();
+  return suffix == ".mid" || suffix == ".midi" || suffix == ".MID";
+}
+
+int InpaintSong(const PictureOptions& options, const std::string& song, const std::string& bars) {
+  RequireNone(!options.prompt_file.empty(), "--prompt-file");
+  RequireNone(!options.from.empty(), "--from");
+  RequireNone(options.writer.grid, "--grid");
+  RequireNone(!options.writer.preview.empty(), "--preview");
+  Require(options.prompts.size() < 2, ErrorKind::kUsage, "a song is composed for one prompt");
+  const fs::path output = options.writer.output.empty()
+                              ? fs::path(fs::path(song).stem().string() + "-refilled.mid")
+                              : fs::path(options.writer.output);
+  Require(IsSongName(output.string()), ErrorKind::kUsage, "-o: {} has to end in .mid",
+          output.string());
+  CheckOutput(output, options.writer.overwrite);
+  const MidiFile before = ReadMidi(song);
+
+  Request request = Merge(options.request->defaults, options.request->flags);
+  RequireNone(request.outpaint.has_value(), "--outpaint");
+  RequireNone(request.only_masked.has_value(), "--only-masked");
+  RequireNone(request.mask_padding.has_value(), "--mask-padding");
+  RequireNone(request.mask_invert.has_value(), "--mask-invert");
+  RequireNone(request.mask_grow.has_value(), "--mask-grow");
+  RequireNone(request.mask_blur.has_value(), "--mask-blur");
+  if (!request.model) request.model = std::string(kMusicModel);
+  request.prompt = options.prompts.empty() ? "" : options.prompts.front();
+  const Image mask = MaskOf(RollGrid(before, song), request, bars);
+  request.mask.reset();
+  CatchInterrupts();
+  options.engine.Apply();
+  Generator generator(options.engine.Device());
+  Progress progress;
+  const PaintRoll paint = SongPainter(generator, request, progress);
+  const MidiFile after = RefillSong(before, mask, paint, song);
+  WriteMidi(output, after, options.writer.overwrite);
+  const auto notes = std::pair(NotesOf(before).size(), NotesOf(after).size());
+  fmt::print(stderr, "{}: {} notes, {} before\n", output.string(), notes.second, notes.first);
+  WriteStdout(
+      options.writer.json
+          ? Json{{"path", output.string()}, {"notes", notes.second}, {"notes_before", notes.first}}
+                    .dump() +
+                "\n"
+          : output.string() + "\n");
+  return 0;
+}
+
+}  // namespace gesso

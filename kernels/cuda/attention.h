@@ -1,0 +1,15 @@
+// CUDA: attention of all kinds, a warp a query; heads of up to 256 channels.
+#pragma once
+
+#include "kernels/attention.h"
+
+namespace gesso::cuda {
+
+std::optional<std::string_view> WhyNotAttention(const AttentionArgs& args);
+void Attention(Context& ctx, const AttentionArgs& args);
+std::optional<std::string_view> WhyNotWindowAttention(const WindowAttentionArgs& args);
+void WindowAttention(Context& ctx, const WindowAttentionArgs& args);
+std::optional<std::string_view> WhyNotNeighborhoodAttention(const NeighborhoodAttentionArgs& args);
+void NeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args);
+
+}  // namespace gesso::cuda

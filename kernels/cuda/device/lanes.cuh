@@ -1,0 +1,72 @@
+// Threads that work at one row together. A row's arithmetic is written once over "lanes": the
+// threads of a warp, those of a block, or on the host, for tests, a single one.
+#pragma once
+
+#include "kernels/cuda/launch.cuh"
+
+namespace gesso::cuda {
+
+// One thread alone.
+struct OneLane {
+  __host__ __device__ int index() const { return 0; }
+  __host__ __device__ int count() const { return 1; }
+  __host__ __device__ float Sum(float value) const { return value; }
+  __host__ __device__ float Max(float value) const { return value; }
+  __host__ __device__ float From(float value, int) const { return value; }
+};
+
+struct WarpLanes {
+  static constexpr int kCount = 32;
+
+  __device__ int index() const { return static_cast<int>(threadIdx.x) % kCount; }
+  __device__ int count() const { return kCount; }
+  // Over all lanes; every lane gets the result.
+  __device__ float Sum(float value) const {
+    for (int step = kCount / 2; step > 0; step /= 2) value += __shfl_xor_sync(~0u, value, step);
+    return value;
+  }
+  __device__ float Max(float value) const {
+    for (int step = kCount / 2; step > 0; step /= 2) {
+      value = fmaxf(value, __shfl_xor_sync(~0u, value, step));
+    }
+    return value;
+  }
+  // What lane `index` has.
+  __device__ float From(float value, int index) const { return __shfl_sync(~0u, value, index); }
+};
+
+// A whole block of kCount threads.
+struct BlockLanes {
+  static constexpr int kCount = 256;
+
+  __device__ int index() const { return static_cast<int>(threadIdx.x); }
+  __device__ int count() const { return kCount; }
+  __device__ float Sum(float value) const {
+    __shared__ float partial[kCount / WarpLanes::kCount];
+    const float sum = WarpLanes().Sum(value);
+    if (WarpLanes().index() == 0) partial[index() / WarpLanes::kCount] = sum;
+    __syncthreads();
+    float total = 0;
+    for (const float part : partial) total += part;
+    __syncthreads();  // before the next sum overwrites the parts
+    return total;
+  }
+};
+
+template <class Lanes, class Body>
+__global__ void ForEachRowKernel(int64_t rows, Body body) {
+  const int64_t a_block = static_cast<int64_t>(blockDim.x) / Lanes::kCount;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * a_block + threadIdx.x / Lanes::kCount;
+  for (int64_t row = first; row < rows; row += gridDim.x * a_block) body(row, Lanes());
+}
+
+// body(row, lanes) on the device for every row; Body is trivially copyable and takes any lanes.
+template <class Lanes, class Body>
+void ForEachRow(int64_t rows, const Body& body) {
+  constexpr int kThreads = Lanes::kCount > 128 ? Lanes::kCount : 128;
+  ForEachRowKernel<Lanes>
+      <<<BlocksFor(rows, kThreads / Lanes::kCount), kThreads, 0, Stream()>>>(rows, body);
+  Check(cudaGetLastError(), "launching a kernel");
+}
+
+}  // namespace gesso::cuda

@@ -1,0 +1,84 @@
+// Elements as kernels see them. Everything here runs on host and device, so that tests reach the
+// arithmetic of a kernel without a GPU.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/activation.h"
+#include "kernels/core/tensor.h"
+
+// Also in a build without CUDA.
+#ifdef __CUDACC__
+#define GESSO_BOTH __host__ __device__ inline
+#else
+#define GESSO_BOTH inline
+#endif
+
+namespace gesso::cuda {
+
+GESSO_BOTH float BitsToFloat(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+GESSO_BOTH uint32_t FloatToBits(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+// As BFloat16(value): to the nearest, ties to even, NaN stays NaN.
+GESSO_BOTH uint16_t RoundToBf16(float value) {
+  const uint32_t bits = FloatToBits(value);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// Memory of float32 or bfloat16 numbers; null where an optional argument is absent. The type is the
+// same for a whole launch, so the branch costs nothing beside the access.
+struct Numbers {
+  void* data = nullptr;
+  bool bf16 = false;
+
+  Numbers() = default;
+  explicit Numbers(ConstView view)
+      : data(const_cast<void*>(view.data)),  // NOLINT: written through only where out was passed
+        bf16(view.dtype == DType::kBF16) {}
+
+  GESSO_BOTH bool absent() const { return data == nullptr; }
+  GESSO_BOTH float Get(int64_t i) const {
+    if (!bf16) return static_cast<const float*>(data)[i];
+    return BitsToFloat(static_cast<uint32_t>(static_cast<const uint16_t*>(data)[i]) << 16);
+  }
+  GESSO_BOTH float GetOr(int64_t i, float without) const { return absent() ? without : Get(i); }
+  GESSO_BOTH void Set(int64_t i, float value) const {
+    if (bf16) {
+      static_cast<uint16_t*>(data)[i] = RoundToBf16(value);
+    } else {
+      static_cast<float*>(data)[i] = value;
+    }
+  }
+};
+
+GESSO_BOTH float Activated(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kNone:
+      return x;
+    case Activation::kGeluErf:
+      return 0.5f * x * erfcf(-x * 0.70710678118654752f);
+    case Activation::kGeluTanh:
+      return 0.5f * x * (1 + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case Activation::kSilu:
+      return x / (1 + expf(-x));
+    case Activation::kRelu:
+      return x < 0 ? 0 : x;  // keeps NaN
+  }
+  return x;
+}
+
+GESSO_BOTH float Softplus(float x) { return fmaxf(x, 0) + log1pf(expf(-fabsf(x))); }
+
+}  // namespace gesso::cuda

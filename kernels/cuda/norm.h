@@ -1,0 +1,16 @@
+// CUDA: RmsNorm, LayerNorm (a warp a row) and GroupNorm (a block a group).
+#pragma once
+
+#include "kernels/group_norm.h"
+#include "kernels/norm.h"
+
+namespace gesso::cuda {
+
+std::optional<std::string_view> WhyNotRmsNorm(const RmsNormArgs& args);
+void RmsNorm(Context& ctx, const RmsNormArgs& args);
+std::optional<std::string_view> WhyNotLayerNorm(const LayerNormArgs& args);
+void LayerNorm(Context& ctx, const LayerNormArgs& args);
+std::optional<std::string_view> WhyNotGroupNorm(const GroupNormArgs& args);
+void GroupNorm(Context& ctx, const GroupNormArgs& args);
+
+}  // namespace gesso::cuda

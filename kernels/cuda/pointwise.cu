@@ -1,0 +1,40 @@
+#include "kernels/cuda/pointwise.h"
+
+#include "kernels/cuda/device/pointwise.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/runtime.h"
+
+namespace gesso::cuda {
+
+std::optional<std::string_view> WhyNotLinearCombination(const LinearCombinationArgs& args) {
+  for (const Term& term : args.terms) {
+    if (const auto reason = WhyNotReachable({term.x})) return reason;
+  }
+  return WhyNotReachable({args.out});
+}
+
+void LinearCombination(Context&, const LinearCombinationArgs& args) {
+  ForEach(args.out.numel(), LinearCombinationElement(args));
+}
+
+std::optional<std::string_view> WhyNotGatedAdd(const GatedAddArgs& args) {
+  return WhyNotReachable({args.residual, args.x, args.gate, args.out});
+}
+
+void GatedAdd(Context&, const GatedAddArgs& args) {
+  ForEach(args.out.numel(), GatedAddElement(args));
+}
+
+std::optional<std::string_view> WhyNotGlu(const GluArgs& args) {
+  return WhyNotReachable({args.value, args.gate, args.out});
+}
+
+void Glu(Context&, const GluArgs& args) { ForEach(args.out.numel(), GluElement(args)); }
+
+std::optional<std::string_view> WhyNotActivate(const ActivateArgs& args) {
+  return WhyNotReachable({args.x, args.out});
+}
+
+void Activate(Context&, const ActivateArgs& args) { ForEach(args.out.numel(), GluElement(args)); }
+
+}  // namespace gesso::cuda

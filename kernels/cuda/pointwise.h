@@ -1,0 +1,18 @@
+// CUDA: ops in which every element is computed on its own.
+#pragma once
+
+#include "kernels/activation.h"
+#include "kernels/elementwise.h"
+
+namespace gesso::cuda {
+
+std::optional<std::string_view> WhyNotLinearCombination(const LinearCombinationArgs& args);
+void LinearCombination(Context& ctx, const LinearCombinationArgs& args);
+std::optional<std::string_view> WhyNotGatedAdd(const GatedAddArgs& args);
+void GatedAdd(Context& ctx, const GatedAddArgs& args);
+std::optional<std::string_view> WhyNotGlu(const GluArgs& args);
+void Glu(Context& ctx, const GluArgs& args);
+std::optional<std::string_view> WhyNotActivate(const ActivateArgs& args);
+void Activate(Context& ctx, const ActivateArgs& args);
+
+}  // namespace gesso::cuda

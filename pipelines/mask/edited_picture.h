@@ -1,0 +1,41 @@
+// A picture of which a part is painted anew, from the request to what a model sees of it and back.
+// The order is the same for every model: invert, canvas (outpainting), grow, feather, crop,
+// downscale, masked content; the model, with the threshold of its method; paste back.
+#pragma once
+
+#include "pipelines/mask/crop.h"
+#include "pipelines/request.h"
+
+namespace gesso {
+
+struct EditedPicture {
+  Image picture;  // the whole, on its canvas
+  Image mask;     // of its size, grown and feathered: 0 keeps, 255 paints, between them soft
+  Rect place;     // of what the model paints, in the picture
+  Image input;    // it, at the model's size, with the masked content
+  Image amount;   // and its mask
+};
+
+// Whether the request paints a part of a picture anew.
+bool IsEdit(const Request& request);
+
+// Where such a request has no size and is for the whole picture, that of its canvas. Throws as
+// ReadImage.
+void FitToEditedPicture(Request& request);
+
+// Throws kUsage for settings of painting a part that do not go together, and fills in defaults. A
+// request that is none must not have any.
+void CompleteEdit(Request& request);
+
+// Whether the mask of a completed request has grey in it. Throws as ReadImage.
+bool HasSoftMask(const Request& request);
+
+// Of a completed request, for a model that makes pictures of width x height. Throws kUsage for a
+// whole picture of another size, kFormat for a mask of another size or a black one, and as
+// ReadImage.
+EditedPicture ReadEditedPicture(const Request& request, int channels);
+
+// The whole picture with what the model made of `input` in its place, by the mask.
+Image PasteBack(const EditedPicture& edited, const Image& painted);
+
+}  // namespace gesso

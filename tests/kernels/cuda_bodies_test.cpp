@@ -1,0 +1,288 @@
+// The arithmetic of the CUDA kernels against ref, run on the CPU by a single lane: indices, strides
+// and formulas are those of the GPU. What this cannot see, warps and launches, is tested on a GPU
+// by the same tests of ops that walk the tables.
+#include "kernels/cuda/device/attention.cuh"
+#include "kernels/cuda/device/heads.cuh"
+#include "kernels/cuda/device/norm.cuh"
+#include "kernels/cuda/device/pointwise.cuh"
+#include "kernels/cuda/device/scan.cuh"
+#include "kernels/cuda/device/token.cuh"
+#include "tests/support/ops.h"
+
+namespace gesso {
+namespace {
+
+using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
+
+struct OneLane {
+  static int index() { return 0; }
+  static int count() { return 1; }
+  static float Sum(float value) { return value; }
+  static float Max(float value) { return value; }
+  static float From(float value, int) { return value; }
+};
+
+template <class Body>
+void RunElements(int64_t count, const Body& body) {
+  for (int64_t i = 0; i < count; ++i) body(i);
+}
+
+template <class Body>
+void RunRows(int64_t rows, const Body& body) {
+  for (int64_t row = 0; row < rows; ++row) body(row, OneLane());
+}
+
+// Expects that run(args with an out of its own) writes what ref does to an equal one.
+template <class Args, class Run>
+void ExpectLikeRef(const OpTable<Args>& table, Args args, const Shape& out, DType dtype,
+                   const Run& run) {
+  Tensor want = RandomTensor(out, 99, dtype);  // some ops leave parts of out as they are
+  Tensor got = RandomTensor(out, 99, dtype);
+  args.out = want.mutable_view();
+  RunImplementation(table, "ref", args);
+  args.out = got.mutable_view();
+  run(args);
+  EXPECT_LT(RmsError(got, want), ToleranceOf(dtype));
+}
+
+class CudaBodies : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(Types, CudaBodies, testing::Values(DType::kF32, DType::kBF16),
+                         [](const auto& info) { return std::string(NameOf(info.param)); });
+
+TEST_P(CudaBodies, Norms) {
+  const Shape shape{2, 5, 24};
+  const Tensor x = RandomTensor(shape, 1, GetParam(), 3);
+  const Tensor wide = RandomTensor({2, 60}, 2);
+  const ConstView scale = wide.view().Slice(1, 7, 31);  // rows lie apart
+  const Tensor shift = RandomTensor({24}, 3);
+  RmsNormArgs rms{
+      .x = x, .scale = scale, .scale_offset = 1, .out = {}, .groups = 3, .shift = shift};
+  ExpectLikeRef(RmsNormTable(), rms, shape, GetParam(),
+                [](const auto& a) { RunRows(2 * 5 * 3, cuda::RmsNormRow(a)); });
+  LayerNormArgs layer{.x = x, .scale = scale, .shift = shift, .scale_offset = 1, .out = {}};
+  ExpectLikeRef(LayerNormTable(), layer, shape, GetParam(),
+                [](const auto& a) { RunRows(2 * 5, cuda::LayerNormRow(a)); });
+}
+
+TEST_P(CudaBodies, GroupNorm) {
+  const Shape shape{2, 3, 5, 12};
+  const Tensor x = RandomTensor(shape, 1, GetParam(), 3);
+  const Tensor scale = RandomTensor({12}, 2);
+  const GroupNormArgs args{
+      .x = x, .groups = 4, .scale = scale, .shift = {}, .activation = Activation::kSilu, .out = {}};
+  ExpectLikeRef(GroupNormTable(), args, shape, GetParam(),
+                [](const auto& a) { RunRows(2 * 4, cuda::GroupNormRow(a)); });
+}
+
+TEST(CudaElements, Chains) {
+  const Shape shape{2, 3, 8};
+  const Tensor a = RandomTensor(shape, 1);
+  const Tensor b = RandomTensor(shape, 2);
+  const std::array<Term, 2> terms = {{{0.5f, a}, {-2, b}}};
+  const LinearCombinationArgs chain{.terms = terms, .low = -1, .high = 2, .out = {}};
+  ExpectLikeRef(LinearCombinationTable(), chain, shape, DType::kF32,
+                [](const auto& x) { RunElements(48, cuda::LinearCombinationElement(x)); });
+  const Tensor gate = RandomTensor({2, 8}, 3);
+  const GatedAddArgs gated{.residual = a, .x = b, .gate = gate, .out = {}};
+  ExpectLikeRef(GatedAddTable(), gated, shape, DType::kF32,
+                [](const auto& x) { RunElements(48, cuda::GatedAddElement(x)); });
+}
+
+TEST_P(CudaBodies, Activations) {
+  const Tensor both = RandomTensor({5, 26}, 1, GetParam(), 2);
+  const ConstView value = both.view().Slice(1, 0, 13);
+  const ConstView gate = both.view().Slice(1, 13, 26);
+  for (const Activation activation :
+       {Activation::kNone, Activation::kGeluErf, Activation::kGeluTanh, Activation::kSilu,
+        Activation::kRelu}) {
+    const GluArgs glu{.value = value, .gate = gate, .activation = activation, .out = {}};
+    ExpectLikeRef(GluTable(), glu, {5, 13}, GetParam(),
+                  [](const auto& a) { RunElements(65, cuda::GluElement(a)); });
+    const ActivateArgs alone{.x = gate, .activation = activation, .out = {}};
+    ExpectLikeRef(ActivateTable(), alone, {5, 13}, GetParam(),
+                  [](const auto& a) { RunElements(65, cuda::GluElement(a)); });
+  }
+}
+
+TEST_P(CudaBodies, Rope) {
+  const Shape shape{2, 6, 3, 16};
+  const Tensor scale = RandomTensor({3}, 2, DType::kF32, 0.1f);
+  Tensor positive({3}, DType::kF32);
+  for (int i = 0; i < 3; ++i) positive.MutableData<float>()[i] = std::abs(scale.Data<float>()[i]);
+  const Tensor cos = RandomTensor({6, 3, 4}, 3);
+  const Tensor sin = RandomTensor({6, 3, 4}, 4);
+  Tensor want = RandomTensor(shape, 1, GetParam());
+  Tensor got = RandomTensor(shape, 1, GetParam());
+  RopeArgs args{.x = want.mutable_view(), .scale = positive, .cos = cos, .sin = sin};
+  RunImplementation(RopeTable(), "ref", args);
+  args.x = got.mutable_view();
+  RunRows(2 * 6 * 3, cuda::RopeRow(args));
+  EXPECT_LT(RmsError(got, want), ToleranceOf(GetParam()));
+}
+
+TEST_P(CudaBodies, PrepareHeads) {
+  const Tensor qkv = RandomTensor({2, 6, 3 * 48}, 1, GetParam());
+  const ConstView keys = [&] {  // the middle third, as heads
+    ConstView part = qkv.view().Slice(2, 48, 96);
+    part.shape = {2, 6, 3, 16};
+    part.strides = {part.strides[0], part.strides[1], 16, 1};
+    return part;
+  }();
+  const Tensor scale = RandomTensor({3}, 2);
+  const Tensor cos = RandomTensor({9, 8}, 3);
+  const Tensor sin = RandomTensor({9, 8}, 4);
+  Tensor positions({2, 6}, DType::kI32);
+  for (int i = 0; i < 12; ++i) positions.MutableData<int32_t>()[i] = (5 * i) % 9;
+  const PrepareHeadsArgs args{.x = keys,
+                              .normalize = true,
+                              .scale = scale,
+                              .cos = cos,
+                              .sin = sin,
+                              .positions = positions,
+                              .out = {}};
+  ExpectLikeRef(PrepareHeadsTable(), args, {2, 6, 3, 16}, GetParam(),
+                [](const auto& a) { RunRows(2 * 6 * 3, cuda::PrepareHeadsRow(a)); });
+}
+
+TEST_P(CudaBodies, Attention) {
+  const Tensor q = RandomTensor({2, 7, 3, 20}, 1, GetParam());
+  const Tensor k = RandomTensor({2, 9, 3, 20}, 2, GetParam());
+  const Tensor v = RandomTensor({2, 9, 3, 20}, 3, GetParam());
+  const Tensor bias = RandomTensor({3, 7, 9}, 4);
+  Tensor mask({2, 9}, DType::kI32);  // of the second picture nothing is left
+  for (int i = 0; i < 9; ++i) mask.MutableData<int32_t>()[i] = i % 4 == 0 ? 0 : 1;
+  const AttentionArgs args{
+      .q = q, .k = k, .v = v, .bias = bias, .key_mask = mask, .scale = 0.3f, .out = {}};
+  ExpectLikeRef(AttentionTable(), args, {2, 7, 3, 20}, GetParam(), [](const auto& a) {
+    RunRows(2 * 7 * 3, cuda::AttentionRow<cuda::AllKeys, 20>(a));
+  });
+}
+
+TEST_P(CudaBodies, AttentionOnGrids) {
+  const Shape shape{2, 9, 8, 2, 4};
+  const Tensor q = RandomTensor(shape, 1, GetParam());
+  const Tensor k = RandomTensor(shape, 2, GetParam());
+  const Tensor v = RandomTensor(shape, 3, GetParam());
+  const NeighborhoodAttentionArgs near{
+      .q = q, .k = k, .v = v, .kernel_size = 5, .scale = 0.5f, .out = {}};
+  ExpectLikeRef(NeighborhoodAttentionTable(), near, shape, GetParam(), [](const auto& a) {
+    const cuda::AttentionRow<cuda::NeighborKeys, 4> body(a);
+    RunRows(body.Rows(2), body);
+  });
+  const WindowAttentionArgs window{
+      .q = q, .k = k, .v = v, .window = 4, .shift = 2, .scale = 0.5f, .out = {}};
+  ExpectLikeRef(WindowAttentionTable(), window, shape, GetParam(), [](const auto& a) {
+    const cuda::AttentionRow<cuda::WindowKeys, 4> body(a);
+    RunRows(body.Rows(2), body);
+  });
+}
+
+TEST_P(CudaBodies, Tokens) {
+  const Tensor picture = RandomTensor({2, 3, 4, 6}, 1, GetParam());
+  const SpaceDepthArgs fold{.x = picture.view().Permute({0, 2, 3, 1}), .out = {}};
+  ExpectLikeRef(SpaceDepthTable(), fold, {2, 2, 3, 12}, GetParam(),
+                [](const auto& a) { RunElements(144, cuda::SpaceDepthElement(a)); });
+  const Tensor patches = RandomTensor({2, 2, 3, 12}, 2, GetParam());
+  const SpaceDepthArgs unfold{.x = patches, .inverse = true, .out = {}};
+  ExpectLikeRef(SpaceDepthTable(), unfold, {2, 4, 6, 3}, GetParam(),
+                [](const auto& a) { RunElements(144, cuda::SpaceDepthElement(a)); });
+  Tensor ids({2, 3}, DType::kI32);
+  for (int i = 0; i < 6; ++i) ids.MutableData<int32_t>()[i] = (2 * i) % 5;
+  const Tensor table = RandomTensor({5, 7}, 3, GetParam());
+  const GatherRowsArgs gather{.table = table, .ids = ids, .out = {}};
+  ExpectLikeRef(GatherRowsTable(), gather, {2, 3, 7}, DType::kF32,
+                [](const auto& a) { RunElements(42, cuda::GatherRowsElement(a)); });
+  const Tensor all = RandomTensor({2, 5, 4}, 4);
+  const SelectTokensArgs pick{.x = all, .ids = ids, .out = {}};
+  ExpectLikeRef(SelectTokensTable(), pick, {2, 3, 4}, DType::kF32,
+                [](const auto& a) { RunElements(24, cuda::SelectTokensElement(a)); });
+  const Tensor part = RandomTensor({2, 3, 4}, 5);
+  const SelectTokensArgs put{.x = part, .ids = ids, .inverse = true, .out = {}};
+  ExpectLikeRef(SelectTokensTable(), put, {2, 5, 4}, DType::kF32,
+                [](const auto& a) { RunElements(24, cuda::SelectTokensElement(a)); });
+}
+
+TEST_P(CudaBodies, SelectiveScanBothWays) {
+  const Shape shape{2, 6, 4};
+  const Tensor u = RandomTensor(shape, 1, GetParam());
+  const Tensor delta = RandomTensor(shape, 2, GetParam());
+  Tensor a = RandomTensor({4, 5}, 3);
+  for (int i = 0; i < 20; ++i) a.MutableData<float>()[i] = -std::abs(a.Data<float>()[i]);
+  const Tensor b = RandomTensor({2, 6, 2, 5}, 4, GetParam());
+  const Tensor c = RandomTensor({2, 6, 2, 5}, 5, GetParam());
+  const Tensor d = RandomTensor({4}, 6);
+  const Tensor state = RandomTensor({2, 4, 5}, 7);
+  const Tensor z = RandomTensor(shape, 8, GetParam());
+  Tensor want_state({2, 4, 5}, DType::kF32);
+  Tensor got_state({2, 4, 5}, DType::kF32);
+  SelectiveScanArgs args{.out = {}};
+  args.forward = {.u = u, .delta = delta, .a = a, .b = b, .c = c, .d = d, .delta_bias = d};
+  args.backward = args.forward;
+  args.forward.initial_state = state;
+  args.forward.final_state = want_state.mutable_view();
+  args.z = z;
+  ExpectLikeRef(SelectiveScanTable(), args, shape, DType::kF32, [&](SelectiveScanArgs mine) {
+    mine.forward.final_state = got_state.mutable_view();
+    for (const bool backward : {false, true}) {
+      RunRows(2 * 4, cuda::SelectiveScanRow<5>(mine, backward));
+    }
+  });
+  EXPECT_LT(RmsError(got_state, want_state), 1e-5);
+}
+
+TEST_P(CudaBodies, Ssd) {
+  const Shape shape{2, 6, 4, 3};
+  const Tensor x = RandomTensor(shape, 1, GetParam());
+  const Tensor dt = RandomTensor({2, 6, 4}, 2, GetParam());
+  Tensor a({4}, DType::kF32);
+  for (int i = 0; i < 4; ++i) a.MutableData<float>()[i] = -0.3f * static_cast<float>(i + 1);
+  const Tensor b = RandomTensor({2, 6, 2, 5}, 4, GetParam());
+  const Tensor c = RandomTensor({2, 6, 2, 5}, 5, GetParam());
+  const Tensor d = RandomTensor({4, 3}, 6);
+  const SsdArgs args{.x = x,
+                     .dt = dt,
+                     .a = a,
+                     .b = b,
+                     .c = c,
+                     .d = d,
+                     .dt_bias = a,
+                     .dt_softplus = true,
+                     .out = {}};
+  ExpectLikeRef(SsdTable(), args, shape, GetParam(),
+                [](const auto& mine) { RunRows(2 * 4 * 3, cuda::SsdRow<5>(mine)); });
+}
+
+TEST_P(CudaBodies, CausalConvBothWays) {
+  const Shape shape{2, 3, 4};  // shorter than its state
+  const Tensor x = RandomTensor(shape, 1, GetParam());
+  const Tensor weight = RandomTensor({4, 4}, 2);
+  const Tensor bias = RandomTensor({4}, 3);
+  for (const bool reverse : {false, true}) {
+    Tensor want_state = RandomTensor({2, 4, 5}, 4);
+    Tensor got_state = RandomTensor({2, 4, 5}, 4);
+    CausalConv1dArgs args{.x = x,
+                          .weight = weight,
+                          .bias = bias,
+                          .activation = Activation::kSilu,
+                          .reverse = reverse,
+                          .initial_state = want_state,
+                          .final_state = want_state.mutable_view(),
+                          .out = {}};
+    ExpectLikeRef(CausalConv1dTable(), args, shape, GetParam(), [&](CausalConv1dArgs mine) {
+      mine.initial_state = got_state;
+      mine.final_state = got_state.mutable_view();
+      RunElements(24, cuda::CausalConvElement(mine));
+      RunElements(2 * 4, cuda::CausalConvState(mine));
+    });
+    EXPECT_LT(RmsError(got_state, want_state), 1e-5);
+  }
+}
+
+TEST(CudaNumbers, RoundAsBFloat16Does) {
+  for (const float value : {0.f, -1.00390625f, 1.01171875f, 3e38f, 1e-40f, INFINITY, NAN}) {
+    EXPECT_EQ(cuda::RoundToBf16(value), BFloat16(value).bits) << value;
+  }
+}
+
+}  // namespace
+}  // namespace gesso
