@@ -40,9 +40,7 @@ class Script {
   void BeforeFrame(Ui& ui);
   // Puts the script's mouse and keys into ImGui, after the window has put in its own.
   void Inject();
-  bool is_over() const {
-    return lines_.empty() && !waits_ && keys_.empty() && screenshot_.empty();
-  }
+  bool is_over() const { return lines_.empty() && !waits_ && keys_.empty() && screenshot_.empty(); }
   void AddFrameTime(double seconds) { frame_times_.push_back(seconds); }
 
  private:
