@@ -1,4 +1,5 @@
 // The dialogs that ask for a file: a path to type, and what lies in its folder.
+#include <imgui.h>
 #include <imgui_stdlib.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // Prompt and settings. The fields are those of the request: each that is declared there appears
 // here by itself.
+#include <imgui.h>
 #include <imgui_stdlib.h>
 
 #include <algorithm>
