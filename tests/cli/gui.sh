@@ -17,8 +17,8 @@ screen=$!
 read -r -t 60 number <"$here/display" || { printf 'Xvfb did not start\n'; exit 1; }
 export DISPLAY=:$number
 trap 'kill $screen; rm -rf "$here"' EXIT
-size=${4-128}
-model=${5-demo-var}
+size=${4-512}
+model=${5-demo-hdit}
 export GESSO_MODELS=$data/models:$2/assets/models XDG_STATE_HOME=$here/state
 keep=${GESSO_KEEP-$here}
 if [[ $sanitizers == *thread* || $sanitizers == *address* ]]; then
@@ -114,7 +114,8 @@ python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["frames"] > 20
   Fail 'no frame times'
 # The command line makes the same of the files that the editor handed to its engine.
 input=$(ls "$here"/state/gesso/results/*-input.png) mask=$(ls "$here"/state/gesso/results/*-mask.png)
-Expect 0 '' inpaint "$input" --mask "$mask" -m "$model" -s 11 'a blue whale' -o "$here/line.png"
+Expect 0 '' inpaint "$input" --mask "$mask" --only-masked -m "$model" -s 11 'a blue whale' \
+  -o "$here/line.png"
 Compare "$here/painted.png" "$here/line.png" || Fail 'gesso inpaint makes other pixels'
 Compare "$here/mask.png" "$mask" || Fail 'the mask was handed over changed'
 # A screenshot shows something: it does not compress to nothing.

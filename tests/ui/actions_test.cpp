@@ -239,7 +239,7 @@ class Session {
     } else if (Below(8) == 0) {
       FlattenLayers(document);
     } else if (Below(2) == 0) {
-      AddPaintedLayer(document, Noise(300, 280), document.mask, {.name = "painted"});
+      AddPaintedLayer(document, Noise(300, 280), Document(document), {.name = "painted"});
     } else {
       AddLayer(document, Noise(100, 400), {.name = "layer"});
     }

@@ -85,11 +85,17 @@ TEST(Document, APaintedLayerLeavesTheRestAlone) {
   const Image photo = Pattern(40, 40, 3, 1);
   Document document = OpenAsDocument(photo, "photo");
   document.mask.MutableTile(0)[OffsetInTile(3, 2, 1)] = 1;
-  AddPaintedLayer(document, Pattern(40, 40, 3, 2), document.mask, {.name = "result"});
-  const Image all = Flatten(document);
-  for (size_t i = 0; i < photo.pixels.size(); ++i) {
-    const bool is_painted = i / 3 == 2 * 40 + 3;
-    EXPECT_EQ(all.pixels[i] == photo.pixels[i], !is_painted) << i;
+  const size_t under_mask = 2 * 40 + 3;
+  const size_t beyond = under_mask + 1;  // changed by a mask that was grown on the way
+  Image result = photo;
+  for (const size_t pixel : {under_mask, beyond}) result.pixels[3 * pixel] ^= 1;
+  const uint64_t id = AddPaintedLayer(document, result, Document(document), {.name = "result"});
+  EXPECT_EQ(Flatten(document).pixels, result.pixels);
+  RemoveLayer(document, 1);
+  const Image alone = document.Find(id)->pixels.ToImage();
+  for (size_t i = 0; i < alone.pixels.size() / 4; ++i) {
+    const bool is_opaque = i == under_mask || i == beyond;
+    EXPECT_EQ(alone.pixels[4 * i + 3], is_opaque ? 255 : 0) << i;
   }
 }
 

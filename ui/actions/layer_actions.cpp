@@ -28,13 +28,15 @@ uint64_t AddLayer(Document& document, const Image& image, LayerInfo info) {
   return Push(document, std::move(pixels), std::move(info));
 }
 
-uint64_t AddPaintedLayer(Document& document, const Image& image, const TiledImage& mask,
+uint64_t AddPaintedLayer(Document& document, const Image& image, const Document& before,
                          LayerInfo info) {
-  CHECK(image.width == mask.width() && image.height == mask.height());
+  CHECK(image.width == before.width && image.height == before.height);
   Image rgba = ToRgba(image);
-  const Image paint = mask.ToImage();
-  for (size_t i = 0; i < paint.pixels.size(); ++i) {
-    if (paint.pixels[i] == 0) std::memset(&rgba.pixels[4 * i], 0, 4);
+  const Image old = ToRgba(Flatten(before));
+  const Image mask = before.mask.ToImage();
+  for (size_t i = 0; i < mask.pixels.size(); ++i) {
+    const bool is_old = std::memcmp(&rgba.pixels[4 * i], &old.pixels[4 * i], 4) == 0;
+    if (mask.pixels[i] == 0 && is_old) std::memset(&rgba.pixels[4 * i], 0, 4);
   }
   return AddLayer(document, rgba, std::move(info));
 }

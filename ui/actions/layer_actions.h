@@ -10,8 +10,10 @@ Document OpenAsDocument(const Image& image, const std::string& name);
 
 // Adds a layer on top, the picture in its middle. Returns its id.
 uint64_t AddLayer(Document& document, const Image& image, LayerInfo info);
-// A result that was painted where `mask` is not zero: elsewhere the layer is transparent.
-uint64_t AddPaintedLayer(Document& document, const Image& image, const TiledImage& mask,
+// A result that was painted into the picture and under the mask of `before`: the layer is
+// transparent where the mask is zero, but for what the paint has changed beyond it (a mask that was
+// grown or blurred on the way).
+uint64_t AddPaintedLayer(Document& document, const Image& image, const Document& before,
                          LayerInfo info);
 void RemoveLayer(Document& document, uint64_t id);
 // To place `index` from the bottom.

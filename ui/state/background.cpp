@@ -1,6 +1,7 @@
 #include "ui/state/background.h"
 
 #include <exception>
+#include <utility>
 
 namespace gesso::ui {
 

@@ -14,7 +14,9 @@ namespace gesso::ui {
 namespace fs = std::filesystem;
 
 Editor::Editor(Engine& engine, Background& background, const fs::path& state_folder)
-    : engine_(engine), background_(background), results_(state_folder / "results", background) {}
+    : engine_(engine), background_(background), results_(state_folder / "results", background) {
+  request.only_masked = true;
+}
 
 Editor::~Editor() { background_.Wait(); }
 
@@ -153,6 +155,7 @@ void Editor::Submit(std::optional<uint64_t> seed) {
   if (!has_start) job.request.strength.reset();
   if (has_start) job.request.init_image = stem.string() + "-input.png";
   if (is_painted) job.request.mask = stem.string() + "-mask.png";
+  if (!is_painted) job.request.only_masked.reset();
   job.prepare = [snapshot](Request& asked) {
     if (asked.init_image) WriteFile(*asked.init_image, EncodePng(Flatten(*snapshot), {}), true);
     if (asked.mask) WriteFile(*asked.mask, EncodePng(snapshot->mask.ToImage(), {}), true);
@@ -213,7 +216,7 @@ void Editor::AddToDocument(const Pending& pending, const Picture& picture) {
   const bool fits =
       picture.image.width == document.width && picture.image.height == document.height;
   selected_layer_ = pending.is_painted && fits
-                        ? AddPaintedLayer(document, picture.image, pending.document->mask, info)
+                        ? AddPaintedLayer(document, picture.image, *pending.document, info)
                         : AddLayer(document, picture.image, info);
   if (joins) return;
   EndEdit("Paint");
