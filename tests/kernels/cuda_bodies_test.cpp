@@ -47,7 +47,7 @@ void ExpectLikeRef(const OpTable<Args>& table, Args args, const Shape& out, DTyp
 
 class CudaBodies : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(Types, CudaBodies, testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& info) { return std::string(NameOf(info.param)); });
+                         [](const auto& type) { return std::string(NameOf(type.param)); });
 
 TEST_P(CudaBodies, Norms) {
   const Shape shape{2, 5, 24};
