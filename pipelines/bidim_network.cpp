@@ -48,8 +48,7 @@ Tensor PadTokens(const Tensor& x, int64_t length) {
   const size_t to = padded.view().bytes() / static_cast<size_t>(rows);
   for (int64_t b = 0; b < rows; ++b) {
     const auto row = static_cast<size_t>(b);
-    std::copy_n(x.view().Bytes() + row * from, from,
-                padded.mutable_view().Bytes() + row * to);
+    std::copy_n(x.view().Bytes() + row * from, from, padded.mutable_view().Bytes() + row * to);
   }
   return padded;
 }

@@ -124,8 +124,7 @@ void SampleScale(Context& ctx, const NextScaleRun& run, int64_t scale) {
   const int64_t first = ChoicesBefore(run.model, scale);
   const View uniforms = ctx.arena->Alloc({logits.shape[0]}, DType::kF64);
   const View tokens = ctx.arena->Alloc({pictures, count}, DType::kI32);
-  const std::span<double> numbers(uniforms.Data<double>(),
-                                  static_cast<size_t>(uniforms.numel()));
+  const std::span<double> numbers(uniforms.Data<double>(), static_cast<size_t>(uniforms.numel()));
   const bool real = ctx.device != Device::kMeta;
   if (real) run.noise.Uniforms(first, numbers);
   SampleTokens(ctx, {.logits = logits,

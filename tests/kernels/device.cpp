@@ -4,8 +4,7 @@
 namespace gesso {
 namespace {
 
-const auto* const kDevice =
-    testing::AddGlobalTestEnvironment(new testing_support::ChosenDevice);
+const auto* const kDevice = testing::AddGlobalTestEnvironment(new testing_support::ChosenDevice);
 
 }  // namespace
 }  // namespace gesso

@@ -24,6 +24,7 @@ TEST(GroupNormRef, HandComputed) {
                               .activation = Activation::kRelu,
                               .out = View(out, {1, 2, 1, 4}, DType::kF32)};
   for (const auto& implementation : GroupNormTable().implementations()) {
+    if (implementation.device != Device::kCpu) continue;  // the numbers lie in the host's memory
     SCOPED_TRACE(std::string(implementation.name));
     RunImplementation(GroupNormTable(), implementation.name, args);
     const double deviation = std::sqrt(5.0);

@@ -139,6 +139,7 @@ TEST(NormModulation, RowsMayBeStrided) {
   Tensor want({3, 5, 40}, DType::kF32);
   RunImplementation(RmsNormTable(), "ref", RmsNormArgs{x, dense, 1, 1e-6f, want.mutable_view()});
   for (const auto& implementation : RmsNormTable().implementations()) {
+    if (!RunsHere(implementation)) continue;
     Tensor got({3, 5, 40}, DType::kF32);
     RunImplementation(RmsNormTable(), implementation.name,
                       RmsNormArgs{x, rows, 1, 1e-6f, got.mutable_view()});

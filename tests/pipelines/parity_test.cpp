@@ -38,7 +38,8 @@ std::vector<fs::path> CasesIn(const fs::path& folder, const VerifySystem& system
 void RunCase(const fs::path& path, DType dtype) {
   SCOPED_TRACE(path.string());
   try {
-    for (const Comparison& comparison : Verify(path, {.dtype = dtype, .device = testing_support::ChosenDevice::device()})) {
+    for (const Comparison& comparison :
+         Verify(path, {.dtype = dtype, .device = testing_support::ChosenDevice::device()})) {
       fmt::print("{} {} {}: {:.2e}\n", path.filename().string(), NameOf(dtype), comparison.name,
                  comparison.error);
       EXPECT_TRUE(comparison.passed())

@@ -54,7 +54,8 @@ inline bool SameBits(ConstView a, ConstView b) {
 // Bound of RmsError between two implementations whose narrowest element type is `dtype`.
 inline double ToleranceOf(DType dtype) { return dtype == DType::kBF16 ? 1e-2 : 1e-5; }
 
-// Runs the implementation `name` whatever the table's order, and waits for what it gave to a device.
+// Runs the implementation `name` whatever the table's order, and waits for what it gave to the
+// device.
 template <class Args>
 void RunImplementation(const OpTable<Args>& table, std::string_view name, const Args& args) {
   Arena arena(Device::kCpu, 4096);
@@ -68,13 +69,18 @@ void RunImplementation(const OpTable<Args>& table, std::string_view name, const 
   FAIL() << "no implementation " << name;
 }
 
-// Calls body(name) for every implementation but ref that accepts `args`, those of a GPU where one is
-// in use.
+// Whether an implementation can run here: on the CPU, or on the device in use.
+template <class Args>
+bool RunsHere(const OpImplementation<Args>& implementation) {
+  return implementation.device == Device::kCpu || CurrentBackend() != nullptr;
+}
+
+// Calls body(name) for every implementation but ref that runs here and accepts `args`.
 template <class Args, class Body>
 void ForEachFast(const OpTable<Args>& table, const Args& args, const Body& body) {
   for (const auto& implementation : table.implementations()) {
     if (implementation.name == "ref") continue;
-    if (implementation.device != Device::kCpu && CurrentBackend() == nullptr) continue;
+    if (!RunsHere(implementation)) continue;
     if (implementation.why_not(args)) continue;
     SCOPED_TRACE(std::string(implementation.name));
     body(implementation.name);
