@@ -18,7 +18,8 @@ struct GuiOptions {
 int Run(const GuiOptions& options) {
 #ifdef GESSO_HAS_GUI
   options.engine.Apply();
-  ui::Run({.picture = options.picture, .script = options.script});
+  ui::Run(
+      {.picture = options.picture, .script = options.script, .device = options.engine.Device()});
   return 0;
 #else
   Fail(ErrorKind::kUnsupported,

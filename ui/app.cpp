@@ -80,8 +80,8 @@ void App::Frame(double seconds, Script* script) {
     editor_.Guard([&] { editor_.Open(path); });
   }
   ImGui::NewFrame();
-  RunShortcuts(ui_);
   Layout();
+  RunShortcuts(ui_);  // after the fields, whose text they may end
   ImGui::Render();
   const double own = ThreadSeconds() - start;
   platform_.EndFrame();

@@ -62,12 +62,13 @@ void Run(const RunOptions& options) {
   const std::unique_ptr<Platform> platform = OpenWindow(options.width, options.height, "gesso");
   const auto wake = [&] { platform->Wake(); };
   Background background(wake);
-  Engine engine(Device::kCpu, wake);
+  Engine engine(options.device, wake);
   Editor editor(engine, background, state);
   OpenFirst(editor, state, options.picture);
   Autosave autosave(editor, background, state);
   App app(editor, *platform, autosave, state);
   app.Run(script ? &*script : nullptr);
+  background.Wait();  // a save that fails leaves the document unsaved
   autosave.Finish();
 }
 

@@ -3,12 +3,15 @@
 
 #include <filesystem>
 
+#include "pipelines/engine.h"
+
 namespace gesso::ui {
 
 struct RunOptions {
   std::filesystem::path picture;  // or a project; or nothing
   std::filesystem::path script;   // or nothing
-  int width = 1440;               // of the window
+  Device device = Device::kCpu;
+  int width = 1440;  // of the window
   int height = 900;
 };
 

@@ -35,7 +35,7 @@ uint64_t AddPaintedLayer(Document& document, const Image& image, const Document&
   const Image old = ToRgba(Flatten(before));
   const Image mask = before.mask.ToImage();
   for (size_t i = 0; i < mask.pixels.size(); ++i) {
-    const bool is_old = std::memcmp(&rgba.pixels[4 * i], &old.pixels[4 * i], 4) == 0;
+    const bool is_old = std::memcmp(&rgba.pixels[4 * i], &old.pixels[4 * i], 3) == 0;
     if (mask.pixels[i] == 0 && is_old) std::memset(&rgba.pixels[4 * i], 0, 4);
   }
   return AddLayer(document, rgba, std::move(info));

@@ -20,7 +20,8 @@ fs::path FolderOf(const fs::path& state_folder) { return state_folder / "autosav
 bool IsRunning(const std::string& process) {
   char* end = nullptr;
   const long id = std::strtol(process.c_str(), &end, 10);
-  return id > 0 && *end == '\0' && (kill(static_cast<pid_t>(id), 0) == 0 || errno == EPERM);
+  return id > 0 && id != getpid() && *end == '\0' &&
+         (kill(static_cast<pid_t>(id), 0) == 0 || errno == EPERM);
 }
 
 bool IsSame(const Document& a, const Document& b) {

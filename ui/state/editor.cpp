@@ -8,13 +8,17 @@
 #include "ui/actions/layer_actions.h"
 #include "ui/actions/mask_actions.h"
 #include "ui/state/project.h"
+#include "ui/state/recent_files.h"
 
 namespace gesso::ui {
 
 namespace fs = std::filesystem;
 
 Editor::Editor(Engine& engine, Background& background, const fs::path& state_folder)
-    : engine_(engine), background_(background), results_(state_folder / "results", background) {
+    : engine_(engine),
+      background_(background),
+      results_(state_folder / "results", background),
+      state_folder_(state_folder) {
   request.only_masked = true;
 }
 
@@ -62,7 +66,21 @@ void Editor::Redo() {
   Guard([&] { is_modified_ |= history_.Redo(document_).has_value(); });
 }
 
+void Editor::KeepUnsaved() {
+  const auto time = std::chrono::system_clock::now().time_since_epoch();
+  const fs::path kept =
+      state_folder_ / "recovered" / fmt::format("{}.gesso", time / std::chrono::milliseconds(1));
+  auto project = std::make_shared<const Project>(Project{document_, request});
+  background_.Run([project, kept] {
+    fs::create_directories(kept.parent_path());
+    ProjectWriter().Write(*project, kept);
+  });
+  RememberFile(state_folder_, kept);
+  Tell("What was not saved is kept: Open shows it under Lately.");
+}
+
 void Editor::Replace(Document document) {
+  if (is_modified() && !document_.empty()) KeepUnsaved();
   before_edit_.reset();
   document_ = std::move(document);
   history_.Clear();
@@ -70,6 +88,7 @@ void Editor::Replace(Document document) {
   selected_layer_ = document_.layers.empty() ? 0 : document_.layers.back().info.id;
   path_.clear();
   is_modified_ = false;
+  save_failed_ = false;
 }
 
 void Editor::New(int width, int height) {
@@ -101,11 +120,7 @@ void Editor::Save(const fs::path& path) {
   if (suffix == ".gesso") {
     CheckOutput(path, true);
     auto project = std::make_shared<const Project>(Project{document_, request});
-    background_.Run([this, project, path] {
-      ProjectWriter().Write(*project, path);
-      background_.Tell({"Saved " + path.filename().string(), false});
-    });
-    path_ = path;
+    RunSave(path, [project, path] { ProjectWriter().Write(*project, path); });
     is_modified_ = false;
     return;
   }
@@ -118,14 +133,23 @@ void Editor::Save(const fs::path& path) {
   for (const Layer& layer : snapshot->layers) {
     if (layer.info.request && layer.info.visible) settings = {*layer.info.request};
   }
-  background_.Run([this, path, snapshot, settings, is_jpeg] {
+  RunSave(path, [path, snapshot, settings, is_jpeg] {
     const Image image = Flatten(*snapshot);
     const auto texts = settings.empty() ? std::vector<PngText>() : MetadataOf(settings);
     WriteFile(path, is_jpeg ? EncodeJpeg(image) : EncodePng(image, texts), true);
+  });
+  // A picture holds neither layers nor the mask.
+  if (document_.layers.size() <= 1 && document_.mask.IsZero()) is_modified_ = false;
+}
+
+void Editor::RunSave(const fs::path& path, std::function<void()> write) {
+  path_ = path;
+  save_failed_ = true;
+  background_.Run([this, path, write = std::move(write)] {
+    write();
+    save_failed_ = false;
     background_.Tell({"Saved " + path.filename().string(), false});
   });
-  path_ = path;
-  is_modified_ = false;
 }
 
 void Editor::OpenMask(const fs::path& path) {
@@ -215,6 +239,10 @@ void Editor::AddToDocument(const Pending& pending, const Picture& picture) {
   Document& document = BeginEdit();
   const bool fits =
       picture.image.width == document.width && picture.image.height == document.height;
+  if (const auto& margins = picture.request.outpaint; margins && !fits) {
+    ResizeCanvas(document, picture.image.width, picture.image.height,
+                 static_cast<int>(margins->left), static_cast<int>(margins->top));
+  }
   selected_layer_ = pending.is_painted && fits
                         ? AddPaintedLayer(document, picture.image, *pending.document, info)
                         : AddLayer(document, picture.image, info);
@@ -261,7 +289,7 @@ void Editor::Tell(const std::string& text, bool is_error) {
 void Editor::Guard(const std::function<void()>& body) {
   try {
     body();
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     Tell(error.what(), true);
   }
 }

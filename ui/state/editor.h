@@ -2,6 +2,7 @@
 // request that is being written, and the jobs that are under way. It knows nothing of windows.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -64,7 +65,7 @@ class Editor {
   void SaveMask(const std::filesystem::path& path);
   const std::filesystem::path& path() const { return path_; }  // last opened or saved; or empty
   // Changes since the document was opened or saved.
-  bool is_modified() const { return is_modified_; }
+  bool is_modified() const { return is_modified_ || save_failed_; }
 
   // --- work
   // --------------------------------------------------------------------------------------- Hands
@@ -117,6 +118,10 @@ class Editor {
   };
 
   void Replace(Document document);
+  // Runs `write` in the background; until it has succeeded the document counts as not saved.
+  void RunSave(const std::filesystem::path& path, std::function<void()> write);
+  // Puts work that is about to be replaced beside what is recovered after a crash.
+  void KeepUnsaved();
   void Take(Pending& pending, const JobStatus& status);
   void AddToDocument(const Pending& pending, const Picture& picture);
 
@@ -130,6 +135,8 @@ class Editor {
   uint64_t selected_layer_ = 0;
   std::filesystem::path path_;
   bool is_modified_ = false;
+  std::atomic<bool> save_failed_ = false;  // what Save gave to the background
+  std::filesystem::path state_folder_;
   std::vector<Pending> pending_;
   std::vector<Pending> variations_;  // done, with several pictures to choose from
   std::optional<Notice> notice_;

@@ -15,6 +15,7 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxFileBytes = size_t{4} << 30;
 constexpr int64_t kMaxSide = 32768;
 constexpr int64_t kMaxLayers = 1000;
+constexpr int64_t kMaxBytes = int64_t{4} << 30;  // of all layers, unpacked
 constexpr std::string_view kSettings = "project.json";
 constexpr std::string_view kMask = "mask.png";
 
@@ -84,8 +85,8 @@ Layer ReadLayer(const Reader& reader, const Json& json, const Document& document
 
 Project Parse(const Reader& reader) {
   const Json json = ParseJson(reader.Entry(std::string(kSettings)), std::string(kSettings));
-  Require(json.is_object() && json.value("program", "") == "gesso", ErrorKind::kFormat,
-          "is not a project: its {} is another program's", kSettings);
+  Require(json.is_object() && json.contains("program") && json.at("program") == "gesso",
+          ErrorKind::kFormat, "is not a project: its {} is another program's", kSettings);
   const int64_t version = GetInt(json, "version", 1, INT64_MAX);
   Require(version <= kProjectVersion, ErrorKind::kUnsupported,
           "was saved by a newer gesso (version {} of the format, this one reads up to {})", version,
@@ -100,6 +101,9 @@ Project Parse(const Reader& reader) {
   const Json layers = Get<Json>(json, "layers");
   Require(layers.is_array() && std::ssize(layers) <= kMaxLayers, ErrorKind::kFormat,
           "field 'layers' is not a list of at most {}", kMaxLayers);
+  const int64_t bytes = int64_t{4} * document.width * document.height * std::ssize(layers);
+  Require(bytes <= kMaxBytes, ErrorKind::kFormat, "holds {} bytes of layers, more than {}", bytes,
+          kMaxBytes);
   std::set<uint64_t> ids;
   for (const Json& layer : layers) {
     document.layers.push_back(ReadLayer(reader, layer, document));
