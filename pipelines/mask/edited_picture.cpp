@@ -19,6 +19,8 @@ constexpr int64_t kOutpaintBlur = 4;
 Image OnCanvas(const Image& image, const Margins& margins, uint8_t value) {
   const int64_t width = image.width + margins.left + margins.right;
   const int64_t height = image.height + margins.top + margins.bottom;
+  Require(width * height <= kMaxPixels, ErrorKind::kUsage,
+          "outpaint: a canvas of {} x {} pixels is larger than {}", width, height, kMaxPixels);
   Image canvas{static_cast<int>(width), static_cast<int>(height), image.channels,
                std::vector<uint8_t>(static_cast<size_t>(width * height * image.channels), value)};
   const int64_t row = int64_t{image.width} * image.channels;
@@ -127,6 +129,10 @@ EditedPicture ReadEditedPicture(const Request& request, int channels) {
   if (request.only_masked.value_or(false)) {
     edited.place =
         CropAround(*bounds, *request.mask_padding, *request.width, *request.height, picture);
+    Require(edited.place.width * edited.place.height <= kMaxPixels, ErrorKind::kUsage,
+            "only_masked: the part round the mask with the aspect of {} x {} takes {} x {} pixels, "
+            "more than {}",
+            *request.width, *request.height, edited.place.width, edited.place.height, kMaxPixels);
   } else {
     Require(picture.width == *request.width && picture.height == *request.height, ErrorKind::kUsage,
             "{}: is {} x {}, but a picture of {} x {} is to be made; scale it to that size first, "

@@ -14,7 +14,6 @@ namespace gesso {
 
 namespace {
 
-constexpr int64_t kMaxPixels = int64_t{1} << 26;
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
 constexpr int kGap = 2;         // pixels between the pictures of a sheet
 constexpr uint8_t kGrey = 128;  // and their colour

@@ -12,8 +12,10 @@
 
 namespace gesso {
 
+constexpr int64_t kMaxPixels = int64_t{1} << 26;  // of a picture that is read or made
+
 // The file's picture with 1 (grey), 3 (RGB) or 4 (RGBA) channels; fewer than 4 drop its alpha.
-// Throws kIo if it cannot be read, kFormat if it is no picture or larger than 2^26 pixels.
+// Throws kIo if it cannot be read, kFormat if it is no picture or larger than kMaxPixels.
 Image ReadImage(const std::filesystem::path& path, int channels);
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name);
 
