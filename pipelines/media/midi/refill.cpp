@@ -25,12 +25,14 @@ bool IsMaskedColumn(const Image& mask, int64_t step) {
   return false;
 }
 
-// The columns [first, first + kWindowSteps) of a mask, black behind its end.
-Image Cut(const Image& mask, int64_t first) {
+// The columns [first, first + kWindowSteps) of a mask, black behind its end and before `begin`, up
+// to which all is composed.
+Image Cut(const Image& mask, int64_t first, int64_t begin) {
   Image part{.width = kWindowSteps, .height = mask.height, .channels = 1, .pixels = {}};
   for (int row = 0; row < mask.height; ++row) {
     for (int64_t column = 0; column < kWindowSteps; ++column) {
-      part.pixels.push_back(IsMasked(mask, row, first + column) ? 255 : 0);
+      const int64_t step = first + column;
+      part.pixels.push_back(step >= begin && IsMasked(mask, row, step) ? 255 : 0);
     }
   }
   return part;
@@ -213,7 +215,8 @@ MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& pa
   std::vector<MidiNote> added;
   for (const Window& window : WindowsOf(grid, mask, name)) {
     const int64_t first = grid.FirstStep(window.first);
-    const Image painted = paint(DrawRoll(shown, first, kWindowSteps), Cut(mask, first));
+    const Image painted =
+        paint(DrawRoll(shown, first, kWindowSteps), Cut(mask, first, grid.FirstStep(window.begin)));
     for (const RollNote& note : ReadRoll(painted, first)) {
       const bool due = note.step >= grid.FirstStep(window.begin) &&
                        note.step < grid.FirstStep(window.end) && Begins(note, mask);
@@ -221,6 +224,7 @@ MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& pa
       const auto fitted = Fitted(note, grid, mask, parts.Of(note.layer), kept);
       if (!fitted) continue;
       added.push_back(*fitted);
+      kept.push_back(*fitted);
       shown.push_back(note);
     }
   }

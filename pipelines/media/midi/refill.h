@@ -25,7 +25,7 @@ Image BarMask(const RollGrid& grid, size_t first, size_t last);
 // A new note ends where the mask does, or where a note that stays begins. It goes to the part that
 // has most notes of its layer; where there is none, a track with a General MIDI instrument is added
 // (in format 0 a channel). Throws kShape for a mask of another size and kUnsupported, naming
-// `name`, where masked bars are not in 4/4.
+// `name`, where masked bars, or bars in a window of four with them, are not in 4/4.
 MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& paint,
                     const std::string& name);
 
