@@ -18,7 +18,7 @@ constexpr double kTurnsAcross = 7.414213562373095;
 constexpr double kComposed = 1;
 
 int64_t ShiftAt(double sigma, double turns, int64_t step) {
-  if (sigma > kComposed) return 0;
+  if (sigma > kComposed || sigma <= 0) return 0;
   const double phase = turns * std::log2(sigma);
   const auto shift = static_cast<int64_t>((phase - std::floor(phase)) * static_cast<double>(step));
   return std::min(shift, step - 1);

@@ -42,10 +42,17 @@ struct Product {
   int64_t rows, outputs, inputs;  // M, N, K
   int64_t stride;                 // from row to row of x
   DType in, out;
-  bool accumulates;  // beta is 1, not 0
+  bool accumulates;                             // beta is 1, not 0
+  uint32_t x_alignment = 0, out_alignment = 0;  // bytes, of memory and rows
 
   auto operator<=>(const Product&) const = default;
 };
+
+// The largest power of two, up to what cuBLASLt assumes at most, that divides address and row.
+uint32_t AlignmentOf(const void* data, int64_t row_bytes) {
+  const auto bits = reinterpret_cast<uintptr_t>(data) | static_cast<uintptr_t>(row_bytes) | 256;
+  return static_cast<uint32_t>(bits & -bits);
+}
 
 class Layout {
  public:
@@ -83,6 +90,15 @@ class Plan {
         GetBlas().MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                                &kWorkspaceBytes, sizeof(kWorkspaceBytes)),
         "choosing an algorithm");
+    const auto align = [&](cublasLtMatmulPreferenceAttributes_t which, uint32_t bytes) {
+      CheckBlas(GetBlas().MatmulPreferenceSetAttribute(preference, which, &bytes, sizeof(bytes)),
+                "choosing an algorithm");
+    };
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+          AlignmentOf(nullptr, p.inputs * static_cast<int64_t>(SizeOf(p.in))));
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, p.x_alignment);
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, p.out_alignment);
+    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, p.out_alignment);
     int found = 0;
     const cublasStatus_t status =
         GetBlas().MatmulAlgoGetHeuristic(handle, product_, weight_.get(), x_.get(), out_.get(),
@@ -111,8 +127,11 @@ class Plan {
   cublasLtMatmulHeuristicResult_t chosen_{};
 };
 
-// Runs a product; plans are made once a shape.
-void Multiply(const Product& product, const void* weight, const void* x, void* out) {
+// Runs a product; plans are made once a shape and alignment.
+void Multiply(Product product, const void* weight, const void* x, void* out) {
+  product.x_alignment = AlignmentOf(x, product.stride * static_cast<int64_t>(SizeOf(product.in)));
+  product.out_alignment =
+      AlignmentOf(out, product.outputs * static_cast<int64_t>(SizeOf(product.out)));
   static const cublasLtHandle_t handle = [] {
     cublasLtHandle_t made = nullptr;
     CheckBlas(GetBlas().Create(&made), "starting cuBLASLt");

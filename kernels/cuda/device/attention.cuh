@@ -157,7 +157,7 @@ struct AttentionRow {
     }
     for (int i = 0; i < kShare; ++i) {
       const int64_t d = lanes.index() + static_cast<int64_t>(i) * lanes.count();
-      if (d < head_dim) out.Set(row * head_dim + d, total > 0 ? sums[i] / total : 0);
+      if (d < head_dim) out.Set(row * head_dim + d, total == 0 ? 0 : sums[i] / total);
     }
   }
 };
