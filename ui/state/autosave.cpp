@@ -24,13 +24,6 @@ bool IsRunning(const std::string& process) {
          (kill(static_cast<pid_t>(id), 0) == 0 || errno == EPERM);
 }
 
-bool IsSame(const Document& a, const Document& b) {
-  return a.mask.SharesAllTiles(b.mask) &&
-         std::ranges::equal(a.layers, b.layers, [](const Layer& one, const Layer& other) {
-           return one.info == other.info && one.pixels.SharesAllTiles(other.pixels);
-         });
-}
-
 }  // namespace
 
 Autosave::Autosave(Editor& editor, Background& background, const fs::path& state_folder)
@@ -44,7 +37,7 @@ void Autosave::Update() {
   if (std::chrono::steady_clock::now() - last_ < kPause || editor_.is_editing()) return;
   if (!editor_.is_modified() || !background_.is_idle()) return;
   last_ = std::chrono::steady_clock::now();
-  if (IsSame(editor_.document(), written_) && editor_.request == written_request_) return;
+  if (SharesAll(editor_.document(), written_) && editor_.request == written_request_) return;
   Write();
 }
 

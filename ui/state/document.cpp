@@ -42,6 +42,13 @@ Layer* Document::Find(uint64_t id) {
 
 const Layer* Document::Find(uint64_t id) const { return const_cast<Document*>(this)->Find(id); }
 
+bool SharesAll(const Document& a, const Document& b) {
+  return a.mask.SharesAllTiles(b.mask) && a.last_id == b.last_id &&
+         std::ranges::equal(a.layers, b.layers, [](const Layer& one, const Layer& other) {
+           return one.info == other.info && one.pixels.SharesAllTiles(other.pixels);
+         });
+}
+
 void CompositeTile(const Document& document, size_t index, uint8_t* rgba) {
   std::memset(rgba, 0, kTilePixels * 4);
   for (const Layer& layer : document.layers) {

@@ -40,6 +40,10 @@ struct Document {
   bool operator==(const Document&) const = default;
 };
 
+// Whether nothing was changed from one to the other: equal layers, and tiles that are the same
+// memory.
+bool SharesAll(const Document& a, const Document& b);
+
 // The visible layers over each other: [kTileSide][kTileSide] RGBA of one tile. Where a single
 // opaque pixel decides, its bytes come through unchanged.
 void CompositeTile(const Document& document, size_t index, uint8_t* rgba);

@@ -4,13 +4,6 @@ namespace gesso::ui {
 
 namespace {
 
-bool IsSame(const Document& a, const Document& b) {
-  return a.mask.SharesAllTiles(b.mask) && a.last_id == b.last_id &&
-         std::ranges::equal(a.layers, b.layers, [](const Layer& one, const Layer& other) {
-           return one.info == other.info && one.pixels.SharesAllTiles(other.pixels);
-         });
-}
-
 const TiledImage* PixelsOf(const Document& document, uint64_t id) {
   const Layer* layer = document.Find(id);
   return layer != nullptr ? &layer->pixels : nullptr;
@@ -19,7 +12,7 @@ const TiledImage* PixelsOf(const Document& document, uint64_t id) {
 }  // namespace
 
 bool History::Push(std::string name, const Document& before, const Document& after) {
-  if (IsSame(before, after)) return false;
+  if (SharesAll(before, after)) return false;
   steps_.resize(position_);
   steps_.push_back({std::move(name), DeltaOf(before, after)});
   position_ = steps_.size();
