@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/causal_conv.h"
-#include "kernels/cuda/device/numbers.cuh"
+#include "kernels/cuda/device/heads.cuh"
 #include "kernels/scan.h"
 
 namespace gesso::cuda {
@@ -23,6 +23,32 @@ struct TokenNumbers {
     return values.Get(b * picture + t * token + g * group + i);
   }
 };
+
+// Of numbers shared out among lanes the one that lane `lanes` keeps as its i-th.
+template <class Lanes>
+GESSO_BOTH int64_t ShareOf(const Lanes& lanes, int i) {
+  return lanes.index() + static_cast<int64_t>(i) * lanes.count();
+}
+
+// The states [N] of one row, shared out among lanes; zeros without an initial state.
+template <class Lanes, int kShare>
+GESSO_BOTH void LoadStates(const Numbers& initial, int64_t row, int64_t states, const Lanes& lanes,
+                           float (&h)[kShare]) {
+  for (int i = 0; i < kShare; ++i) {
+    const int64_t n = ShareOf(lanes, i);
+    h[i] = n < states ? initial.GetOr(row * states + n, 0) : 0;
+  }
+}
+
+template <class Lanes, int kShare>
+GESSO_BOTH void StoreStates(const float (&h)[kShare], int64_t row, int64_t states,
+                            const Lanes& lanes, const Numbers& final) {
+  if (final.absent()) return;
+  for (int i = 0; i < kShare; ++i) {
+    const int64_t n = ShareOf(lanes, i);
+    if (n < states) final.Set(row * states + n, h[i]);
+  }
+}
 
 // One channel of one picture in one direction; row = b * D + d. kShare: states a lane keeps, at
 // least ceil(N / lanes).
@@ -63,11 +89,8 @@ struct SelectiveScanRow {
     const int64_t group = channel / (channels / groups);
     float h[kShare];
     float decay[kShare];
-    for (int i = 0; i < kShare; ++i) {
-      const int64_t n = lanes.index() + static_cast<int64_t>(i) * lanes.count();
-      h[i] = n < states ? initial_state.GetOr(row * states + n, 0) : 0;
-      decay[i] = n < states ? a.Get(channel * states + n) : 0;
-    }
+    LoadStates(initial_state, row, states, lanes, h);
+    LoadStates(a, channel, states, lanes, decay);
     for (int64_t step = 0; step < length; ++step) {
       const int64_t t = backward ? length - 1 - step : step;
       const float input = u.At(picture, t, 0, channel);
@@ -75,7 +98,7 @@ struct SelectiveScanRow {
       if (softplus) dt = Softplus(dt);
       float sum = 0;
       for (int i = 0; i < kShare; ++i) {
-        const int64_t n = lanes.index() + static_cast<int64_t>(i) * lanes.count();
+        const int64_t n = ShareOf(lanes, i);
         if (n >= states) break;
         h[i] = expf(dt * decay[i]) * h[i] + dt * input * b.At(picture, t, group, n);
         sum += h[i] * c.At(picture, t, group, n);
@@ -83,11 +106,7 @@ struct SelectiveScanRow {
       sum = lanes.Sum(sum) + d.GetOr(channel, 0) * input;
       if (lanes.index() == 0) Finish(picture, t, channel, sum);
     }
-    if (final_state.absent()) return;
-    for (int i = 0; i < kShare; ++i) {
-      const int64_t n = lanes.index() + static_cast<int64_t>(i) * lanes.count();
-      if (n < states) final_state.Set(row * states + n, h[i]);
-    }
+    StoreStates(h, row, states, lanes, final_state);
   }
 
   GESSO_BOTH void Finish(int64_t picture, int64_t t, int64_t channel, float y) const {
@@ -102,7 +121,7 @@ struct SelectiveScanRow {
 template <int kShare>
 struct SsdRow {
   Numbers x, out;  // x [B, L, H, P] by x_strides, out contiguous
-  int64_t x_strides[3];
+  HeadStrides x_strides;
   TokenNumbers dt, b, c;
   Numbers a, d, dt_bias, initial_state, final_state;
   int64_t length, heads, head_dim, states, groups;
@@ -112,7 +131,7 @@ struct SsdRow {
   explicit SsdRow(const SsdArgs& args)
       : x(args.x),
         out(args.out),
-        x_strides{args.x.strides[0], args.x.strides[1], args.x.strides[2]},
+        x_strides(args.x),
         dt(args.dt),
         b(args.b),
         c(args.c),
@@ -137,20 +156,16 @@ struct SsdRow {
     const int64_t group = head / (heads / groups);
     const float skip = d.GetOr(skip_each ? head * head_dim + p : head, 0);
     float h[kShare];
-    for (int i = 0; i < kShare; ++i) {
-      const int64_t n = lanes.index() + static_cast<int64_t>(i) * lanes.count();
-      h[i] = n < states ? initial_state.GetOr(row * states + n, 0) : 0;
-    }
+    LoadStates(initial_state, row, states, lanes, h);
     for (int64_t t = 0; t < length; ++t) {
-      const float input =
-          x.Get(picture * x_strides[0] + t * x_strides[1] + head * x_strides[2] + p);
+      const float input = x.Get(x_strides.At(picture, t, head) + p);
       float step = dt.At(picture, t, 0, head) + dt_bias.GetOr(head, 0);
       if (softplus) step = Softplus(step);
       const float decay = expf(step * a.GetOr(head, 1));
       const float added = a.absent() ? input : step * input;
       float sum = 0;
       for (int i = 0; i < kShare; ++i) {
-        const int64_t n = lanes.index() + static_cast<int64_t>(i) * lanes.count();
+        const int64_t n = ShareOf(lanes, i);
         if (n >= states) break;
         h[i] = decay * h[i] + added * b.At(picture, t, group, n);
         sum += h[i] * c.At(picture, t, group, n);
@@ -160,11 +175,7 @@ struct SsdRow {
         out.Set(((picture * length + t) * heads + head) * head_dim + p, sum);
       }
     }
-    if (final_state.absent()) return;
-    for (int i = 0; i < kShare; ++i) {
-      const int64_t n = lanes.index() + static_cast<int64_t>(i) * lanes.count();
-      if (n < states) final_state.Set(row * states + n, h[i]);
-    }
+    StoreStates(h, row, states, lanes, final_state);
   }
 };
 
