@@ -6,7 +6,6 @@
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 #include "kernels/cuda/runtime.h"
-#include "kernels/isa.h"
 
 namespace gesso {
 
