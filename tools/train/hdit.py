@@ -87,6 +87,16 @@ def rotate(x: Tensor, theta: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin, rest], dim=-1)
 
 
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """q, k, v [B, h, N, D], logits not scaled, mask bool (true: seen) -> [B, h, N, D]."""
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    logits = q @ k.mT  # on CPUs two products and a softmax train faster than PyTorch's fused one
+    if mask is not None:
+        logits = logits.masked_fill(~mask, -math.inf)
+    return logits.softmax(-1).to(v.dtype) @ v
+
+
 def linear(inputs: int, outputs: int, zero: bool = False) -> nn.Linear:
     """A bias-free layer, optionally zero at the start so that its branch is silent."""
     layer = nn.Linear(inputs, outputs, bias=False)
@@ -209,7 +219,7 @@ class SelfAttention(nn.Module):
             window = self.spec["window_size"]
             shift = window // 2 if self.index % 2 else 0
             mask = shifted_window_mask(height, width, window, shift, q.device)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+        return attention(q, k, v, mask)
 
     def forward(self, x: Tensor, positions: Tensor, cond: Tensor) -> Tensor:
         """x [B, N, C], positions [H, W, 2], cond [B, mw]."""
@@ -245,7 +255,7 @@ class CrossAttention(nn.Module):
         q, k = (cosine_scale(tensor, self.scale).to(v.dtype) for tensor in (q, k))
         q, k, v = (tensor.transpose(1, 2) for tensor in (q, k, v))
         mask = context_mask[:, None, None, :]
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+        out = attention(q, k, v, mask)
         return x + self.out_proj(self.dropout(out.transpose(1, 2).flatten(2)))
 
 
