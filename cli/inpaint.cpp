@@ -4,13 +4,14 @@
 #include "cli/picture_options.h"
 #include "cli/settings.h"
 #include "pipelines/mask/edited_picture.h"
+#include "pipelines/media/midi/midi_file.h"
 
 namespace gesso {
 
 namespace {
 
 int Run(const PictureOptions& options, const std::string& picture, const std::string& bars) {
-  if (IsSongName(picture)) return InpaintSong(options, picture, bars);
+  if (IsMidiName(picture)) return InpaintSong(options, picture, bars);
   Require(bars.empty(), ErrorKind::kUsage, "--bars: {} is no song (.mid)", picture);
   RequestOptions& request = *options.request;
   SetField(request.flags, "init_image", picture, "picture");
@@ -30,7 +31,7 @@ void AddInpaint(CLI::App& app, Command& chosen) {
   CLI::App* command = app.add_subcommand("inpaint", "Paint a part of a picture anew");
   command
       ->add_option("picture", *picture,
-                   "PNG or JPEG of a size that the model makes, or with --only-masked of any; or a "
+                   "Picture of a size that the model makes, or with --only-masked of any; or a "
                    "song (.mid)")
       ->required();
   command->add_option("prompt", options->prompts, "What the new part shows, one job each");

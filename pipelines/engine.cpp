@@ -13,6 +13,7 @@
 #include "pipelines/generator.h"
 #include "pipelines/installed_models.h"
 #include "pipelines/media/image_file.h"
+#include "pipelines/song_painter.h"
 #include "samplers/registry.h"
 
 namespace gesso {
@@ -56,6 +57,7 @@ class Engine::Worker {
     auto entry = std::make_shared<Entry>();
     entry->status.id = ++last_id_;
     entry->status.request = job.request;
+    entry->song = std::move(job.song);
     entry->prepare = std::move(job.prepare);
     waiting_.push_back(std::move(entry));
     Publish();
@@ -90,6 +92,17 @@ class Engine::Worker {
     Publish();
   }
 
+  void ForgetPictures(JobId id) {
+    const std::lock_guard lock(mutex_);
+    const auto found =
+        std::ranges::find_if(over_, [&](const auto& status) { return status->id == id; });
+    if (found == over_.end() || (*found)->pictures.empty()) return;
+    JobStatus status = **found;
+    status.pictures.clear();
+    *found = Freeze(status);
+    Publish();
+  }
+
   std::shared_ptr<const EngineSnapshot> snapshot() const {
     const std::lock_guard lock(mutex_);
     return snapshot_;
@@ -103,6 +116,7 @@ class Engine::Worker {
  private:
   struct Entry {
     JobStatus status;
+    std::optional<SongPart> song;
     std::function<void(Request&)> prepare;
     std::stop_source stop;
     Clock::time_point start;
@@ -209,6 +223,10 @@ class Engine::Worker {
     try {
       Request request = entry.status.request;
       if (entry.prepare) entry.prepare(request);
+      if (entry.song) {
+        Compose(entry, request);
+        return std::nullopt;
+      }
       request = generator_.Resolve(request);
       Change(entry, [&](JobStatus& status) { status.request = request; });
       if (entry.stop.stop_requested()) Fail(ErrorKind::kCancelled, "stopped");
@@ -222,6 +240,19 @@ class Engine::Worker {
       return Error(ErrorKind::kInternal, error.what());
     }
     return std::nullopt;
+  }
+
+  // The progress is that of one window of the song after the other.
+  void Compose(Entry& entry, Request request) {
+    if (!request.batch_count) request.batch_count = 1;
+    Change(entry, [&](JobStatus& status) { status.request = request; });
+    Follower follower(*this, entry);
+    auto song = std::make_shared<const MidiFile>(ComposeAgain(
+        generator_, *entry.song->song, *entry.song->mask, request, follower, entry.song->name));
+    Change(entry, [&](JobStatus& status) {
+      status.song = std::move(song);
+      status.progress = 1;
+    });
   }
 
   mutable std::mutex mutex_;
@@ -245,6 +276,7 @@ JobId Engine::Submit(Job job) { return worker_->Submit(std::move(job)); }
 void Engine::Cancel(JobId id) { worker_->Cancel(id); }
 void Engine::Move(JobId id, size_t index) { worker_->Move(id, index); }
 void Engine::Forget(JobId id) { worker_->Forget(id); }
+void Engine::ForgetPictures(JobId id) { worker_->ForgetPictures(id); }
 std::shared_ptr<const EngineSnapshot> Engine::snapshot() const { return worker_->snapshot(); }
 void Engine::Wait() const { worker_->Wait(); }
 

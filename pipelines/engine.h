@@ -11,6 +11,7 @@
 
 #include "kernels/core/device.h"
 #include "pipelines/image.h"
+#include "pipelines/media/midi/midi_file.h"
 #include "pipelines/picture_model.h"
 #include "pipelines/request.h"
 
@@ -18,11 +19,19 @@ namespace gesso {
 
 using JobId = uint64_t;
 
+// A song, and what of it is composed again (ComposeAgain, pipelines/song_painter.h).
+struct SongPart {
+  std::shared_ptr<const MidiFile> song;
+  std::shared_ptr<const Image> mask;  // kRollRows x the song's steps, grey
+  std::string name;                   // for messages
+};
+
 struct Job {
   Request request;
   // Called on the engine's thread before the request is resolved, for what would keep a window
   // waiting, like writing the pictures that the request names. May throw.
   std::function<void(Request&)> prepare = nullptr;
+  std::optional<SongPart> song = std::nullopt;  // or nothing: the request is for pictures
 };
 
 enum class JobState { kWaiting, kRunning, kDone, kFailed, kCancelled };
@@ -35,6 +44,7 @@ struct JobStatus {
   double seconds = 0;                    // since it began to run
   std::shared_ptr<const Image> preview;  // of the newest pictures being made, one beside the other
   std::vector<std::shared_ptr<const Picture>> pictures;  // complete ones, also of a stopped job
+  std::shared_ptr<const MidiFile> song;                  // of a job with a song, once it is done
   std::optional<Error> error;                            // of a job that failed
 };
 
@@ -61,6 +71,8 @@ class Engine {
   // Puts a waiting job at place `index` of those that wait (0 = next).
   void Move(JobId id, size_t index);
   void Forget(JobId id);  // a job that is over leaves the snapshot
+  // A job that is over gives up its pictures, and the memory that they take; all else stays.
+  void ForgetPictures(JobId id);
   std::shared_ptr<const EngineSnapshot> snapshot() const;
 
   // Returns when no job waits or runs: for programs without a window, and for tests.

@@ -9,6 +9,7 @@ namespace gesso {
 
 // The model that is used where none is named.
 constexpr std::string_view kDefaultModel = "demo-hdit";
+constexpr std::string_view kMusicModel = "demo-music";  // for songs
 
 struct InstalledModel {
   std::string name;  // of its folder, or of its file without the suffix

@@ -1,43 +1,18 @@
 #include "pipelines/song_painter.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
+#include <algorithm>
+#include <array>
 #include <optional>
 
 #include "kernels/core/error.h"
 #include "models/io/output_file.h"
+#include "pipelines/installed_models.h"
 #include "pipelines/media/image_file.h"
+#include "pipelines/scratch_folder.h"
 
 namespace gesso {
 
 namespace {
-
-namespace fs = std::filesystem;
-
-// A folder for what requests name by path; it goes away with the object.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    std::string name = (fs::temp_directory_path() / "gesso-song-XXXXXX").string();
-    Require(mkdtemp(name.data()) != nullptr, ErrorKind::kOutput, "{}: cannot be made", name);
-    path_ = name;
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-
-  std::string Write(const std::string& name, const Image& picture) const {
-    WriteFile(path_ / name, EncodePng(picture, {}), true);
-    return (path_ / name).string();
-  }
-
- private:
-  fs::path path_;
-};
 
 // Keeps the picture and passes on the rest.
 class OnePicture : public GenerateObserver {
@@ -52,6 +27,11 @@ class OnePicture : public GenerateObserver {
   GenerateObserver& observer_;
 };
 
+// Windows have one size, and a mask is a song's as it is.
+constexpr std::array<std::string_view, 8> kNotOfSongs = {"width",       "height",      "outpaint",
+                                                         "mask_invert", "mask_grow",   "mask_blur",
+                                                         "only_masked", "mask_padding"};
+
 }  // namespace
 
 PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObserver& observer) {
@@ -60,10 +40,14 @@ PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObse
           "batch_count: a song is composed once; run it again with another seed");
   auto next = std::make_shared<Request>(request);
   return [&generator, &observer, next](const Image& window, const Image& mask) {
-    const ScratchFolder folder;
+    const ScratchFolder folder("song");
+    const auto write = [&](const char* file, const Image& picture) {
+      WriteFile(folder.path() / file, EncodePng(picture, {}), true);
+      return (folder.path() / file).string();
+    };
     Request asked = *next;
-    asked.init_image = folder.Write("window.png", window);
-    asked.mask = folder.Write("mask.png", mask);
+    asked.init_image = write("window.png", window);
+    asked.mask = write("mask.png", mask);
     const Request resolved = generator.Resolve(asked);
     next->seed = *resolved.seed + 1;
     OnePicture painted(observer);
@@ -71,6 +55,17 @@ PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObse
     CHECK(painted.image.has_value());
     return *painted.image;
   };
+}
+
+MidiFile ComposeAgain(Generator& generator, const MidiFile& song, const Image& mask,
+                      Request request, GenerateObserver& observer, const std::string& name) {
+  RefuseFields(request, kNotOfSongs,
+               "songs are composed in windows of one size, by the mask as it is");
+  Require(std::ranges::any_of(mask.pixels, [](uint8_t value) { return value >= kRollMasked; }),
+          ErrorKind::kFormat, "{}: the mask covers nothing; what is composed again is white", name);
+  if (!request.model) request.model = std::string(kMusicModel);
+  if (!request.prompt) request.prompt = "";
+  return RefillSong(song, mask, SongPainter(generator, request, observer), name);
 }
 
 }  // namespace gesso

@@ -7,6 +7,7 @@
 #include "models/io/output_file.h"
 #include "pipelines/media/apng.h"
 #include "pipelines/media/frame_folder.h"
+#include "pipelines/media/suffix.h"
 #ifdef GESSO_HAS_VIDEO
 #include "pipelines/media/ffmpeg/gif.h"
 #include "pipelines/media/ffmpeg/video.h"
@@ -37,8 +38,7 @@ const std::vector<Format>& Formats() {
 }
 
 const Format& FormatOf(const fs::path& path) {
-  std::string suffix = path.extension().string();
-  std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string suffix = SuffixOf(path);
   std::string known;
   for (const Format& format : Formats()) {
     if (format.suffix == suffix) return format;

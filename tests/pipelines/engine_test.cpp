@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "pipelines/generator.h"
+#include "pipelines/song_painter.h"
 
 namespace gesso {
 namespace {
@@ -140,6 +141,44 @@ TEST(Engine, EndsWithWorkStillWaiting) {
     EXPECT_GE(news, 5);
   }
   SUCCEED();  // the destructor came back although hours of work were left
+}
+
+TEST(Engine, ComposesWhatInpaintComposes) {
+  const auto song = std::make_shared<const MidiFile>(
+      ReadMidi(std::string(GESSO_SOURCE_DIR) + "/tests/data/midi/pop.mid"));
+  const auto mask = std::make_shared<const Image>(BarMask(RollGrid(*song, "pop"), 5, 6));
+  Engine engine(Device::kCpu);
+  engine.Submit({.request = Cat(7), .song = SongPart{song, mask, "pop"}});
+  Request wrong = Cat(7);
+  wrong.outpaint = Margins{1, 1, 1, 1};
+  engine.Submit({.request = wrong, .song = SongPart{song, mask, "pop"}});
+  const auto black = std::make_shared<const Image>(
+      Image{mask->width, mask->height, 1, std::vector<uint8_t>(mask->pixels.size(), 127)});
+  engine.Submit({.request = Cat(7), .song = SongPart{song, black, "pop"}});
+  engine.Wait();
+  Generator generator(Device::kCpu);
+  Pictures ignored;
+  const auto snapshot = engine.snapshot();
+  ASSERT_NE(snapshot->at(0)->song, nullptr);
+  EXPECT_EQ(*snapshot->at(0)->song, ComposeAgain(generator, *song, *mask, Cat(7), ignored, "pop"));
+  EXPECT_NE(*snapshot->at(0)->song, *song);
+  EXPECT_EQ(snapshot->at(0)->progress, 1);
+  EXPECT_TRUE(snapshot->at(0)->pictures.empty());
+  EXPECT_THAT(snapshot->at(1)->error->what(), HasSubstr("outpaint: has no effect"));
+  EXPECT_THAT(snapshot->at(2)->error->what(), HasSubstr("pop: the mask covers nothing"));
+}
+
+TEST(Engine, ForgetsThePicturesOfJobsThatAreOver) {
+  Engine engine(Device::kCpu);
+  const JobId id = engine.Submit({Cat(1)});
+  engine.Wait();
+  const std::weak_ptr<const Picture> picture = engine.snapshot()->front()->pictures.at(0);
+  EXPECT_FALSE(picture.expired());
+  engine.ForgetPictures(id + 1);  // none
+  engine.ForgetPictures(id);
+  EXPECT_TRUE(picture.expired());
+  EXPECT_EQ(engine.snapshot()->front()->state, JobState::kDone);
+  EXPECT_TRUE(engine.snapshot()->front()->pictures.empty());
 }
 
 TEST(Engine, OffersWhatIsRegistered) {

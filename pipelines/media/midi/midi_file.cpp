@@ -3,6 +3,7 @@
 #include "kernels/core/error.h"
 #include "models/io/json.h"
 #include "models/io/output_file.h"
+#include "pipelines/media/suffix.h"
 
 namespace gesso {
 
@@ -237,6 +238,11 @@ MidiFile ParseMidi(std::string_view bytes, const std::string& name) {
 
 MidiFile ReadMidi(const std::filesystem::path& path) {
   return ParseMidi(ReadFile(path, kMaxFileBytes), path.string());
+}
+
+bool IsMidiName(const std::filesystem::path& path) {
+  const std::string suffix = SuffixOf(path);
+  return suffix == ".mid" || suffix == ".midi";
 }
 
 std::string SerializeMidi(const MidiFile& file) {

@@ -49,6 +49,9 @@ struct MidiFile {
 MidiFile ParseMidi(std::string_view bytes, const std::string& name);
 MidiFile ReadMidi(const std::filesystem::path& path);
 
+// Whether `path` is named as MIDI files are.
+bool IsMidiName(const std::filesystem::path& path);
+
 // The bytes of a file that ParseMidi reads as equal to `file`. Throws kUnsupported where more than
 // 2^28 - 1 ticks, which the format cannot say, lie between two events.
 std::string SerializeMidi(const MidiFile& file);

@@ -11,11 +11,11 @@ namespace gesso {
 
 namespace {
 
-constexpr uint8_t kMasked = 128;  // the lowest value that is composed again
 constexpr int kChannels = 16;
 
 bool IsMasked(const Image& mask, int64_t row, int64_t step) {
-  return step < mask.width && mask.pixels[static_cast<size_t>(row * mask.width + step)] >= kMasked;
+  return step < mask.width &&
+         mask.pixels[static_cast<size_t>(row * mask.width + step)] >= kRollMasked;
 }
 
 bool IsMaskedColumn(const Image& mask, int64_t step) {

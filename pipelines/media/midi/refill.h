@@ -11,6 +11,7 @@ namespace gesso {
 
 constexpr int kWindowBars = 4;
 constexpr int kWindowSteps = kWindowBars * kStepsPerWholeNote;
+constexpr uint8_t kRollMasked = 128;  // the lowest value of a mask that is composed again
 
 // A window of a song, kRollRows x kWindowSteps RGB, and its mask of as many grey pixels (255 =
 // paint) -> the window with what the mask covers painted again.
