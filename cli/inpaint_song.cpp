@@ -9,6 +9,8 @@
 #include "cli/terminal.h"
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
+#include "pipelines/media/midi/synthesiser.h"
+#include "pipelines/media/suffix.h"
 #include "pipelines/song_painter.h"
 
 namespace gesso {
@@ -57,11 +59,6 @@ void RequireNone(bool given, const char* option) {
 
 }  // namespace
 
-bool IsSongName(const std::string& path) {
-  const std::string suffix = fs::path(path).extension().string();
-  return suffix == ".mid" || suffix == ".midi" || suffix == ".MID";
-}
-
 int InpaintSong(const PictureOptions& options, const std::string& song, const std::string& bars) {
   RequireNone(!options.prompt_file.empty(), "--prompt-file");
   RequireNone(!options.from.empty(), "--from");
@@ -71,29 +68,28 @@ int InpaintSong(const PictureOptions& options, const std::string& song, const st
   const fs::path output = options.writer.output.empty()
                               ? fs::path(fs::path(song).stem().string() + "-refilled.mid")
                               : fs::path(options.writer.output);
-  Require(IsSongName(output.string()), ErrorKind::kUsage, "-o: {} has to end in .mid",
+  const bool is_sound = SuffixOf(output) == ".wav";
+  Require(is_sound || IsMidiName(output), ErrorKind::kUsage, "-o: {} has to end in .mid or .wav",
           output.string());
   CheckOutput(output, options.writer.overwrite);
+  std::optional<Synthesiser> synthesiser;  // is missed before the work
+  if (is_sound) synthesiser = RequireSynthesiser();
   const MidiFile before = ReadMidi(song);
 
   Request request = Merge(options.request->defaults, options.request->flags);
-  RequireNone(request.outpaint.has_value(), "--outpaint");
-  RequireNone(request.only_masked.has_value(), "--only-masked");
-  RequireNone(request.mask_padding.has_value(), "--mask-padding");
-  RequireNone(request.mask_invert.has_value(), "--mask-invert");
-  RequireNone(request.mask_grow.has_value(), "--mask-grow");
-  RequireNone(request.mask_blur.has_value(), "--mask-blur");
-  if (!request.model) request.model = std::string(kMusicModel);
-  request.prompt = options.prompts.empty() ? "" : options.prompts.front();
+  if (!options.prompts.empty()) request.prompt = options.prompts.front();
   const Image mask = MaskOf(RollGrid(before, song), request, bars);
   request.mask.reset();
   CatchInterrupts();
   options.engine.Apply();
   Generator generator(options.engine.Device());
   Progress progress;
-  const PaintRoll paint = SongPainter(generator, request, progress);
-  const MidiFile after = RefillSong(before, mask, paint, song);
-  WriteMidi(output, after, options.writer.overwrite);
+  const MidiFile after = ComposeAgain(generator, before, mask, request, progress, song);
+  if (synthesiser) {
+    RenderSong(*synthesiser, after, output, options.writer.overwrite);
+  } else {
+    WriteMidi(output, after, options.writer.overwrite);
+  }
   const auto notes = std::pair(NotesOf(before).size(), NotesOf(after).size());
   fmt::print(stderr, "{}: {} notes, {} before\n", output.string(), notes.second, notes.first);
   WriteStdout(

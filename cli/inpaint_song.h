@@ -7,12 +7,9 @@
 
 namespace gesso {
 
-// Whether `path` is named as MIDI files are.
-bool IsSongName(const std::string& path);
-
 // Composes the bars of `bars` ("3" or "3-4", counted from 1) or else what the request's mask covers
-// again, and writes the song. Throws kUsage for options that songs do not have. Returns the exit
-// code.
+// again, and writes the song (.mid) or its sound (.wav). Throws kUsage for options that songs do
+// not have. Returns the exit code.
 int InpaintSong(const PictureOptions& options, const std::string& song, const std::string& bars);
 
 }  // namespace gesso

@@ -24,4 +24,13 @@ Png "$here/narrow.png" 64 64 32
 Expect 3 'the mask is 64 x 64 pixels; the roll of .*pop.mid is 128 x 64' \
   inpaint "$song" --mask "$here/narrow.png" -o b.mid
 [[ -z $(ls "$TMPDIR") && ! -e b.mid ]] || Fail "left behind: $(ls "$TMPDIR")"
+# As sound, where there is a synthesiser; where there is none, that is said before the work.
+if command -v fluidsynth >/dev/null && compgen -G '/usr/share/sounds/sf[23]/*' >/dev/null; then
+  Expect 0 'a.wav: [0-9]+ notes' inpaint "$song" "a tune" --bars 8 --seed 1 -o a.wav
+  [[ $(head -c 4 a.wav) == RIFF ]] || Fail 'not a WAV file'
+fi
+mkdir "$here/bin"
+ln -s "$(command -v tail)" "$(command -v tr)" "$(command -v grep)" "$here/bin"
+(export PATH=$here/bin; failures=0; Expect 3 'the program fluidsynth, which is not installed' \
+  inpaint "$song" --bars 8 -o b.wav; exit "$failures") || failures=$((failures + 1))
 ((failures == 0)) || exit 1
