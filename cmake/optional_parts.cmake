@@ -78,6 +78,14 @@ gesso_optional_part(VIDEO "FFmpeg's libraries" FOUND ${GESSO_HAS_VIDEO}
                     DETAIL "libavcodec ${ffmpeg_libavcodec_VERSION}"
                     BUILDS "builds MP4, WebM, Matroska and GIF clips")
 
+set(GESSO_HAS_WEBP FALSE)
+if(NOT GESSO_WEBP STREQUAL "OFF")
+  pkg_check_modules(webp QUIET IMPORTED_TARGET libwebp)
+  set(GESSO_HAS_WEBP ${webp_FOUND})
+endif()
+gesso_optional_part(WEBP "libwebp" FOUND ${GESSO_HAS_WEBP} DETAIL "${webp_VERSION}"
+                    BUILDS "reads and writes WebP pictures")
+
 set(mpi_found FALSE)
 if(NOT GESSO_MPI STREQUAL "OFF")
   find_package(MPI QUIET COMPONENTS CXX)

@@ -9,6 +9,9 @@
 #include <cstring>
 
 #include "models/io/json.h"
+#ifdef GESSO_HAS_WEBP
+#include "pipelines/media/webp/webp.h"
+#endif
 
 namespace gesso {
 
@@ -21,6 +24,10 @@ constexpr uint8_t kGrey = 128;  // and their colour
 // stb also knows older formats, whose decoders are no place for files from the internet.
 bool IsPngOrJpeg(std::string_view bytes) {
   return bytes.starts_with("\x89PNG\r\n\x1a\n") || bytes.starts_with("\xff\xd8\xff");
+}
+
+bool IsWebp(std::string_view bytes) {
+  return bytes.size() >= 12 && bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP";
 }
 
 // A part of a picture, whose rows are `stride` bytes apart.
@@ -79,10 +86,39 @@ void RequireFewPixelsOfPng(std::string_view png, const std::string& name) {
   RequireFewPixels(number(kWidthAt), number(kWidthAt + 4), name);
 }
 
+#ifdef GESSO_HAS_WEBP
+// With `channels`, made of the others as stb makes them.
+Image DecodeWebpAs(std::string_view bytes, int channels, const std::string& name) {
+  const WebpHeader header = ReadWebpHeader(bytes, name);
+  RequireFewPixels(header.width, header.height, name);
+  Image rgba = DecodeWebp(bytes, name);
+  if (channels == 4) return rgba;
+  Image image{rgba.width, rgba.height, channels, {}};
+  image.pixels.reserve(rgba.pixels.size() / 4 * static_cast<size_t>(channels));
+  for (auto pixel = rgba.pixels.begin(); pixel != rgba.pixels.end(); pixel += 4) {
+    if (channels == 3) {
+      image.pixels.insert(image.pixels.end(), pixel, pixel + 3);
+    } else {
+      const int luma = (pixel[0] * 77 + pixel[1] * 150 + pixel[2] * 29) >> 8;
+      image.pixels.push_back(static_cast<uint8_t>(luma));
+    }
+  }
+  return image;
+}
+#else
+Image DecodeWebpAs(std::string_view /*bytes*/, int /*channels*/, const std::string& name) {
+  Fail(ErrorKind::kUnsupported,
+       "{}: is a WebP picture, which this build cannot read; install libwebp-dev and build again, "
+       "or save it as PNG",
+       name);
+}
+#endif
+
 }  // namespace
 
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
-  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG or JPEG picture", name);
+  if (IsWebp(bytes)) return DecodeWebpAs(bytes, channels, name);
+  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG, JPEG or WebP picture", name);
   RequireFewPixelsOfPng(bytes, name);
   const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
   const int size = static_cast<int>(std::min(bytes.size(), kMaxFileBytes));

@@ -1,5 +1,5 @@
-// Picture files: PNG and JPEG, in and out. Files may come from anywhere; their declared size is
-// checked before anything is decoded.
+// Picture files: PNG and JPEG, in and out; WebP is read where the build has it. Files may come from
+// anywhere; their declared size is checked before anything is decoded.
 #pragma once
 
 #include <filesystem>

@@ -1,0 +1,27 @@
+// The kinds of picture files that are written, told by the ends of their names.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipelines/image.h"
+#include "pipelines/media/png.h"
+
+namespace gesso {
+
+struct PictureFormat {
+  std::string_view suffix;  // ".png"
+  // A whole file of a grey, RGB or RGBA picture; with `texts` where it can carry any (PNG).
+  std::string (*encode)(const Image& image, const std::vector<PngText>& texts);
+};
+
+// Those that this build can write.
+const std::vector<PictureFormat>& PictureFormats();
+// Their suffixes for messages: ".png, .jpg".
+std::string PictureSuffixes();
+// The one that `path` is named for, or nullptr.
+const PictureFormat* FindPictureFormat(const std::filesystem::path& path);
+
+}  // namespace gesso
