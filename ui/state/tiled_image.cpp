@@ -16,6 +16,15 @@ bool AllZero(const std::vector<uint8_t>& bytes) {
   return std::ranges::all_of(bytes, [](uint8_t byte) { return byte == 0; });
 }
 
+bool IsZeroTile(const TilePtr& tile) {
+  if (tile == nullptr) return true;
+  const uint64_t memo = tile->zero_memo;
+  if (memo / 2 == tile->version) return memo % 2 == 1;
+  const bool is_zero = AllZero(tile->pixels);
+  tile->zero_memo = 2 * tile->version + (is_zero ? 1 : 0);
+  return is_zero;
+}
+
 bool SameBytes(const TilePtr& a, const TilePtr& b) {
   if (a == b) return true;
   if (a == nullptr) return AllZero(b->pixels);
@@ -90,9 +99,7 @@ const uint8_t* TiledImage::At(int x, int y) const {
   return tile == nullptr ? nullptr : tile->pixels.data() + OffsetInTile(x, y, channels_);
 }
 
-bool TiledImage::IsZero() const {
-  return std::ranges::all_of(tiles_, [](const TilePtr& tile) { return SameBytes(tile, nullptr); });
-}
+bool TiledImage::IsZero() const { return std::ranges::all_of(tiles_, IsZeroTile); }
 
 Box TiledImage::UsedBox() const {
   Box used = {width_, height_, 0, 0};

@@ -3,6 +3,7 @@
 // taken.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -20,6 +21,8 @@ struct Tile {
   uint64_t owner = 0;                // the picture that may write to it; 0: none
   uint64_t version = NewId();        // changes with the pixels, and no two tiles share one
   std::vector<uint8_t> pixels = {};  // [kTileSide][kTileSide][channels]
+  // Twice the version of which it was last asked whether all is zero, and 1 if so.
+  mutable std::atomic<uint64_t> zero_memo = 0;
 };
 // nullptr: all zero.
 using TilePtr = std::shared_ptr<const Tile>;
@@ -57,6 +60,7 @@ class TiledImage {
 
   // [channels], or nullptr where all is zero. (x, y) within bounds().
   const uint8_t* At(int x, int y) const;
+  // Looks only at tiles that have changed since the last time.
   bool IsZero() const;
   // The smallest box around everything that is not zero.
   Box UsedBox() const;
