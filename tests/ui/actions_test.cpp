@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 
+#include "pipelines/mask/mask.h"
 #include "tests/support/files.h"
 #include "ui/actions/brush.h"
 #include "ui/actions/layer_actions.h"
@@ -129,7 +130,7 @@ TEST(MaskActions, GrowAndShrinkMoveTheBorder) {
   EXPECT_EQ(MaskAt(document, 90, 150), 153);  // grey stays grey
   EXPECT_EQ(MaskAt(document, 89, 150), 0);
   EXPECT_EQ(MaskAt(document, 150, 209), 153);
-  EXPECT_EQ(MaskAt(document, 92, 92), 0);  // corners are cut
+  EXPECT_EQ(MaskAt(document, 90, 90), 153);
   ShrinkMask(document, 10);
   EXPECT_TRUE(document.mask == before);
   ShrinkMask(document, 50);
@@ -140,11 +141,27 @@ TEST(MaskActions, FeatherKeepsTheAmountAndSoftensTheBorder) {
   Document document(300, 300);
   FillPolygon(document.mask, RectangleOutline({100, 100}, {200, 200}), 1, FillMode::kPaint);
   const auto before = static_cast<double>(SumOf(document.mask));
-  FeatherMask(document, 20);
+  FeatherMask(document, 10);
   EXPECT_NEAR(static_cast<double>(SumOf(document.mask)) / before, 1, 0.02);
   EXPECT_EQ(MaskAt(document, 150, 150), 255);
   EXPECT_NEAR(MaskAt(document, 100, 150), 128, 8);
   EXPECT_EQ(MaskAt(document, 60, 150), 0);
+}
+
+TEST(MaskActions, MakeTheMaskOfTheCommandLine) {
+  Document document(300, 200);
+  FillPolygon(document.mask, EllipseOutline({100, 80}, {220, 160}), 0.9, FillMode::kPaint);
+  Image mask = document.mask.ToImage();
+  const auto expect_equal = [&] { EXPECT_EQ(document.mask.ToImage().pixels, mask.pixels); };
+  GrowMask(document, 7);
+  gesso::GrowMask(mask, 7);
+  expect_equal();
+  FeatherMask(document, 5);
+  gesso::FeatherMask(mask, 5);
+  expect_equal();
+  ShrinkMask(document, 3);
+  gesso::GrowMask(mask, -3);
+  expect_equal();
 }
 
 TEST(MaskActions, TheBucketStopsAtOtherColours) {

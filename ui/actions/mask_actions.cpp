@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
+
+#include "pipelines/mask/mask.h"
 
 namespace gesso::ui {
 
@@ -15,74 +16,6 @@ void SetMask(Document& document, const Image& mask) { document.mask.Paste(mask, 
 
 size_t Index(const Image& image, int x, int y) {
   return static_cast<size_t>(y) * static_cast<size_t>(image.width) + static_cast<size_t>(x);
-}
-
-// Every pixel becomes the largest of itself and its neighbours above and below.
-void MaxOfColumns(Image& image) {
-  const auto width = static_cast<size_t>(image.width);
-  std::vector<uint8_t> above(width);
-  std::vector<uint8_t> row(width);
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* now = &image.pixels[Index(image, 0, y)];
-    const uint8_t* below = y + 1 < image.height ? now + width : now;
-    std::memcpy(row.data(), now, width);
-    for (size_t x = 0; x < width; ++x) now[x] = std::max({above[x], now[x], below[x]});
-    std::swap(above, row);
-  }
-}
-
-void MaxOfRows(Image& image) {
-  const auto width = static_cast<size_t>(image.width);
-  std::vector<uint8_t> row(width + 2);  // a border of zeros
-  for (int y = 0; y < image.height; ++y) {
-    uint8_t* now = &image.pixels[Index(image, 0, y)];
-    std::memcpy(row.data() + 1, now, width);
-    for (size_t x = 0; x < width; ++x) now[x] = std::max({row[x], row[x + 1], row[x + 2]});
-  }
-}
-
-// Dilation by an octagon: steps to eight neighbours and to four take turns.
-void Dilate(Image& image, int radius) {
-  for (int i = 0; i < radius; ++i) {
-    if (i % 2 == 0) {
-      Image upright = image;
-      MaxOfColumns(upright);
-      MaxOfRows(image);
-      std::ranges::transform(image.pixels, upright.pixels, image.pixels.begin(),
-                             [](uint8_t a, uint8_t b) { return std::max(a, b); });
-    } else {
-      MaxOfColumns(image);
-      MaxOfRows(image);
-    }
-  }
-}
-
-void Negate(Image& image) {
-  for (uint8_t& value : image.pixels) value = static_cast<uint8_t>(kFull - value);
-}
-
-// Means over 2 * radius + 1 values of a line; the ends repeat.
-void BoxFilter(const uint8_t* in, uint8_t* out, int count, std::ptrdiff_t stride, int radius) {
-  const auto at = [&](int i) { return int{in[std::clamp(i, 0, count - 1) * stride]}; };
-  const int size = 2 * radius + 1;
-  int sum = size / 2;
-  for (int i = -radius; i <= radius; ++i) sum += at(i);
-  for (int i = 0; i < count; ++i) {
-    out[i * stride] = static_cast<uint8_t>(sum / size);
-    sum += at(i + radius + 1) - at(i - radius);
-  }
-}
-
-void Blur(Image& image, int radius) {
-  Image other = image;
-  for (int y = 0; y < image.height; ++y) {
-    const size_t row = Index(image, 0, y);
-    BoxFilter(&image.pixels[row], &other.pixels[row], image.width, 1, radius);
-  }
-  for (int x = 0; x < image.width; ++x) {
-    const auto column = static_cast<size_t>(x);
-    BoxFilter(&other.pixels[column], &image.pixels[column], image.height, image.width, radius);
-  }
 }
 
 // The composed picture, tile by tile as it is asked for.
@@ -124,30 +57,25 @@ void FillMask(Document& document) {
 
 void InvertMask(Document& document) {
   Image mask = document.mask.ToImage();
-  Negate(mask);
+  gesso::InvertMask(mask);
   SetMask(document, mask);
 }
 
 void GrowMask(Document& document, int radius) {
   Image mask = document.mask.ToImage();
-  Dilate(mask, std::clamp(radius, 1, kMaxMaskRadius));
+  gesso::GrowMask(mask, std::clamp(radius, 1, kMaxMaskRadius));
   SetMask(document, mask);
 }
 
 void ShrinkMask(Document& document, int radius) {
   Image mask = document.mask.ToImage();
-  Negate(mask);
-  Dilate(mask, std::clamp(radius, 1, kMaxMaskRadius));
-  Negate(mask);
+  gesso::GrowMask(mask, -std::clamp(radius, 1, kMaxMaskRadius));
   SetMask(document, mask);
 }
 
 void FeatherMask(Document& document, int radius) {
   Image mask = document.mask.ToImage();
-  if (mask.pixels.empty()) return;
-  // Three boxes of half-width r have the deviation sqrt(r (r + 1)), about r + 1/2.
-  const int box = std::clamp(radius, 1, kMaxMaskRadius) / 2;
-  for (int pass = 0; pass < 3; ++pass) Blur(mask, std::max(1, box));
+  gesso::FeatherMask(mask, std::clamp(radius, 1, kMaxMaskRadius));
   SetMask(document, mask);
 }
 

@@ -10,11 +10,11 @@ constexpr int kMaxMaskRadius = 256;
 void ClearMask(Document& document);
 void FillMask(Document& document);  // all of it is painted
 void InvertMask(Document& document);
-// Moves the border outwards or inwards by `radius` pixels, 1 .. kMaxMaskRadius, grey levels with it
-// (dilation and erosion by an octagon).
+// Moves the border outwards or inwards by `radius` pixels, 1 .. kMaxMaskRadius, grey levels with
+// it: what --mask-grow of the command line does (pipelines/mask/mask.h).
 void GrowMask(Document& document, int radius);
 void ShrinkMask(Document& document, int radius);
-// Softens the border (a blur of standard deviation `radius` / 2, by three box filters).
+// Softens the border, a blur of standard deviation `radius`: what --mask-blur does.
 void FeatherMask(Document& document, int radius);
 // Paints what looks like the pixel at `seed` and hangs together with it: no channel of the
 // composed picture differs by more than `tolerance` (0 .. 255).
