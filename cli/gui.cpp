@@ -33,13 +33,14 @@ int Run(const GuiOptions& options) {
 void AddGui(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<GuiOptions>();
   CLI::App* command = app.add_subcommand("gui", "Open the editor: draw a mask, paint again");
-  command->add_option("picture", options->picture, "PNG or JPEG picture, or a project (.gesso)");
+  command->add_option("picture", options->picture, "Picture, song (.mid) or project (.gesso)");
   command->add_option("--script", options->script,
                       "File of mouse, keyboard and actions to replay (see docs/gui.md)");
   options->engine.AddTo(*command);
   command->footer(
       "Examples:\n"
       "  gesso gui photo.png\n"
+      "  gesso gui song.mid\n"
       "  gesso gui --script session.txt");
   command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
 }

@@ -75,7 +75,7 @@ void DeleteLayer(Ui& ui) {
 }
 
 const std::vector<Command> kCommands = {
-    {"open", "Open a picture or a project", "Ctrl+O", OpenDialog<Dialog::kOpen>},
+    {"open", "Open a picture, a song or a project", "Ctrl+O", OpenDialog<Dialog::kOpen>},
     {"save", "Save", "Ctrl+S", SaveAgain},
     {"save-as", "Save under another name", "Ctrl+Shift+S", OpenDialog<Dialog::kSave>},
     {"quit", "Quit", "Ctrl+Q", [](Ui& ui) { ui.wants_quit = true; }},
@@ -84,6 +84,7 @@ const std::vector<Command> kCommands = {
     {"paint", "Paint what the prompt says", "Ctrl+Enter", Submit},
     {"again", "Again with another seed", "Ctrl+Shift+Enter", SubmitAgain},
     {"stop", "Stop the job that runs", "Ctrl+.", CancelRunning},
+    {"play", "Play the song, or stop", "Ctrl+Space", [](Ui& ui) { ui.editor.PlayOrStop(); }},
     {"brush", "Brush", "B", Pick<Tool::kBrush>},
     {"eraser", "Eraser", "E", Pick<Tool::kEraser>},
     {"rectangle", "Rectangle", "R", Pick<Tool::kRectangle>},

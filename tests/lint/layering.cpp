@@ -37,10 +37,14 @@ const std::map<std::string, Rule, std::less<>> kRules = {
     {"cli",
      {.folders = {"kernels", "kernels/core", "samplers", "models", "cache", "pipelines", "cli"},
       .files = {"ui/run.h"}}},
-    // The editor knows the engine, and files of pictures; no model, no sampler, no tensor.
+    // The editor knows the engine, masks, and files of pictures and songs; no model, no sampler, no
+    // tensor.
     {"ui",
      {.folders = {"ui"},
-      .files = {"pipelines/engine.h", "pipelines/media/image_file.h", "pipelines/media/metadata.h",
+      .files = {"pipelines/engine.h", "pipelines/installed_models.h", "pipelines/mask/mask.h",
+                "pipelines/media/image_file.h", "pipelines/media/metadata.h",
+                "pipelines/media/midi/piano_roll.h", "pipelines/media/midi/synthesiser.h",
+                "pipelines/media/picture_format.h", "pipelines/media/suffix.h",
                 "pipelines/media/zip_writer.h", "models/io/output_file.h",
                 "models/io/zip_archive.h"},
       .libraries = {"window"}}},

@@ -1,8 +1,6 @@
-// The whole editor without a window: jobs, files, recovery, and sessions by mouse and keyboard on
-// the null platform.
+// The whole editor without a window: jobs, files, recovery.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <imgui.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,12 +12,12 @@
 #include "pipelines/generator.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
+#include "pipelines/media/picture_format.h"
 #include "pipelines/media/zip_writer.h"
-#include "tests/support/files.h"
+#include "tests/ui/editor_fixture.h"
 #include "ui/actions/layer_actions.h"
 #include "ui/actions/mask_actions.h"
-#include "ui/app.h"
-#include "ui/commands.h"
+#include "ui/state/autosave.h"
 #include "ui/state/recent_files.h"
 
 namespace gesso::ui {
@@ -28,44 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-const std::string kModels = std::string(GESSO_SOURCE_DIR) + "/tests/data/models/";
-
-Image Photo(int width, int height) {
-  Image image{width, height, 3, {}};
-  for (int i = 0; i < width * height * 3; ++i) {
-    image.pixels.push_back(static_cast<uint8_t>(i * 7 % 251));
-  }
-  return image;
-}
-
-class EditorTest : public ::testing::Test {
- protected:
-  void WaitUntilDone() {
-    do {
-      editor_.Update();
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    } while (editor_.is_busy());
-    editor_.Update();
-  }
-
-  // A picture that tiny-var can paint into, and a mask over its right half.
-  void OpenWithMask() {
-    WriteFile(photo_, EncodePng(Photo(8, 8), {}), true);
-    editor_.Open(photo_);
-    editor_.Edit("half", [](Document& document) {
-      FillPolygon(document.mask, RectangleOutline({4, 0}, {8, 8}), 1, FillMode::kPaint);
-    });
-    editor_.request.model = kModels + "tiny-var";
-    editor_.request.prompt = "a cat";
-    editor_.request.seed = 5;
-  }
-
-  const TempFolder folder_;
-  const fs::path photo_ = folder_.path() / "photo.png";
-  Engine engine_{Device::kCpu};
-  Background background_;
-  Editor editor_{engine_, background_, folder_.path() / "state"};
-};
+using EditorTest = EditorFixture;
 
 TEST_F(EditorTest, PaintsUnderTheMaskAndNowhereElse) {
   OpenWithMask();
@@ -141,12 +102,78 @@ TEST_F(EditorTest, PaintingGoesOnWhileAJobRuns) {
   Stroke stroke(editor_.BeginEdit().mask, {.size = 4}, true);
   stroke.LineTo({6, 6});
   WaitUntilDone();  // the result arrives in the midst of the stroke
+  EXPECT_EQ(editor_.document().layers.size(), 1u);
   stroke.LineTo({7, 2});
   editor_.EndEdit("stroke");
+  editor_.Update();
   EXPECT_EQ(editor_.document().layers.size(), 2u);
   editor_.Undo();
   EXPECT_EQ(editor_.document().layers.size(), 1u);
+  EXPECT_NE(*editor_.document().mask.At(6, 6), 255);
+  editor_.Undo();
   EXPECT_EQ(*editor_.document().mask.At(6, 6), 255);
+}
+
+TEST_F(EditorTest, AStrokeThatIsCalledOffLeavesTheResult) {
+  OpenWithMask();
+  const TiledImage mask = editor_.document().mask;
+  editor_.Submit();
+  Stroke(editor_.BeginEdit().mask, {.size = 4}, true).LineTo({6, 6});
+  WaitUntilDone();
+  editor_.AbandonEdit();
+  editor_.Update();
+  EXPECT_EQ(editor_.document().layers.size(), 2u);
+  EXPECT_TRUE(editor_.document().mask == mask);
+}
+
+TEST_F(EditorTest, PicturesThatNobodyAsksForAnyMoreAreForgotten) {
+  OpenWithMask();
+  editor_.Submit();
+  WaitUntilDone();
+  EXPECT_TRUE(engine_.snapshot()->back()->pictures.empty());  // the document has it
+  editor_.request.batch_count = 2;
+  for (int i = 0; i < 6; ++i) editor_.Submit(i);
+  WaitUntilDone();
+  size_t kept = 0;
+  for (const auto& status : *engine_.snapshot()) kept += status->pictures.empty() ? 0 : 1;
+  EXPECT_EQ(kept, 4u);
+  editor_.TakeVariation(*editor_.grid_job, 1);  // of the newest
+  EXPECT_EQ(editor_.document().layers.size(), 3u);
+  editor_.request.batch_count = 1;
+  for (int i = 0; i < 60; ++i) editor_.Submit(i);
+  WaitUntilDone();
+  EXPECT_EQ(engine_.snapshot()->size(), 50u);
+  EXPECT_EQ(editor_.document().layers.size(), 63u);
+}
+
+TEST_F(EditorTest, PaintsBeyondTheBorder) {
+  OpenWithMask();
+  editor_.Edit("clear", ClearMask);
+  const Document before = editor_.document();
+  editor_.request.outpaint = Margins{3, 1, 0, 2};
+  editor_.Submit();
+  WaitUntilDone();
+  const Document& after = editor_.document();
+  ASSERT_EQ(after.layers.size(), 2u) << editor_.notice()->text;
+  EXPECT_EQ(after.width, 11);
+  EXPECT_EQ(after.height, 11);
+  EXPECT_FALSE(editor_.request.outpaint.has_value());  // another paint is not for more of it
+  // What the command line makes of the same request, whose settings lie in the result.
+  Generator generator(Device::kCpu);
+  class Collector : public GenerateObserver {
+   public:
+    void OnStep(const StepReport&) override {}
+    void OnPicture(const Picture& picture) override { image = picture.image; }
+    Image image;
+  } again;
+  const Request asked = *after.layers[1].info.request;
+  EXPECT_EQ(asked.outpaint, (Margins{3, 1, 0, 2}));
+  generator.Run(generator.Resolve(asked), again);
+  EXPECT_EQ(Flatten(after).pixels, again.image.pixels);
+  EXPECT_EQ(after.layers[0].pixels.At(2, 1)[3], 0);
+  EXPECT_EQ(after.layers[0].pixels.At(3, 1)[3], 255);
+  editor_.Undo();
+  EXPECT_TRUE(editor_.document() == before);
 }
 
 TEST_F(EditorTest, ResultsSurviveARestart) {
@@ -181,6 +208,65 @@ TEST_F(EditorTest, AProjectKeepsEverything) {
   EXPECT_TRUE(editor_.document() == saved);
   EXPECT_EQ(editor_.request.prompt, "a cat");
   EXPECT_FALSE(editor_.is_modified());
+}
+
+TEST_F(EditorTest, AProjectBringsItsResultsAlong) {
+  OpenWithMask();
+  for (int i = 0; i < 3; ++i) editor_.Submit(i);
+  WaitUntilDone();
+  const fs::path path = folder_.path() / "work.gesso";
+  editor_.Save(path);
+  WaitUntilDone();
+  const std::vector<Result>& made = editor_.results().results();
+  ASSERT_EQ(made.size(), 3u);
+  // On another machine, with results of its own.
+  Editor other(engine_, background_, folder_.path() / "elsewhere");
+  const auto settle = [&] {
+    background_.Wait();
+    other.Update();
+  };
+  other.request = editor_.request;
+  other.New(8, 8);
+  other.Submit(9);
+  while (other.is_busy()) other.Update();
+  other.Open(path);
+  settle();
+  ASSERT_EQ(other.results().results().size(), 4u);
+  for (size_t i = 0; i < 3; ++i) {  // the newest first
+    const Result& result = other.results().results()[i + 1];
+    EXPECT_EQ(result.path.filename(), made[i].path.filename());
+    EXPECT_EQ(result.path.parent_path(), folder_.path() / "elsewhere" / "results");
+    EXPECT_EQ(result.request, made[i].request);
+    EXPECT_EQ(ResultStore::ImageOf(result).pixels, ResultStore::ImageOf(made[i]).pixels);
+  }
+  other.Open(path);  // a second time they are there
+  settle();
+  EXPECT_EQ(other.results().results().size(), 4u);
+  // Saved again it still has them; a copy for this machine only their names.
+  const fs::path again = folder_.path() / "again.gesso";
+  other.Save(again);
+  settle();
+  EXPECT_EQ(ReadProject(again).results.size(), 3u);
+  EXPECT_FALSE(ReadProject(again).results[0].png.empty());
+  ProjectWriter().Write(other.ToProject(false), again);
+  EXPECT_EQ(ReadProject(again).results.size(), 3u);
+  EXPECT_TRUE(ReadProject(again).results[0].png.empty());
+}
+
+TEST_F(EditorTest, PicturesAreSavedByTheEndsOfTheirNames) {
+  OpenWithMask();
+  const Image photo = ReadImage(photo_, 3);
+  for (const PictureFormat& format : PictureFormats()) {
+    const fs::path path = folder_.path() / ("saved" + std::string(format.suffix));
+    editor_.Save(path);
+    WaitUntilDone();
+    const Image saved = ReadImage(path, 3);
+    EXPECT_EQ(saved.width, 8) << path;
+    if (format.suffix.starts_with(".j")) continue;  // with loss
+    EXPECT_EQ(saved.pixels, photo.pixels) << path;
+    editor_.Open(path);
+    EXPECT_EQ(Flatten(editor_.document()).pixels, photo.pixels);
+  }
 }
 
 TEST_F(EditorTest, MasksGoToFilesAndBack) {
@@ -218,19 +304,27 @@ TEST_F(EditorTest, RefusesFilesThatAreNone) {
     return ReadFile(path, 1 << 20);
   };
   refuses("other.gesso", project("{}"), ErrorKind::kFormat, {"other.gesso", "another program"});
-  refuses("newer.gesso", project(R"({"program": "gesso", "version": 2})"), ErrorKind::kUnsupported,
-          {"newer.gesso", "newer gesso", "version 2"});
+  refuses("newer.gesso", project(R"({"program": "gesso", "version": 3})"), ErrorKind::kUnsupported,
+          {"newer.gesso", "newer gesso", "version 3", "up to 2"});
   refuses("torn.gesso", project(R"({"program": "gesso", "version": 1})").substr(0, 80),
           ErrorKind::kFormat, {"torn.gesso", "truncated"});
   refuses("lacks.gesso",
           project(R"({"program": "gesso", "version": 1, "width": 5, "height": 5, "last_id": 1,
                       "layers": []})"),
           ErrorKind::kFormat, {"lacks.gesso", "mask.png"});
+  const std::string nothing = R"({"program": "gesso", "version": 2, "width": 0, "height": 0,
+                                  "last_id": 0, "layers": [], )";
+  refuses("escapes.gesso",
+          project(nothing + R"("history": [{"name": "../x-000.png", "request": {}}]})"),
+          ErrorKind::kFormat, {"escapes.gesso", "'../x-000.png' is no name of a result"});
+  refuses("silent.gesso", project(nothing + R"("song": "song.mid"})"), ErrorKind::kFormat,
+          {"silent.gesso", "it has no song.mid"});
 }
 
 TEST_F(EditorTest, SavesOnlyWhatItCanWrite) {
   OpenWithMask();
-  ExpectError(ErrorKind::kUsage, {"a.webp", ".png"}, [&] { editor_.Save("a.webp"); });
+  ExpectError(ErrorKind::kUsage, {"a.bmp", ".png, .jpg, .jpeg", ".gesso"},
+              [&] { editor_.Save("a.bmp"); });
   ExpectError(ErrorKind::kOutput, {"/nowhere"}, [&] { editor_.Save("/nowhere/a.png"); });
   editor_.Save(folder_.path() / "a.jpg");
   WaitUntilDone();
@@ -299,105 +393,6 @@ TEST(Autosave, AKilledEditorLosesNothingOlderThanFiveSeconds) {
   EXPECT_GE(kept, old);
   EXPECT_LE(kept, all + 1);
   EXPECT_FALSE(Autosave::TakeLeftover(folder.path()).has_value());  // given once
-}
-
-// A session on the null platform.
-class SessionTest : public EditorTest {
- protected:
-  SessionTest() {
-    ImGui::CreateContext();
-    platform_ = MakeNullPlatform(1200, 800);
-    autosave_ = std::make_unique<Autosave>(editor_, background_, folder_.path() / "state");
-    app_ = std::make_unique<App>(editor_, *platform_, *autosave_, folder_.path() / "state");
-  }
-  ~SessionTest() override {
-    app_.reset();
-    platform_.reset();
-    ImGui::DestroyContext();
-  }
-
-  void Play(const std::string& text) {
-    Script script(folder_.Write("session.txt", text));
-    app_->Run(&script);
-    for (int i = 0; i < 3; ++i) app_->Frame(0, nullptr);
-  }
-
-  std::unique_ptr<Platform> platform_;
-  std::unique_ptr<Autosave> autosave_;
-  std::unique_ptr<App> app_;
-};
-
-TEST_F(SessionTest, TheMousePaintsWhereItIs) {
-  Play("new 400 300\nbrush 20 1\nframes 2\ndrag 100 100 200 100 200 200\nframes 1\n");
-  EXPECT_EQ(*editor_.document().mask.At(150, 100), 255);
-  EXPECT_EQ(*editor_.document().mask.At(200, 150), 255);
-  EXPECT_EQ(*editor_.document().mask.At(150, 150), 0);
-  EXPECT_EQ(editor_.history().size(), 1u);  // one step a stroke
-  Play("key Ctrl+Z\n");
-  EXPECT_TRUE(editor_.document().mask.IsZero());
-  Play("key Ctrl+Shift+Z\n");
-  EXPECT_FALSE(editor_.document().mask.IsZero());
-}
-
-TEST_F(SessionTest, ShapesAndZoomAndRotation) {
-  Play(
-      "new 400 300\nframes 2\nkey R\nmove 200 150\nwheel 3\naction turn-right\n"
-      "drag 100 100 200 140\nframes 1\n");
-  EXPECT_EQ(editor_.document().mask.UsedBox(), (Box{100, 100, 200, 140}));
-  Play("key E\nframes 1\n");
-  EXPECT_EQ(editor_.tool, Tool::kEraser);
-  Play("click lasso\nframes 1\nclick brush\nframes 2\n");
-  EXPECT_EQ(editor_.tool, Tool::kBrush);
-}
-
-TEST_F(SessionTest, APromptIsTypedAndPainted) {
-  OpenWithMask();
-  editor_.request.prompt.reset();
-  Play("frames 3\nclick prompt\ntype a blue whale\nframes 2\nclick paint\nwait\n");
-  EXPECT_EQ(editor_.request.prompt, "a blue whale");
-  ASSERT_EQ(editor_.document().layers.size(), 2u);
-  EXPECT_EQ(editor_.document().layers[1].info.name, "a blue whale");
-}
-
-TEST_F(SessionTest, TheHelpListsEveryKeyAndEveryCommandRuns) {
-  OpenWithMask();
-  Play("key F1\nframes 2\nclick close-help\nframes 2\n");
-  EXPECT_FALSE(app_->ui().shows_help);
-  for (const Command& command : Commands()) {
-    if (command.id == "quit") continue;
-    editor_.Guard([&] { RunCommand(app_->ui(), command.id); });
-    app_->Frame(0, nullptr);
-    app_->ui().dialog = Dialog::kNone;
-    app_->Frame(0, nullptr);
-  }
-  WaitUntilDone();
-}
-
-TEST_F(SessionTest, TextInForeignScriptsFindsGlyphs) {
-  OpenWithMask();
-  editor_.request.prompt.reset();
-  Play("frames 3\nclick prompt\ntype naïve Größe 猫と犬\nframes 3\n");
-  EXPECT_EQ(editor_.request.prompt, "naïve Größe 猫と犬");
-  const ImFont* font = ImGui::GetIO().FontDefault;
-  for (const ImWchar code : {0xEF, 0xF6, 0xDF}) {
-    EXPECT_NE(font->FindGlyphNoFallback(static_cast<ImWchar>(code)), nullptr) << code;
-  }
-  if (!fs::exists("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf")) {
-    GTEST_SKIP() << "fonts-droid-fallback is not installed";
-  }
-  EXPECT_NE(font->FindGlyphNoFallback(0x732B), nullptr);
-}
-
-TEST_F(SessionTest, ScriptsSayWhereTheyAreWrong) {
-  const auto fails = [&](const std::string& text, const std::string& words) {
-    ExpectError(ErrorKind::kUsage, {"session.txt", words}, [&] { Play(text); });
-  };
-  fails("# fine\nbogus 3\n", "line 2: there is no command 'bogus'");
-  fails("new 3\n", "line 1: takes 2 to 2 words");
-  fails("new 30 x\n", "line 1: 'x' is not a number");
-  fails("click nothing\n", "line 1: there is no widget 'nothing'");
-  fails("action nothing\n", "line 1: there is no action 'nothing'");
-  fails("set nothing 3\n", "line 1: there is no field 'nothing'");
 }
 
 }  // namespace

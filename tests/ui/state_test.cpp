@@ -4,6 +4,7 @@
 
 #include "tests/support/files.h"
 #include "ui/actions/layer_actions.h"
+#include "ui/state/file_space.h"
 #include "ui/state/history.h"
 
 namespace gesso::ui {
@@ -162,6 +163,97 @@ TEST(History, ANewStepForgetsThoseThatWereUndone) {
   EXPECT_EQ(*document.mask.At(0, 0), 1);
 }
 
+TEST(TiledImage, KnowsWithoutLookingWhetherItIsZero) {
+  TiledImage tiled(600, 300, 1);
+  EXPECT_TRUE(tiled.IsZero());
+  *tiled.MutableTile(1) = 0;
+  EXPECT_TRUE(tiled.IsZero());
+  const uint64_t memo = tiled.tile(1)->zero_memo;
+  EXPECT_TRUE(tiled.IsZero());
+  EXPECT_EQ(tiled.tile(1)->zero_memo, memo);
+  *tiled.MutableTile(1) = 3;
+  EXPECT_FALSE(tiled.IsZero());
+  const TiledImage copy = tiled;
+  *tiled.MutableTile(1) = 0;
+  EXPECT_TRUE(tiled.IsZero());
+  EXPECT_FALSE(copy.IsZero());
+}
+
+TEST(FileSpace, UsesPlacesAgainAndShrinks) {
+  FileSpace space;
+  EXPECT_EQ(space.Take(10), 0u);
+  EXPECT_EQ(space.Take(20), 10u);
+  EXPECT_EQ(space.Take(30), 30u);
+  EXPECT_EQ(space.end(), 60u);
+  space.Return(10, 20);
+  EXPECT_EQ(space.Take(5), 10u);
+  EXPECT_EQ(space.Take(16), 60u);  // does not fit into the 15 that are left
+  EXPECT_EQ(space.Take(15), 15u);
+  space.Return(30, 30);
+  EXPECT_EQ(space.end(), 76u);
+  space.Return(60, 16);  // together with the gap before it
+  EXPECT_EQ(space.end(), 30u);
+  space.Return(0, 10);
+  space.Return(15, 15);
+  space.Return(10, 5);
+  EXPECT_EQ(space.end(), 0u);
+}
+
+// Random takes and returns against a map of bytes.
+TEST(FileSpace, NeverGivesAByteTwice) {
+  FileSpace space;
+  std::vector<std::pair<size_t, size_t>> taken;
+  std::vector<char> used(100000);
+  uint32_t state = 5;
+  const auto below = [&](uint32_t n) {
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % n;
+  };
+  for (int i = 0; i < 5000; ++i) {
+    if (taken.size() < 40 || below(2) == 0) {
+      const size_t size = 1 + below(200);
+      const size_t offset = space.Take(size);
+      ASSERT_LE(offset + size, space.end());
+      for (size_t b = offset; b < offset + size; ++b) ASSERT_EQ(std::exchange(used.at(b), 1), 0);
+      taken.emplace_back(offset, size);
+    } else {
+      const size_t index = below(static_cast<uint32_t>(taken.size()));
+      const auto [offset, size] = taken[index];
+      taken.erase(taken.begin() + static_cast<std::ptrdiff_t>(index));
+      space.Return(offset, size);
+      for (size_t b = offset; b < offset + size; ++b) used[b] = 0;
+    }
+    const auto last = std::find(used.rbegin(), used.rend(), 1);
+    ASSERT_EQ(space.end(), static_cast<size_t>(used.rend() - last));
+  }
+}
+
+TEST(History, TheFileOfStepsThatAreForgottenIsUsedAgain) {
+  Document document(512, 512);
+  History history(0);  // everything goes to the file
+  uint32_t state = 1;
+  size_t most = 0;
+  for (int round = 0; round < 20; ++round) {
+    for (int i = 0; i < 5; ++i) {
+      const Document before = document;
+      uint8_t* tile = document.mask.MutableTile(static_cast<size_t>(i % 4));
+      for (int k = 0; k < kTileSide * kTileSide; ++k) {
+        state = state * 1664525u + 1013904223u;
+        tile[k] = static_cast<uint8_t>(state >> 24);
+      }
+      history.Push("noise", before, document);
+    }
+    // Away with the steps of this round: undone, then forgotten by the next.
+    while (history.position() > 0) history.Undo(document);
+    if (round == 0) most = history.vault().file_bytes();
+    EXPECT_LE(history.vault().file_bytes(), 2 * most);
+  }
+  EXPECT_GT(most, size_t{100000});
+  history.Clear();
+  EXPECT_EQ(history.vault().file_bytes(), 0u);
+  EXPECT_EQ(history.vault().memory_bytes(), 0u);
+}
+
 TEST(TileVault, MovesTheOldestToAFileAndBringsThemBack) {
   constexpr size_t kLimit = 200000;
   TileVault vault(kLimit);
@@ -184,6 +276,7 @@ TEST(TileVault, MovesTheOldestToAFileAndBringsThemBack) {
   EXPECT_EQ(vault.Get(vault.Put(nullptr)), nullptr);
   tickets.clear();
   EXPECT_EQ(vault.memory_bytes(), 0u);
+  EXPECT_EQ(vault.file_bytes(), 0u);
 }
 
 }  // namespace

@@ -13,6 +13,14 @@ uint64_t Push(Document& document, TiledImage pixels, LayerInfo info) {
   return document.last_id;
 }
 
+void RequirePicture(const Document& document, std::string_view what) {
+  Require(
+      document.song == nullptr, ErrorKind::kUsage,
+      "{}: the layers of a song are its notes, and colours cannot be saved as such; draw a mask "
+      "and paint, or open the song's picture (.png)",
+      what);
+}
+
 }  // namespace
 
 Document OpenAsDocument(const Image& image, const std::string& name) {
@@ -22,6 +30,7 @@ Document OpenAsDocument(const Image& image, const std::string& name) {
 }
 
 uint64_t AddLayer(Document& document, const Image& image, LayerInfo info) {
+  RequirePicture(document, "a new layer");
   TiledImage pixels(document.width, document.height, 4);
   pixels.Paste(ToRgba(image), (document.width - image.width) / 2,
                (document.height - image.height) / 2);
@@ -42,17 +51,21 @@ uint64_t AddPaintedLayer(Document& document, const Image& image, const Document&
 }
 
 void RemoveLayer(Document& document, uint64_t id) {
+  RequirePicture(document, "a layer less");
   std::erase_if(document.layers, [&](const Layer& layer) { return layer.info.id == id; });
 }
 
 void MoveLayer(Document& document, uint64_t id, size_t index) {
-  const Layer* found = document.Find(id);
-  if (found == nullptr) return;
-  Layer layer = *found;
-  RemoveLayer(document, id);
-  const size_t at = std::min(index, document.layers.size());
-  document.layers.insert(document.layers.begin() + static_cast<std::ptrdiff_t>(at),
-                         std::move(layer));
+  auto& layers = document.layers;
+  const auto id_of = [](const Layer& layer) { return layer.info.id; };
+  const auto from = std::ranges::find(layers, id, id_of);
+  if (from == layers.end()) return;
+  const auto to = layers.begin() + static_cast<std::ptrdiff_t>(std::min(index, layers.size() - 1));
+  if (from < to) {
+    std::rotate(from, from + 1, to + 1);
+  } else {
+    std::rotate(to, from, from + 1);
+  }
 }
 
 void SetLayerOpacity(Document& document, uint64_t id, float opacity) {
@@ -66,6 +79,7 @@ void SetLayerVisible(Document& document, uint64_t id, bool visible) {
 }
 
 void FlattenLayers(Document& document) {
+  RequirePicture(document, "one layer of all");
   if (document.layers.empty()) return;
   const LayerInfo info = {.name = "Flattened", .request = document.layers.back().info.request};
   const Image all = Flatten(document);
@@ -74,6 +88,7 @@ void FlattenLayers(Document& document) {
 }
 
 void ResizeCanvas(Document& document, int width, int height, int left, int top) {
+  RequirePicture(document, "another size");
   Document resized(width, height);
   resized.last_id = document.last_id;
   Image mask = resized.mask.ToImage();

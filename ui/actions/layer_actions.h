@@ -1,4 +1,5 @@
-// What is done to the layers of a document. Ids that are not there have no effect.
+// What is done to the layers of a document. Ids that are not there have no effect. The layers of a
+// song are its notes: what would add, remove or paint some throws kUsage.
 #pragma once
 
 #include "ui/state/document.h"

@@ -10,7 +10,8 @@ namespace gesso::ui {
 
 namespace {
 
-constexpr double kSharpZoom = 2;  // from here on pixels are squares
+constexpr double kSharpZoom = 2;   // from here on pixels are squares
+constexpr int kSongColumns = 128;  // that are shown at first: eight bars
 constexpr double kZoomStep = 1.15;
 constexpr double kRotateStep = M_PI / 36;
 
@@ -23,6 +24,11 @@ Point MousePoint() {
 
 bool IsShape(Tool tool) {
   return tool == Tool::kRectangle || tool == Tool::kEllipse || tool == Tool::kLasso;
+}
+
+// Whether enlarged pixels are squares: those of a song are notes.
+bool IsSharp(const Editor& editor) {
+  return editor.document().song != nullptr || editor.view.zoom() >= kSharpZoom;
 }
 
 // The outline of the shape in hand.
@@ -69,6 +75,13 @@ void Canvas::Cancel(Editor& editor) {
   editor.AbandonEdit();
 }
 
+void Canvas::Fit(Editor& editor) {
+  const Document& document = editor.document();
+  const int width =
+      document.song != nullptr ? std::min(document.width, kSongColumns) : document.width;
+  editor.view.Fit(width, document.height, area_);
+}
+
 Point Canvas::Middle() const {
   return {area_.left + area_.width() / 2.0, area_.top + area_.height() / 2.0};
 }
@@ -113,7 +126,8 @@ bool Canvas::Erases(const Editor& editor) const {
 }
 
 void Canvas::UseTool(Editor& editor, bool is_hovered) {
-  if (editor.compare || moves_divider_) return;
+  moves_divider_ &= editor.compare;
+  if (editor.compare) return FinishDrag(editor);  // the comparison began in the midst of a stroke
   const Point at = editor.view.ToPicture(MousePoint());
   if (editor.tool != Tool::kPolygon && !is_dragging_) points_.clear();
   if (editor.tool == Tool::kPolygon) return UsePolygon(editor, at, is_hovered);
@@ -125,7 +139,11 @@ void Canvas::UseTool(Editor& editor, bool is_hovered) {
   } else if (points_.empty() || !(points_.back() == at)) {
     points_.push_back(at);
   }
-  if (ImGui::IsMouseDown(ImGuiMouseButton_Left)) return;
+  if (!ImGui::IsMouseDown(ImGuiMouseButton_Left)) FinishDrag(editor);
+}
+
+void Canvas::FinishDrag(Editor& editor) {
+  if (!is_dragging_) return;
   is_dragging_ = false;
   if (stroke_ != nullptr) {
     stroke_.reset();
@@ -179,8 +197,7 @@ void Canvas::UsePolygon(Editor& editor, Point at, bool is_hovered) {
 bool Canvas::DrawPicture(Editor& editor) {
   const Document& document = editor.document();
   const Box all = document.mask.bounds();
-  const bool sharp = editor.view.zoom() >= kSharpZoom;
-  const bool is_complete = tiles_.Update(document, SeenBox(editor), sharp);
+  const bool is_complete = tiles_.Update(document, SeenBox(editor), IsSharp(editor));
   DrawQuad(editor, 0, all, all, Colours().raised);
   DrawTiles(editor, tiles_, false, all);
   if (editor.shows_mask && !editor.compare) DrawTiles(editor, tiles_, true, all);
@@ -191,6 +208,16 @@ bool Canvas::DrawPicture(Editor& editor) {
     std::vector<Point> open = points_;
     open.push_back(editor.view.ToPicture(MousePoint()));
     DrawOutline(editor, open, false);
+  }
+  if (const auto& margins = editor.request.outpaint) {
+    const auto at = [](int64_t x, int64_t y) {
+      return Point{static_cast<double>(x), static_cast<double>(y)};
+    };
+    DrawOutline(
+        editor,
+        RectangleOutline(at(-margins->left, -margins->top),
+                         at(document.width + margins->right, document.height + margins->bottom)),
+        true);
   }
   return is_complete;
 }
@@ -247,9 +274,7 @@ void Canvas::DrawPreview(Editor& editor) {
 
 void Canvas::DrawComparison(Editor& editor, bool is_hovered) {
   const Document& document = editor.document();
-  Document before(document.width, document.height);
-  if (!document.layers.empty()) before.layers.push_back(document.layers.front());
-  before_tiles_.Update(before, SeenBox(editor), editor.view.zoom() >= kSharpZoom);
+  before_tiles_.Update(editor.Before(), SeenBox(editor), IsSharp(editor));
   const int divider = static_cast<int>(std::lround(editor.compare_at * document.width));
   const Box part = {0, 0, divider, document.height};
   DrawQuad(editor, 0, part, part, Colours().raised);

@@ -22,9 +22,8 @@ class Canvas {
   bool Draw(Editor& editor);
   // Ends what is being drawn without a trace.
   void Cancel(Editor& editor);
-  void Fit(Editor& editor) {
-    editor.view.Fit(editor.document().width, editor.document().height, area_);
-  }
+  // All of a picture; the beginning of a song, which may be long.
+  void Fit(Editor& editor);
   void OneToOne(Editor& editor) { editor.view.OneToOne(area_); }
   void Zoom(Editor& editor, double factor) { editor.view.ZoomAt(Middle(), factor); }
   void Rotate(Editor& editor, double radians) { editor.view.RotateAt(Middle(), radians); }
@@ -38,6 +37,7 @@ class Canvas {
   void StartDrag(Editor& editor, Point at);
   void FinishShape(Editor& editor);
   void UsePolygon(Editor& editor, Point at, bool is_hovered);
+  void FinishDrag(Editor& editor);
   bool Erases(const Editor& editor) const;
   // Output.
   bool DrawPicture(Editor& editor);
@@ -50,7 +50,7 @@ class Canvas {
   void DrawCursor(const Editor& editor) const;
 
   TileTextures tiles_;
-  TileTextures before_tiles_;  // of the bottom layer alone, for the comparison
+  TileTextures before_tiles_;  // as it was opened, for the comparison
   ImageTextures& images_;
   Box area_;  // on the screen
   std::unique_ptr<Stroke> stroke_;

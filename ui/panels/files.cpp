@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "pipelines/media/picture_format.h"
+#include "pipelines/media/suffix.h"
 #include "ui/panels/widgets.h"
 #include "ui/state/recent_files.h"
 
@@ -21,8 +23,7 @@ struct Entry {
 };
 
 bool Suits(const fs::path& path) {
-  const std::string suffix = path.extension().string();
-  return suffix == ".png" || suffix == ".jpg" || suffix == ".jpeg" || suffix == ".gesso";
+  return FindPictureFormat(path) != nullptr || IsMidiName(path) || SuffixOf(path) == ".gesso";
 }
 
 std::vector<Entry> EntriesOf(const fs::path& folder) {
@@ -41,12 +42,13 @@ std::vector<Entry> EntriesOf(const fs::path& folder) {
   return entries;
 }
 
-const char* TitleOf(Dialog dialog) {
+std::string TitleOf(Dialog dialog, bool is_song) {
   switch (dialog) {
     case Dialog::kOpen:
-      return "Open a picture or a project";
+      return "Open a picture, a song (.mid) or a project";
     case Dialog::kSave:
-      return "Save as .png, .jpg or .gesso (project)";
+      return "Save as " + std::string(is_song ? ".mid, .wav, " : "") + PictureSuffixes() +
+             " or .gesso (project)";
     case Dialog::kOpenMask:
       return "Load a mask";
     case Dialog::kSaveMask:
@@ -136,7 +138,7 @@ void DrawFileDialog(Ui& ui) {
     typed = saves && !now.empty() ? now.string() : "";
     ImGui::SetKeyboardFocusHere();
   }
-  Heading(ui, TitleOf(ui.dialog));
+  Heading(ui, TitleOf(ui.dialog, ui.editor.document().song != nullptr).c_str());
   ImGui::SetNextItemWidth(-1);
   bool accepts = ImGui::InputTextWithHint("##path", "Path, or choose below", &typed,
                                           ImGuiInputTextFlags_EnterReturnsTrue);

@@ -14,8 +14,8 @@ namespace gesso::ui {
 namespace {
 
 // Set by the editor itself, or shown above the list.
-constexpr std::array<std::string_view, 5> kElsewhere = {"prompt", "negative_prompt", "model",
-                                                        "init_image", "mask"};
+constexpr std::array<std::string_view, 6> kElsewhere = {
+    "prompt", "negative_prompt", "model", "init_image", "mask", "outpaint"};
 // Those that are wanted most come first; the others are folded away.
 constexpr std::array<std::string_view, 8> kFirst = {
     "seed", "steps", "cfg_scale", "sampling_method", "width", "height", "strength", "batch_count"};
@@ -53,10 +53,14 @@ std::string LabelOf(std::string_view field) {
   return label;
 }
 
+std::string ModelOf(const Editor& editor) {
+  return editor.request.model.value_or(std::string(editor.usual_model()));
+}
+
 // What the newest job with this model took where nothing was set.
 std::string UsualValue(const Ui& ui, std::string_view field) {
   for (const Result& result : ui.editor.results().results()) {
-    if (result.request.model.value_or("") == ui.editor.request.model.value_or("demo-hdit")) {
+    if (result.request.model.value_or("") == ModelOf(ui.editor)) {
       return TextOf(result.request, field);
     }
   }
@@ -128,7 +132,7 @@ void Fields(Ui& ui, bool first) {
 }
 
 void ModelField(Ui& ui) {
-  const std::string now = ui.editor.request.model.value_or("demo-hdit");
+  const std::string now = ModelOf(ui.editor);
   ImGui::SetNextItemWidth(-1);
   if (!ImGui::BeginCombo("##model", now.c_str())) return ui.Mark("model");
   // Folders are looked at when the list opens, not in every frame.
@@ -159,6 +163,10 @@ void PromptField(Ui& ui, const char* name, const char* label, std::optional<std:
 // What a press of the button will do.
 std::string Intention(const Editor& editor) {
   if (editor.document().layers.empty()) return "Makes a new picture.";
+  if (editor.document().song != nullptr) {
+    return "Composes anew what is under the mask; every other note stays.";
+  }
+  if (editor.request.outpaint) return "Paints beyond the border of the picture.";
   if (!editor.document().mask.IsZero()) return "Paints anew what is under the mask.";
   if (editor.use_picture) return "Starts from the picture, as far as its strength says.";
   return "Makes a new picture, as a layer of its own. Draw a mask to paint a part.";
@@ -183,8 +191,11 @@ void DrawPaintPanel(Ui& ui) {
   ui.Mark("again");
   Tooltip("The same with another seed   Ctrl+Shift+Enter");
   Hint(ui, Intention(editor));
-  ImGui::Checkbox("Start from the picture", &editor.use_picture);
-  ui.Mark("use-picture");
+  if (editor.document().song == nullptr) {
+    ImGui::Checkbox("Start from the picture", &editor.use_picture);
+    ui.Mark("use-picture");
+    DrawOutpainting(ui);
+  }
   ImGui::Dummy({0, Scaled(4)});
   Fields(ui, true);
   ImGui::Dummy({0, Scaled(2)});

@@ -40,7 +40,8 @@ struct Ui {
 void DrawTopBar(Ui& ui);
 void DrawToolRail(Ui& ui);
 void DrawToolOptions(Ui& ui);
-void DrawPaintPanel(Ui& ui);  // prompt and settings
+void DrawPaintPanel(Ui& ui);   // prompt and settings
+void DrawOutpainting(Ui& ui);  // how far the picture is to grow
 void DrawLayersPanel(Ui& ui);
 void DrawQueuePanel(Ui& ui);
 void DrawResultStrip(Ui& ui);

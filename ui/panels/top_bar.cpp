@@ -6,8 +6,9 @@ namespace gesso::ui {
 
 namespace {
 
+// `why_not` says why it is not enabled.
 void CommandButton(Ui& ui, const char* label, const char* id, bool enabled = true,
-                   bool active = false) {
+                   bool active = false, const std::string& why_not = "") {
   ImGui::BeginDisabled(!enabled);
   if (QuietButton(label, active)) RunCommand(ui, id);
   ImGui::EndDisabled();
@@ -15,7 +16,8 @@ void CommandButton(Ui& ui, const char* label, const char* id, bool enabled = tru
   for (const Command& command : Commands()) {
     if (command.id != id) continue;
     const std::string keys(command.keys);
-    Tooltip(std::string(command.help) + (keys.empty() ? "" : "   " + keys));
+    Tooltip(std::string(command.help) + (keys.empty() ? "" : "   " + keys) +
+            (why_not.empty() ? "" : "\n" + why_not));
   }
   ImGui::SameLine(0, Scaled(2));
 }
@@ -23,6 +25,17 @@ void CommandButton(Ui& ui, const char* label, const char* id, bool enabled = tru
 void Gap() {
   ImGui::Dummy({Scaled(10), 0});
   ImGui::SameLine(0, 0);
+}
+
+// Only songs can be heard; where they cannot, the tooltip says why.
+void PlayButton(Ui& ui) {
+  const Editor& editor = ui.editor;
+  if (editor.document().song == nullptr) return;
+  const bool can_play = editor.synthesiser().found.has_value();
+  Gap();
+  CommandButton(ui, editor.is_playing() ? "Stop###play" : "Play###play", "play",
+                can_play || editor.is_playing(), editor.is_playing(),
+                can_play ? "" : editor.synthesiser().why_not);
 }
 
 }  // namespace
@@ -47,6 +60,7 @@ void DrawTopBar(Ui& ui) {
   CommandButton(ui, "+", "zoom-in", has_picture);
   CommandButton(ui, "Fit", "fit", has_picture);
   CommandButton(ui, "Compare", "compare", has_picture, editor.compare);
+  PlayButton(ui);
 
   const char* theme = editor.is_dark ? "Light" : "Dark";
   const float right = ImGui::CalcTextSize(theme).x + ImGui::CalcTextSize("Keys").x + Scaled(62);

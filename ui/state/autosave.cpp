@@ -44,7 +44,7 @@ void Autosave::Update() {
 void Autosave::Write() {
   written_ = editor_.document();
   written_request_ = editor_.request;
-  auto project = std::make_shared<const Project>(Project{written_, written_request_});
+  auto project = std::make_shared<const Project>(editor_.ToProject(false));
   background_.Run([project, path = path_, writer = writer_] { writer->Write(*project, path); });
 }
 
@@ -57,8 +57,11 @@ std::optional<fs::path> Autosave::TakeLeftover(const fs::path& state_folder) {
   std::error_code error;
   std::vector<fs::directory_entry> found;
   for (const auto& entry : fs::directory_iterator(FolderOf(state_folder), error)) {
-    if (entry.path().extension() != ".gesso" || IsRunning(entry.path().stem().string())) continue;
-    found.push_back(entry);
+    const std::string name = entry.path().filename().string();
+    if (IsRunning(name.substr(0, name.find('.')))) continue;
+    if (name.ends_with(".gesso")) found.push_back(entry);
+    // It was killed in the midst of writing: what it had written before is whole.
+    if (name.ends_with(".part")) fs::remove(entry.path(), error);
   }
   if (found.empty()) return std::nullopt;
   const auto newest = std::ranges::max_element(

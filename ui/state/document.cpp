@@ -42,8 +42,15 @@ Layer* Document::Find(uint64_t id) {
 
 const Layer* Document::Find(uint64_t id) const { return const_cast<Document*>(this)->Find(id); }
 
+bool Document::operator==(const Document& other) const {
+  const bool same_song =
+      song == other.song || (song != nullptr && other.song != nullptr && *song == *other.song);
+  return same_song && width == other.width && height == other.height && layers == other.layers &&
+         mask == other.mask && last_id == other.last_id;
+}
+
 bool SharesAll(const Document& a, const Document& b) {
-  return a.mask.SharesAllTiles(b.mask) && a.last_id == b.last_id &&
+  return a.mask.SharesAllTiles(b.mask) && a.last_id == b.last_id && a.song == b.song &&
          std::ranges::equal(a.layers, b.layers, [](const Layer& one, const Layer& other) {
            return one.info == other.info && one.pixels.SharesAllTiles(other.pixels);
          });

@@ -1,10 +1,12 @@
-// What a person works on: layers of pictures and a mask. A plain value; copies share their tiles.
+// What a person works on: layers of pictures and a mask, or a song whose roll the layers show. A
+// plain value; copies share their tiles.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "pipelines/media/midi/piano_roll.h"
 #include "ui/state/tiled_image.h"
 
 namespace gesso::ui {
@@ -15,6 +17,7 @@ struct LayerInfo {
   float opacity = 1;  // 0 .. 1
   bool visible = true;
   std::optional<Request> request = std::nullopt;  // that made it
+  std::optional<RollLayer> notes = std::nullopt;  // of a song, which it shows
   bool operator==(const LayerInfo&) const = default;
 };
 
@@ -33,11 +36,13 @@ struct Document {
   std::vector<Layer> layers;  // from the bottom to the top
   TiledImage mask;            // grey: 0 keeps, 255 paints
   uint64_t last_id = 0;       // of layers
+  // Its notes are in the layers, which nobody paints in: what changes the song draws them anew.
+  std::shared_ptr<const MidiFile> song = nullptr;
 
   bool empty() const { return width == 0; }
   Layer* Find(uint64_t id);
   const Layer* Find(uint64_t id) const;
-  bool operator==(const Document&) const = default;
+  bool operator==(const Document& other) const;
 };
 
 // Whether nothing was changed from one to the other: equal layers, and tiles that are the same

@@ -8,13 +8,14 @@
 #include <functional>
 #include <string>
 
+#include "pipelines/media/midi/synthesiser.h"
 #include "ui/actions/brush.h"
 #include "ui/actions/shapes.h"
 #include "ui/canvas/view.h"
 #include "ui/state/background.h"
 #include "ui/state/document.h"
 #include "ui/state/history.h"
-#include "ui/state/result_store.h"
+#include "ui/state/project.h"
 
 namespace gesso::ui {
 
@@ -38,6 +39,8 @@ class Editor {
   // -------------------------------------------------------------------------------
   const Document& document() const { return document_; }
   const History& history() const { return history_; }
+  // As it was opened, in its present size: what a comparison shows.
+  Document Before() const;
   // Another document was opened that many times.
   uint64_t serial() const { return serial_; }
   // One step that can be undone. What `change` throws becomes a notice, and nothing has changed.
@@ -55,14 +58,17 @@ class Editor {
   // --- files; errors are thrown
   // --------------------------------------------------------------------
   void New(int width, int height);
-  // A picture, or a project (.gesso).
+  // A picture, a project (.gesso), or a song (.mid), whose roll becomes the picture.
   void Open(const std::filesystem::path& path);
-  // As the name's end says: .png, .jpg, or .gesso for the project. Encoded in the background.
+  // As the name's end says: one of a picture, .gesso for the project; of a song also .mid and .wav.
+  // Encoded in the background.
   void Save(const std::filesystem::path& path);
   // Unsaved work from an earlier run: as Open, but it stays unsaved.
   void Recover(const std::filesystem::path& path);
   void OpenMask(const std::filesystem::path& path);
   void SaveMask(const std::filesystem::path& path);
+  // As it is now. Without the pictures of results it is small, for copies on this machine.
+  Project ToProject(bool with_pictures) const;
   const std::filesystem::path& path() const { return path_; }  // last opened or saved; or empty
   // Changes since the document was opened or saved.
   bool is_modified() const { return is_modified_ || save_failed_; }
@@ -70,18 +76,27 @@ class Editor {
   // --- work
   // --------------------------------------------------------------------------------------- Hands
   // the request and the picture as it is now to the engine: with a mask, what lies under it is
-  // painted anew; with use_picture, the picture is the start; else a new one is made.
+  // painted anew, with request.outpaint what lies beyond its border; with use_picture, the picture
+  // is the start; else a new one is made. Of a song, what is under the mask is composed again. What
+  // cannot be asked for becomes a notice.
   void Submit(std::optional<uint64_t> seed = std::nullopt);
   // Takes in finished pictures and news. Once a frame.
   void Update();
   // Whether the job's picture is meant for the document as it is: a preview may lie over it.
   bool IsPainting(JobId id) const;
   bool is_busy() const;  // jobs or files are under way
+  // The model that works where the request names none.
+  std::string_view usual_model() const;
   // Picture `index` of a job with several, as if it had been the only one.
   void TakeVariation(JobId id, size_t index);
   void Use(const Result& result);          // as a new layer
   void UseSettings(const Result& result);  // its request into the panel
   void OpenResult(const Result& result);   // as a document of its own
+  // Starts to play the song, or stops. What keeps it from sounding becomes a notice.
+  void PlayOrStop();
+  bool is_playing() const { return player_ != nullptr; }
+  // What songs are played with, looked for when one was opened.
+  const SynthesiserSearch& synthesiser() const { return synthesiser_; }
   Engine& engine() { return engine_; }
   ResultStore& results() { return results_; }
 
@@ -116,19 +131,36 @@ class Editor {
     bool is_painted;                           // under its mask
     size_t taken = 0;                          // pictures
   };
+  // What a job has made and the document has not got yet: a stroke may be under way.
+  struct Arrival {
+    Pending from;
+    std::shared_ptr<const Picture> picture;  // or
+    std::shared_ptr<const MidiFile> song;
+  };
 
   void Replace(Document document);
   // Runs `write` in the background; until it has succeeded the document counts as not saved.
   void RunSave(const std::filesystem::path& path, std::function<void()> write);
   // Puts work that is about to be replaced beside what is recovered after a crash.
   void KeepUnsaved();
+  void SavePicture(const std::filesystem::path& path);
+  void SaveSong(const std::filesystem::path& path);
+  void RenderWave(const std::filesystem::path& path);
+  void SubmitSong(Job job);
   void Take(Pending& pending, const JobStatus& status);
+  void AddArrivals();  // unless a stroke is being drawn
+  // Pictures and jobs that nobody will ask for again leave the memory.
+  void ForgetOld(const EngineSnapshot& snapshot);
   void AddToDocument(const Pending& pending, const Picture& picture);
+  void AddToDocument(const Pending& pending, std::shared_ptr<const MidiFile> song);
+  void FollowPlayer();
 
   Engine& engine_;
   Background& background_;
   ResultStore results_;
   Document document_;
+  Document opened_song_;            // as it was
+  std::vector<StoredResult> made_;  // for the document, the newest first
   History history_;
   std::optional<Document> before_edit_;
   uint64_t serial_ = 0;
@@ -138,7 +170,10 @@ class Editor {
   std::atomic<bool> save_failed_ = false;  // what Save gave to the background
   std::filesystem::path state_folder_;
   std::vector<Pending> pending_;
-  std::vector<Pending> variations_;  // done, with several pictures to choose from
+  std::vector<Arrival> arrivals_;
+  std::vector<Pending> variations_;  // done, with several pictures to choose from; the newest last
+  SynthesiserSearch synthesiser_;
+  std::unique_ptr<SongPlayer> player_;  // while a song sounds
   std::optional<Notice> notice_;
 };
 

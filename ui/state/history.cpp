@@ -56,7 +56,7 @@ History::ImageDelta History::DeltaOf(const TiledImage& target, const TiledImage*
 }
 
 History::Delta History::DeltaOf(const Document& target, const Document& base) {
-  Delta delta{target.width, target.height, target.last_id, {}, {}, {}};
+  Delta delta{target.width, target.height, target.last_id, target.song, {}, {}, {}};
   for (const Layer& layer : target.layers) {
     delta.layers.push_back(layer.info);
     delta.pixels.push_back(DeltaOf(layer.pixels, PixelsOf(base, layer.info.id)));
@@ -75,6 +75,7 @@ TiledImage History::Apply(const ImageDelta& delta, const TiledImage* base,
 Document History::Apply(const Delta& delta, const Document& base) const {
   Document document(delta.width, delta.height);
   document.last_id = delta.last_id;
+  document.song = delta.song;
   document.mask = Apply(delta.mask, &base.mask, document.mask);
   const TiledImage shape(delta.width, delta.height, 4);
   for (size_t i = 0; i < delta.layers.size(); ++i) {

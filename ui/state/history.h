@@ -41,6 +41,7 @@ class History {
     int width;
     int height;
     uint64_t last_id;
+    std::shared_ptr<const MidiFile> song;
     std::vector<LayerInfo> layers;
     std::vector<ImageDelta> pixels;  // of each layer
     ImageDelta mask;

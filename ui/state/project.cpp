@@ -5,6 +5,7 @@
 #include "models/io/zip_archive.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/zip_writer.h"
+#include "ui/state/song.h"
 
 namespace gesso::ui {
 
@@ -13,15 +14,44 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxFileBytes = size_t{4} << 30;
-constexpr int64_t kMaxSide = 32768;
+constexpr int64_t kMaxSide = kMaxRollSteps;
 constexpr int64_t kMaxLayers = 1000;
 constexpr int64_t kMaxBytes = int64_t{4} << 30;  // of all layers, unpacked
 constexpr std::string_view kSettings = "project.json";
 constexpr std::string_view kMask = "mask.png";
+constexpr std::string_view kSong = "song.mid";
 
 std::string LayerFile(uint64_t id) { return fmt::format("layers/{}.png", id); }
+std::string ResultFile(const std::string& name) { return "history/" + name; }
 
-Json Describe(const Project& project) {
+// The pictures of the newest results that fit into a project; of those that are gone, nothing.
+std::map<std::string, std::string> PicturesOf(const Project& project) {
+  std::map<std::string, std::string> pictures;
+  size_t bytes = 0;
+  for (const StoredResult& result : project.results) {
+    std::error_code error;
+    const uintmax_t size = fs::file_size(result.file, error);
+    if (error || !project.has_pictures) continue;
+    bytes += size;
+    if (pictures.size() == kMaxProjectResults || bytes > kMaxProjectResultBytes) break;
+    pictures[result.name] = ReadFile(result.file, kMaxProjectResultBytes);
+  }
+  return pictures;
+}
+
+Json Describe(const std::vector<StoredResult>& results,
+              const std::map<std::string, std::string>& pictures) {
+  Json history = Json::array();
+  for (const StoredResult& result : results) {
+    if (history.size() == kMaxProjectResults) break;
+    Json entry = {{"name", result.name}, {"request", ToJson(result.request)}};
+    if (pictures.contains(result.name)) entry["picture"] = ResultFile(result.name);
+    history.push_back(std::move(entry));
+  }
+  return history;
+}
+
+Json Describe(const Project& project, const std::map<std::string, std::string>& pictures) {
   const Document& document = project.document;
   Json layers = Json::array();
   for (const Layer& layer : document.layers) {
@@ -32,16 +62,20 @@ Json Describe(const Project& project) {
                   {"visible", info.visible},
                   {"picture", LayerFile(info.id)}};
     if (info.request) entry["request"] = ToJson(*info.request);
+    if (info.notes) entry["notes"] = kRollLayerNames[static_cast<size_t>(*info.notes)];
     layers.push_back(std::move(entry));
   }
-  return {{"program", "gesso"},
-          {"version", kProjectVersion},
-          {"width", document.width},
-          {"height", document.height},
-          {"last_id", document.last_id},
-          {"layers", std::move(layers)},
-          {"mask", kMask},
-          {"request", ToJson(project.request)}};
+  Json json = {{"program", "gesso"},
+               {"version", kProjectVersion},
+               {"width", document.width},
+               {"height", document.height},
+               {"last_id", document.last_id},
+               {"layers", std::move(layers)},
+               {"mask", kMask},
+               {"request", ToJson(project.request)},
+               {"history", Describe(project.results, pictures)}};
+  if (document.song != nullptr) json["song"] = kSong;
+  return json;
 }
 
 class Reader {
@@ -80,7 +114,43 @@ Layer ReadLayer(const Reader& reader, const Json& json, const Document& document
   if (json.contains("request")) {
     info.request = RequestFromJson(json.at("request"), "layer '" + info.name + "'");
   }
+  if (json.contains("notes")) {
+    const auto part = std::ranges::find(kRollLayerNames, Get<std::string>(json, "notes"));
+    Require(part != kRollLayerNames.end(), ErrorKind::kFormat,
+            "field 'notes' of layer '{}' names no part of a song", info.name);
+    info.notes = static_cast<RollLayer>(part - kRollLayerNames.begin());
+  }
   return {info, reader.Picture(Get<std::string>(json, "picture"), 4, document)};
+}
+
+std::vector<StoredResult> ReadResults(const Reader& reader, const Json& history) {
+  Require(history.is_array() && history.size() <= kMaxProjectResults, ErrorKind::kFormat,
+          "field 'history' is not a list of at most {}", kMaxProjectResults);
+  std::vector<StoredResult> results;
+  for (const Json& entry : history) {
+    StoredResult result{.name = Get<std::string>(entry, "name")};
+    // It becomes the name of a file.
+    Require(ResultStore::IsName(result.name), ErrorKind::kFormat,
+            "field 'history': '{}' is no name of a result", result.name);
+    result.request = RequestFromJson(Get<Json>(entry, "request"), result.name);
+    if (entry.contains("picture")) {
+      result.png = reader.Entry(Get<std::string>(entry, "picture"));
+      Require(result.png.starts_with(kPngSignature), ErrorKind::kFormat, "{}: is not a PNG picture",
+              result.name);
+    }
+    results.push_back(std::move(result));
+  }
+  return results;
+}
+
+// The notes of the layers are drawn from the song, whatever their pictures are.
+void ReadSong(const Reader& reader, const std::string& name, Document& document) {
+  auto song = std::make_shared<const MidiFile>(ParseMidi(reader.Entry(name), name));
+  const RollGrid grid(*song, name);
+  Require(document.height == kRollRows && document.width == grid.steps(), ErrorKind::kFormat,
+          "the roll of {} is {} x {}, but the project {} x {}", name, grid.steps(), kRollRows,
+          document.width, document.height);
+  ReplaceSong(document, std::move(song));
 }
 
 Project Parse(const Reader& reader) {
@@ -112,6 +182,8 @@ Project Parse(const Reader& reader) {
             "layer id {} is used twice or too large", id);
   }
   if (!document.empty()) document.mask = reader.Picture(std::string(kMask), 1, document);
+  if (json.contains("song")) ReadSong(reader, Get<std::string>(json, "song"), document);
+  if (json.contains("history")) project.results = ReadResults(reader, json.at("history"));
   return project;
 }
 
@@ -129,11 +201,14 @@ void ProjectWriter::Write(const Project& project, const fs::path& path) {
   OutputFile file(path);
   ZipWriter zip(file);
   const Document& document = project.document;
-  zip.Add(std::string(kSettings), Describe(project).dump(1));
+  const std::map<std::string, std::string> pictures = PicturesOf(project);
+  zip.Add(std::string(kSettings), Describe(project, pictures).dump(1));
   for (const Layer& layer : document.layers) {
     zip.Add(LayerFile(layer.info.id), Encode(layer.info.id, layer.pixels));
   }
   if (!document.empty()) zip.Add(std::string(kMask), Encode(0, document.mask));
+  if (document.song != nullptr) zip.Add(std::string(kSong), SerializeMidi(*document.song));
+  for (const auto& [name, png] : pictures) zip.Add(ResultFile(name), png);
   std::erase_if(encoded_, [&](const auto& item) {
     return item.first != 0 && document.Find(item.first) == nullptr;
   });

@@ -1,19 +1,30 @@
-// Project files (.gesso): a zip of the layers and the mask as PNG files, and project.json with the
-// rest. Any zip program can take the pictures out.
+// Project files (.gesso): a zip of the layers, the mask and the results so far as PNG files, the
+// song if it is one (song.mid), and project.json with the rest. Any zip program can take the
+// pictures out.
 #pragma once
 
 #include <filesystem>
 #include <map>
 
 #include "ui/state/document.h"
+#include "ui/state/result_store.h"
 
 namespace gesso::ui {
 
-constexpr int kProjectVersion = 1;
+// 1 had no results and no songs.
+constexpr int kProjectVersion = 2;
+
+// How much of the strip of results a project holds: the newest.
+constexpr size_t kMaxProjectResults = 32;
+constexpr size_t kMaxProjectResultBytes = size_t{64} << 20;
 
 struct Project {
   Document document;
   Request request;  // as it stood in the panel
+  // That were made for the document, the newest first. Where `has_pictures` is false, a project is
+  // written without their pictures: for a copy on the machine that has them.
+  std::vector<StoredResult> results = {};
+  bool has_pictures = true;
 };
 
 // Writes projects; layers that have not changed since the last time are not encoded again.

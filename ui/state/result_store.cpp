@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
+#include <regex>
 
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
@@ -35,23 +37,50 @@ fs::path ResultStore::NewStem() {
   return folder_ / std::to_string(last_stem_);
 }
 
-void ResultStore::Add(const fs::path& stem, const Picture& picture) {
+StoredResult ResultStore::Add(const fs::path& stem, const Picture& picture) {
   auto image = std::make_shared<Image>(picture.image);
   Result result{stem.string() + fmt::format("-{:03}.png", picture.index), picture.request,
                 std::make_shared<Image>(Thumbnail(*image, kThumbnailSide)), image};
   background_.Run([path = result.path, request = result.request, image] {
     WriteFile(path, EncodePng(*image, MetadataOf({request})), true);
   });
+  const StoredResult stored{result.path.filename().string(), result.request, result.path};
   results_.insert(results_.begin(), std::move(result));
   // Only the newest are kept in memory whole.
   constexpr size_t kWhole = 8;
   if (results_.size() > kWhole) results_[kWhole].image = nullptr;
+  return stored;
 }
 
 void ResultStore::Update() {
   const std::lock_guard lock(mutex_);
-  for (Result& result : loaded_) results_.push_back(std::move(result));
+  for (Result& result : loaded_) {
+    const auto place =
+        std::ranges::lower_bound(results_, result.path, std::greater(), &Result::path);
+    const bool is_there = place != results_.end() && place->path == result.path;
+    if (!is_there) results_.insert(place, std::move(result));
+  }
   loaded_.clear();
+}
+
+std::vector<StoredResult> ResultStore::Import(std::vector<StoredResult> stored) {
+  std::vector<StoredResult> known;
+  for (const StoredResult& result : stored) {
+    known.push_back({result.name, result.request, folder_ / result.name});
+  }
+  background_.Run([this, stored = std::move(stored)] {
+    for (const StoredResult& result : stored) {
+      const fs::path path = folder_ / result.name;
+      if (!result.png.empty() && !fs::exists(path)) WriteFile(path, result.png, false);
+      LoadFile(path);
+    }
+  });
+  return known;
+}
+
+bool ResultStore::IsName(const std::string& name) {
+  static const std::regex kName("[0-9]{1,20}-[0-9]{3,10}\\.png");
+  return std::regex_match(name, kName);
 }
 
 Image ResultStore::ImageOf(const Result& result) {
@@ -62,24 +91,23 @@ void ResultStore::Load() {
   RemoveOldest();
   std::vector<fs::path> paths;
   for (const auto& entry : fs::directory_iterator(folder_)) {
-    const std::string name = entry.path().stem().string();
-    // <time>-<number>.png; the inputs of jobs end in a word.
-    if (name.size() > 4 && std::isdigit(static_cast<unsigned char>(name.back())) != 0) {
-      paths.push_back(entry.path());
-    }
+    // The inputs of jobs end in a word.
+    if (IsName(entry.path().filename().string())) paths.push_back(entry.path());
   }
   std::ranges::sort(paths, std::greater());
-  for (const fs::path& path : paths) {
-    Result result{path, {}, nullptr, nullptr};
-    try {
-      result.request = ReadMetadata(path).front();
-      result.thumbnail = std::make_shared<Image>(Thumbnail(ReadImage(path, 3), kThumbnailSide));
-    } catch (const Error&) {
-      continue;  // not ours, or cut off by a crash: no reason to show nothing else
-    }
-    const std::lock_guard lock(mutex_);
-    loaded_.push_back(std::move(result));
+  for (const fs::path& path : paths) LoadFile(path);
+}
+
+void ResultStore::LoadFile(const fs::path& path) {
+  Result result{path, {}, nullptr, nullptr};
+  try {
+    result.request = ReadMetadata(path).front();
+    result.thumbnail = std::make_shared<Image>(Thumbnail(ReadImage(path, 3), kThumbnailSide));
+  } catch (const Error&) {
+    return;  // not ours, or cut off by a crash: no reason to show nothing else
   }
+  const std::lock_guard lock(mutex_);
+  loaded_.push_back(std::move(result));
 }
 
 void ResultStore::RemoveOldest() {

@@ -17,6 +17,14 @@ struct Result {
   std::shared_ptr<const Image> image;      // or nullptr: to be read from `path`
 };
 
+// A result as a project holds it.
+struct StoredResult {
+  std::string name;  // of its file in the store: <time>-<number>.png
+  Request request = {};
+  std::filesystem::path file = {};  // that the picture is copied from
+  std::string png = {};             // or the picture; or nothing
+};
+
 constexpr int kThumbnailSide = 160;
 constexpr size_t kMaxResults = 200;
 
@@ -27,16 +35,22 @@ class ResultStore {
 
   // A name for the files of a new job, later than all before it: "<folder>/<name>".
   std::filesystem::path NewStem();
-  // Writes picture `index` of the job in the background.
-  void Add(const std::filesystem::path& stem, const Picture& picture);
+  // Writes the picture of the job in the background. Returns what a project needs of it.
+  StoredResult Add(const std::filesystem::path& stem, const Picture& picture);
   void Update();
+  // Takes in results of a project in the background: pictures that are not there yet are written.
+  // Returns them as Add does.
+  std::vector<StoredResult> Import(std::vector<StoredResult> stored);
 
   const std::vector<Result>& results() const { return results_; }  // the newest first
   // Throws as ReadImage where the file is gone.
   static Image ImageOf(const Result& result);
+  // Whether `name` is that of a result's file.
+  static bool IsName(const std::string& name);
 
  private:
   void Load();
+  void LoadFile(const std::filesystem::path& path);
   void RemoveOldest();
 
   std::filesystem::path folder_;

@@ -1,0 +1,15 @@
+// Songs as documents: a roll of time x pitch as layers, one for each part that a roll tells apart.
+#pragma once
+
+#include "ui/state/document.h"
+
+namespace gesso::ui {
+
+// The song's roll in its own resolution, a column a sixteenth: from the bottom the bars in two
+// shades, then a layer each for drums, bass, chords and melody. Throws as RollGrid.
+Document OpenSong(MidiFile song, const std::string& name);
+
+// The document's song becomes `song`, of as many steps: the layers of notes are drawn anew.
+void ReplaceSong(Document& document, std::shared_ptr<const MidiFile> song);
+
+}  // namespace gesso::ui
