@@ -40,10 +40,13 @@ rows = (bytes([0]) + bytes(v for x in range(size)
         for v in (x * scale & 255, y * scale & 255, (x + y) * scale // 2 & 255))
         for y in range(size))
 png(f"{folder}/photo.png", size, size, b"".join(rows))
-png(f"{folder}/bomb.png", 20000, 20000, b"")
+png(f"{folder}/bomb.png", 60000, 60000, b"")
+png(f"{folder}/worse.png", 2**31 - 1, 2**31 - 1, b"")
 open(f"{folder}/zero.png", "wb")
-with zipfile.ZipFile(f"{folder}/newer.gesso", "w") as project:
-    project.writestr("project.json", '{"program": "gesso", "version": 99}')
+for name, version in ("newer", 99), ("none", 0), ("old", 1):
+    with zipfile.ZipFile(f"{folder}/{name}.gesso", "w") as project:
+        project.writestr("project.json", '{"program": "gesso", "version": %d, "width": 0, "height": 0,'
+                         ' "last_id": 0, "layers": []}' % version)
 PYTHON
 
 # Compare BEFORE AFTER MASK: equal outside the mask, different inside; without a mask equal.
@@ -121,6 +124,93 @@ Compare "$here/mask.png" "$mask" || Fail 'the mask was handed over changed'
 # A screenshot shows something: it does not compress to nothing.
 (($(stat -c %s "$keep/gui-painted.png") > 15000)) || Fail 'the screenshot is empty'
 
+# --- a song: bars composed again, as the command line does -----------------------------------------
+song=$data/midi/pop.mid
+cat >"$here/song" <<SCRIPT
+open $song
+set model tiny-hdit
+set prompt a tune
+set seed 5
+frames 3
+key R
+drag 80 0 96 64
+frames 2
+save-mask $here/song-mask.png
+screenshot $keep/gui-song.png
+click paint
+wait
+save $here/refilled.mid
+save $here/song.gesso
+wait
+open $here/song.gesso
+save $here/reopened.mid
+wait
+quit
+SCRIPT
+Expect 0 '' gui --script "$here/song"
+Expect 0 '' inpaint "$song" --mask "$here/song-mask.png" -m tiny-hdit -s 5 'a tune' -o "$here/line.mid"
+cmp "$here/refilled.mid" "$here/line.mid" || Fail 'gesso inpaint composes another song'
+cmp "$here/refilled.mid" "$here/reopened.mid" || Fail 'the project holds another song'
+! cmp -s "$here/refilled.mid" "$song" || Fail 'nothing was composed'
+printf 'open %s\nsave %s\n' "$here/photo.png" "$here/photo.mid" >"$here/wrong"
+Expect 2 'photo.mid: what is open is a picture, which has no notes' gui --script "$here/wrong"
+if command -v fluidsynth >/dev/null && compgen -G '/usr/share/sounds/sf[23]/*' >/dev/null; then
+  printf 'open %s\nsave %s\nwait\nquit\n' "$song" "$here/song.wav" >"$here/wave"
+  Expect 0 '' gui --script "$here/wave"
+  [[ $(head -c 4 "$here/song.wav") == RIFF ]] || Fail 'no WAV file'
+fi
+
+# --- killed in the midst of writing: what was written before comes back whole ----------------------
+large=1200
+[[ -z $sanitizers ]] || large=300
+python3 - "$here/noise.png" $large <<'PYTHON'
+import random, struct, sys, zlib
+path, size = sys.argv[1], int(sys.argv[2])
+chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
+    ">I", zlib.crc32(kind + data))
+rows = b"".join(bytes(1) + random.Random(y).randbytes(3 * size) for y in range(size))
+open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
+    + chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 2, 0, 0, 0))
+    + chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+PYTHON
+{
+  printf 'open %s\nbrush 30 1\n' "$here/noise.png"
+  for ((i = 0; i < 20000; ++i)); do
+    printf 'drag %d %d %d %d\n' $((i * 37 % large)) $((i * 53 % large)) $((i * 71 % large)) $((i * 29 % large))
+  done
+} >"$here/endless"
+cat >"$here/rescue" <<SCRIPT
+frames 3
+save $here/rescued.gesso
+wait
+save-mask $here/rescued-mask.png
+save $here/rescued.png
+wait
+quit
+SCRIPT
+printf 'open %s\nsave %s\nwait\nquit\n' "$here/noise.png" "$here/same.png" >"$here/copy"
+Expect 0 '' gui --script "$here/copy"
+for delay in 0 0.03 0.2; do
+  export XDG_STATE_HOME=$here/killed-$delay
+  saves=$XDG_STATE_HOME/gesso/autosave
+  "$program" gui --script "$here/endless" 2>"$here/stderr" &
+  editor=$!
+  # Once one copy is whole, the next is caught on its way.
+  until compgen -G "$saves/*.gesso" >/dev/null || ! kill -0 $editor 2>/dev/null; do :; done
+  until compgen -G "$saves/*.part" >/dev/null || ! kill -0 $editor 2>/dev/null; do :; done
+  sleep "$delay"
+  kill -9 $editor 2>/dev/null || Fail "the editor ended: $(tail -c 300 "$here/stderr")"
+  wait $editor 2>/dev/null
+  rm -f "$here"/rescued*
+  Expect 0 '' gui --script "$here/rescue"
+  python3 -c 'import sys, zipfile; assert zipfile.ZipFile(sys.argv[1]).testzip() is None' \
+    "$here/rescued.gesso" || Fail "killed after $delay s: the project is not whole"
+  cmp "$here/same.png" "$here/rescued.png" || Fail "killed after $delay s: another picture"
+  (($(stat -c %s "$here/rescued-mask.png") > 1000)) || Fail "killed after $delay s: the mask is gone"
+  [[ -z $(ls "$saves") ]] || Fail "left behind: $(ls "$saves")"
+done
+export XDG_STATE_HOME=$here/state
+
 # --- real mouse and keyboard ----------------------------------------------------------------------
 "$program" gui "$here/photo.png" 2>"$here/stderr" &
 editor=$!
@@ -174,9 +264,18 @@ PYTHON
 (export MESA_GL_VERSION_OVERRIDE=2.1; failures=0
  Expect 5 'OpenGL 3.0 or newer' gui; exit "$failures") || failures=$((failures + 1))
 Expect 3 'zero.png.*not a PNG' gui "$here/zero.png"
-Expect 3 'bomb.png: 20000 x 20000 pixels' gui "$here/bomb.png"
+# By their headers: the pixels would not fit into the memory that is allowed here.
+(ulimit -v 8000000; failures=0
+ Expect 3 'bomb.png: 60000 x 60000 pixels' gui "$here/bomb.png"
+ Expect 3 'worse.png: 2147483647 x 2147483647 pixels' gui "$here/worse.png"
+ exit "$failures") || failures=$((failures + 1))
 Expect 3 'newer.gesso: was saved by a newer gesso .version 99' gui "$here/newer.gesso"
+Expect 3 'none.gesso: .*version' gui "$here/none.gesso"
+printf 'open %s\nquit\n' "$here/old.gesso" >"$here/old"
+Expect 0 '' gui --script "$here/old"
 Expect 3 'nix.png' gui nix.png
+head -c 99 "$song" >"$here/cut.mid"
+Expect 3 'cut.mid: byte [0-9]+: .* bytes are expected' gui "$here/cut.mid"
 printf 'frames 2\nbogus\n' >"$here/wrong"
 Expect 2 'wrong, line 2: there is no command .bogus.' gui --script "$here/wrong"
 printf 'set model nix\naction paint\nexpect-error no model\nquit\n' >"$here/error"
