@@ -102,6 +102,23 @@ cmp -s whole.mkv cut.mkv || {
     Fail 'the resumed clip differs from the whole one'
 }
 rm -r ./*
+
+# The model and the first frame have to be the same too.
+cp -r "$data/models/tiny-video" "$here/model" && chmod -R u+w "$here/model"
+Png "$here/first.png" 16 16 4
+other=(video 'a ball' -m "$here/model" --image "$here/first.png" --frames 2000 -o w.mp4 --resume)
+"$program" "${other[@]}" >"$here/stdout" 2>"$here/stderr" &
+AwaitWindows w.mp4.work 2
+kill -KILL $! 2>/dev/null
+wait $! 2>/dev/null
+weights=$here/model/denoiser/model.safetensors
+printf 'xx' | dd of="$weights" bs=1 seek=$(($(stat -c %s "$weights") - 40)) conv=notrunc status=none
+Expect 3 'w.mp4.work: .*other files .denoiser/model.safetensors.' "${other[@]}"
+cp "$data/models/tiny-video/denoiser/model.safetensors" "$weights"
+Png "$here/first.png" 16 16 5
+Expect 3 'w.mp4.work: .*other files .first.png.' "${other[@]}"
+[[ $(find w.mp4.work -name 'window-*.safetensors' | wc -l) -ge 2 ]] || Fail 'a window was lost'
+rm -r ./*
 # A seed that was not asked for is that of the run before.
 unset GESSO_SEED
 windows=2
