@@ -47,6 +47,7 @@ const PictureModel& Generator::ModelOf(const Request& request) {
 
 Request Generator::Resolve(const Request& request) {
   RefuseMedium(request, Medium::kClip, "it is of clips, which gesso video makes");
+  RefuseAlternatives(request);
   Request asked = request;
   FitToEditedPicture(asked);
   Request resolved = Merge(BuiltInDefaults(), asked);

@@ -183,7 +183,8 @@ ExpectNothing 2 'loop: one frame' video x -o a.mp4 --frames 1 --loop
 ExpectNothing 2 'interpolate: .* 6 between two' video x -o a.mp4 --interpolate 7
 ExpectNothing 2 'share 3 at most' video x -o a.mp4 --frames 20 --overlap 4
 ExpectNothing 2 'overlap: has no effect' video x -o a.mp4 --overlap 2
-ExpectNothing 2 "scale_filter: there is no 'bad'" video x -o a.mp4 --scale-filter bad
+ExpectNothing 2 "scale_filter: there is no 'bad'" video x -o a.mp4 --scale 2 --scale-filter bad
+ExpectNothing 2 "--scale-filter: has no effect without --scale" video x -o a.mp4 --scale-filter smooth
 ExpectNothing 2 'makes pictures, not clips' video x -m tiny-hdit -o a.mp4
 ExpectNothing 2 'makes clips of 8 frames' generate x -m tiny-video -o a.png
 ExpectNothing 3 "VARPipeline" video x -m tiny-var -o a.mp4
