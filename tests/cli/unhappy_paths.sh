@@ -259,7 +259,8 @@ fi
 # --- convert --------------------------------------------------------------------------------------
 ExpectNothing 2 '--type.*q5.*q8, q4, w8a8, w4a8' convert tiny-hdit out --type q5
 ExpectNothing 2 'calibrate.*q8' convert tiny-hdit out --type q8 --calibrate 2
-ExpectNothing 3 'only DiM' convert tiny-hdit out --type w8a8 --calibrate 1
+ExpectNothing 2 'seed: has no effect without --calibrate' convert tiny-hdit out --type w8a8 --seed 3
+ExpectNothing 3 'only Diffusion Mambas' convert tiny-hdit out --type w8a8 --calibrate 1
 ExpectNothing 3 'no model .nix' convert nix out --type q8
 Expect 0 '' convert tiny-hdit "$here/few" --type w4a8
 Expect 0 '' generate x -m "$here/few" --steps 1 -o few.png
