@@ -45,11 +45,18 @@ Image ReadMask(const Request& request, const Image& picture) {
   return mask;
 }
 
+// The picture with `channels`; as RGBA if it has an alpha channel, which is to be kept.
+Image ReadPicture(const std::string& path, int channels) {
+  RgbaImage read = ReadRgba(path);
+  if (read.has_alpha || channels == 4) return std::move(read.image);
+  return Opaque(read.image, channels);
+}
+
 // Reads picture and mask and does what is done at their own size.
 void ReadWhole(const Request& request, int channels, EditedPicture& edited) {
   constexpr uint8_t kWhite = 255;
   const Margins margins = request.outpaint.value_or(Margins{});
-  const Image picture = ReadImage(*request.init_image, channels);
+  const Image picture = ReadPicture(*request.init_image, channels);
   edited.mask = ReadMask(request, picture);
   if (request.mask_invert.value_or(false)) InvertMask(edited.mask);
   edited.mask = OnCanvas(edited.mask, margins, kWhite);
@@ -64,10 +71,6 @@ void ReadWhole(const Request& request, int channels, EditedPicture& edited) {
     std::fill_n(row, beyond ? edited.mask.width : margins.left, kWhite);
     std::fill_n(row + margins.left + picture.width, margins.right, kWhite);
   }
-}
-
-Image ScaledTo(const Image& image, const Request& request, PixelKind kind) {
-  return Resized(image, static_cast<int>(*request.width), static_cast<int>(*request.height), kind);
 }
 
 }  // namespace
@@ -140,8 +143,12 @@ EditedPicture ReadEditedPicture(const Request& request, int channels) {
             *request.init_image, picture.width, picture.height, *request.width, *request.height);
     edited.place = {0, 0, picture.width, picture.height};
   }
-  edited.input = ScaledTo(CutOut(picture, edited.place), request, PixelKind::kColour);
-  edited.amount = ScaledTo(CutOut(edited.mask, edited.place), request, PixelKind::kLinear);
+  const auto width = static_cast<int>(*request.width);
+  const auto height = static_cast<int>(*request.height);
+  const Image part = CutOut(picture, edited.place);
+  edited.input = Resized(part.channels == channels ? part : Opaque(part, channels), width, height,
+                         PixelKind::kColour);
+  edited.amount = ScaledMask(CutOut(edited.mask, edited.place), width, height);
   FillMasked(edited.amount, *request.masked_content, edited.input);
   return edited;
 }

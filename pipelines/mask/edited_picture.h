@@ -9,10 +9,10 @@
 namespace gesso {
 
 struct EditedPicture {
-  Image picture;  // the whole, on its canvas
+  Image picture;  // the whole, on its canvas; RGBA if its file is, whatever the model makes
   Image mask;     // of its size, grown and feathered: 0 keeps, 255 paints, between them soft
   Rect place;     // of what the model paints, in the picture
-  Image input;    // it, at the model's size, with the masked content
+  Image input;    // it, before white, at the model's size, with the masked content
   Image amount;   // and its mask
 };
 
