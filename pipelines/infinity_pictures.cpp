@@ -152,7 +152,7 @@ class InfinityPictures : public PictureModel {
     TilingOf(request, model_.vae->config().decoder.stride());
   }
 
-  std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
+  std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     return std::make_unique<InfinityJob>(model_, resolved, device_);
   }
 

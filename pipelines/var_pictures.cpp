@@ -170,7 +170,7 @@ class VarPictures : public PictureModel {
             *request.cache);
   }
 
-  std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
+  std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     return std::make_unique<VarJob>(model_, resolved, device_);
   }
 

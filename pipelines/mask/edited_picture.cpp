@@ -83,9 +83,9 @@ void FitToEditedPicture(Request& request) {
     return;
   }
   const Margins margins = request.outpaint.value_or(Margins{});
-  const Image image = ReadImage(*request.init_image, 3);
-  request.width = image.width + margins.left + margins.right;
-  request.height = image.height + margins.top + margins.bottom;
+  const ImageSize size = ReadImageSize(*request.init_image);
+  request.width = size.width + margins.left + margins.right;
+  request.height = size.height + margins.top + margins.bottom;
 }
 
 void CompleteEdit(Request& request) {
@@ -111,13 +111,10 @@ void CompleteEdit(Request& request) {
   if (!request.masked_content) request.masked_content = outpaints ? "blur" : "keep";
   if (request.only_masked.value_or(false) && !request.mask_padding) request.mask_padding = kPadding;
   CheckMaskedContent(*request.masked_content);
+  if (request.mask) ReadImageSize(*request.mask);  // what is no picture is told before the work
   Require(!outpaints || *request.masked_content != "keep", ErrorKind::kUsage,
           "masked_content: beyond a picture's border is nothing to keep; choose blur, noise or a "
           "colour");
-}
-
-bool HasSoftMask(const Request& request) {
-  return *request.mask_blur > 0 || (request.mask && IsSoft(ReadImage(*request.mask, 1)));
 }
 
 EditedPicture ReadEditedPicture(const Request& request, int channels) {
