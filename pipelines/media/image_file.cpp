@@ -5,6 +5,7 @@
 #include <stb_image_write.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -87,10 +88,16 @@ void RequireFewPixelsOfPng(std::string_view png, const std::string& name) {
 }
 
 #ifdef GESSO_HAS_WEBP
-// With `channels`, made of the others as stb makes them.
-Image DecodeWebpAs(std::string_view bytes, int channels, const std::string& name) {
+ImageSize ReadWebpSize(std::string_view bytes, const std::string& name) {
   const WebpHeader header = ReadWebpHeader(bytes, name);
   RequireFewPixels(header.width, header.height, name);
+  return {header.width, header.height};
+}
+
+// With `channels`, made of the others as stb makes them.
+Image DecodeWebpAs(std::string_view bytes, int channels, const std::string& name, int& stored) {
+  ReadWebpSize(bytes, name);
+  stored = ReadWebpHeader(bytes, name).has_alpha ? 4 : 3;
   Image rgba = DecodeWebp(bytes, name);
   if (channels == 4) return rgba;
   Image image{rgba.width, rgba.height, channels, {}};
@@ -99,48 +106,101 @@ Image DecodeWebpAs(std::string_view bytes, int channels, const std::string& name
     if (channels == 3) {
       image.pixels.insert(image.pixels.end(), pixel, pixel + 3);
     } else {
-      const int luma = (pixel[0] * 77 + pixel[1] * 150 + pixel[2] * 29) >> 8;
-      image.pixels.push_back(static_cast<uint8_t>(luma));
+      image.pixels.push_back(LumaOf({pixel[0], pixel[1], pixel[2]}));
     }
   }
   return image;
 }
 #else
-Image DecodeWebpAs(std::string_view /*bytes*/, int /*channels*/, const std::string& name) {
+ImageSize ReadWebpSize(std::string_view /*bytes*/, const std::string& name) {
   Fail(ErrorKind::kUnsupported,
        "{}: is a WebP picture, which this build cannot read; install libwebp-dev and build again, "
        "or save it as PNG",
        name);
 }
+
+Image DecodeWebpAs(std::string_view bytes, int /*channels*/, const std::string& name,
+                   int& /*stored*/) {
+  ReadWebpSize(bytes, name);
+  return {};
+}
 #endif
+
+// stb's, which does not always have one.
+std::string_view FailureReason() {
+  const char* reason = stbi_failure_reason();
+  return reason == nullptr || *reason == '\0' ? "damaged or cut short" : reason;
+}
+
+// What the header says; throws for what is not to be decoded.
+ImageSize ReadHeader(std::string_view bytes, const std::string& name) {
+  if (IsWebp(bytes)) return ReadWebpSize(bytes, name);
+  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG, JPEG or WebP picture", name);
+  RequireFewPixelsOfPng(bytes, name);
+  ImageSize size;
+  const int is_picture =
+      stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
+                            static_cast<int>(bytes.size()), &size.width, &size.height, nullptr);
+  Require(is_picture == 1, ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name,
+          FailureReason());
+  RequireFewPixels(size.width, size.height, name);
+  return size;
+}
+
+// With `channels`; `stored` becomes the number that the file has, transparent colours counted.
+Image Decode(std::string_view bytes, int channels, const std::string& name, int& stored) {
+  bytes = bytes.substr(0, kMaxFileBytes);
+  if (IsWebp(bytes)) return DecodeWebpAs(bytes, channels, name, stored);
+  ImageSize size = ReadHeader(bytes, name);
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
+                            static_cast<int>(bytes.size()), &size.width, &size.height, &stored,
+                            channels),
+      &stbi_image_free);
+  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
+          FailureReason());
+  const size_t count = static_cast<size_t>(size.width) * static_cast<size_t>(size.height) *
+                       static_cast<size_t>(channels);
+  return {size.width, size.height, channels,
+          std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+}
 
 }  // namespace
 
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
-  if (IsWebp(bytes)) return DecodeWebpAs(bytes, channels, name);
-  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG, JPEG or WebP picture", name);
-  RequireFewPixelsOfPng(bytes, name);
-  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
-  const int size = static_cast<int>(std::min(bytes.size(), kMaxFileBytes));
-  int width = 0;
-  int height = 0;
-  int stored_channels = 0;
-  const int is_picture = stbi_info_from_memory(data, size, &width, &height, &stored_channels);
-  Require(is_picture == 1, ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name,
-          stbi_failure_reason());
-  RequireFewPixels(width, height, name);
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-      stbi_load_from_memory(data, size, &width, &height, &stored_channels, channels),
-      &stbi_image_free);
-  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
-          stbi_failure_reason());
-  const size_t count =
-      static_cast<size_t>(width) * static_cast<size_t>(height) * static_cast<size_t>(channels);
-  return {width, height, channels, std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+  int stored = 0;
+  return Decode(bytes, channels, name, stored);
 }
 
 Image ReadImage(const std::filesystem::path& path, int channels) {
   return DecodeImage(ReadFile(path, kMaxFileBytes), channels, path.string());
+}
+
+RgbaImage ReadRgba(const std::filesystem::path& path) {
+  int stored = 0;
+  Image image = Decode(ReadFile(path, kMaxFileBytes), 4, path.string(), stored);
+  return {std::move(image), stored % 2 == 0};
+}
+
+ImageSize ReadImageSize(const std::filesystem::path& path) {
+  return ReadHeader(ReadFile(path, kMaxFileBytes), path.string());
+}
+
+Image Opaque(const Image& rgba, int channels) {
+  CHECK(rgba.channels == 4 && (channels == 1 || channels == 3));
+  Image opaque{rgba.width, rgba.height, channels, {}};
+  opaque.pixels.reserve(rgba.pixels.size() / 4 * static_cast<size_t>(channels));
+  for (size_t i = 0; i < rgba.pixels.size(); i += 4) {
+    const int alpha = rgba.pixels[i + 3];
+    std::array<uint8_t, 3> colour{};
+    for (size_t c = 0; c < 3; ++c) {
+      const int value = rgba.pixels[i + c] * alpha + 255 * (255 - alpha);
+      colour[c] = static_cast<uint8_t>((value + 127) / 255);
+    }
+    if (channels == 1) colour[0] = LumaOf(colour);
+    opaque.pixels.insert(opaque.pixels.end(), colour.begin(), colour.begin() + channels);
+  }
+  return opaque;
 }
 
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
@@ -161,19 +221,10 @@ Image Resized(const Image& image, int width, int height, PixelKind kind) {
 
 std::string EncodeJpeg(const Image& image) {
   constexpr int kQuality = 95;
-  Image opaque = image;
-  if (image.channels == 4) {
-    for (size_t i = 0; i < opaque.pixels.size(); i += 4) {
-      const int alpha = opaque.pixels[i + 3];
-      for (size_t c = i; c < i + 3; ++c) {
-        const int value = opaque.pixels[c] * alpha + 255 * (255 - alpha);
-        opaque.pixels[c] = static_cast<uint8_t>((value + 127) / 255);
-      }
-    }
-  }
+  const Image opaque = image.channels == 4 ? Opaque(image, 3) : image;
   std::string jpeg;
   const int written = stbi_write_jpg_to_func(Append, &jpeg, image.width, image.height,
-                                             image.channels, opaque.pixels.data(), kQuality);
+                                             opaque.channels, opaque.pixels.data(), kQuality);
   Require(written != 0, ErrorKind::kMemory, "not enough memory to encode a picture of {} x {}",
           image.width, image.height);
   return jpeg;
