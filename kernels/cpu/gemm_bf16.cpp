@@ -74,6 +74,7 @@ GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int
   _tile_loadd(0, init.data, init_bytes);
   _tile_loadd(1, init.data + kTileColumns, init_bytes);
   for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
+    cpu::PrefetchWeights<2 * cpu::kTileWeights>(panel);
     _tile_loadd(4, x.data + k, x.stride * 2);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -99,6 +100,7 @@ GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int
   _tile_loadd(2, lower_init, init_bytes);
   _tile_loadd(3, lower_init + kTileColumns, init_bytes);
   for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
+    cpu::PrefetchWeights<2 * cpu::kTileWeights>(panel);
     _tile_loadd(4, x.data + k, x_bytes);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);

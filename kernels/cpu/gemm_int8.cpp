@@ -232,6 +232,7 @@ GESSO_AMX_INT8 void TilesUpTo16(Rows<const uint8_t> x, const uint8_t* codes, int
   _tile_zero(0);
   _tile_zero(1);
   for (int64_t k = 0; k < padded; k += kStep, codes += kStep * kPanel) {
+    cpu::PrefetchWeights<kStep * kPanel>(codes);
     _tile_loadd(4, x.data + k, x.stride);
     _tile_loadd(6, codes, kRowBytes);
     _tile_dpbssd(0, 4, 6);
@@ -255,6 +256,7 @@ GESSO_AMX_INT8 void TilesUpTo32(Rows<const uint8_t> x, const uint8_t* codes, int
   _tile_zero(2);
   _tile_zero(3);
   for (int64_t k = 0; k < padded; k += kStep, codes += kStep * kPanel) {
+    cpu::PrefetchWeights<kStep * kPanel>(codes);
     _tile_loadd(4, x.data + k, x.stride);
     _tile_loadd(6, codes, kRowBytes);
     _tile_dpbssd(0, 4, 6);

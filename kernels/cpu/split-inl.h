@@ -90,6 +90,7 @@ GESSO_AMX inline void SplitUpTo16(Rows<const BFloat16> x, const Segments& segmen
   for (int64_t segment = 0; segment < segments.count; ++segment) {
     const BFloat16* from = x.data + segments.offsets[segment];
     for (int64_t k = 0; k < segments.depth; k += cpu::kPairDepth) {
+      cpu::PrefetchWeights<kParts * 2 * cpu::kTileWeights>(panel);
       _tile_loadd(4, from, x.stride * 2);
       _tile_loadd(5, from + cpu::kPairDepth, x.stride * 2);
       _tile_loadd(6, panel + cpu::kTileWeights, kSplitWeightBytes);
@@ -125,6 +126,8 @@ GESSO_AMX inline void SplitPairUpTo16(Rows<const BFloat16> x, const Segments& se
   for (int64_t segment = 0; segment < segments.count; ++segment) {
     const BFloat16* from = x.data + segments.offsets[segment];
     for (int64_t k = 0; k < segments.depth; k += cpu::kPairDepth) {
+      cpu::PrefetchWeights<kParts * 2 * cpu::kTileWeights>(panel);
+      cpu::PrefetchWeights<kParts * 2 * cpu::kTileWeights>(next);
       _tile_loadd(4, from, x.stride * 2);
       _tile_loadd(5, from + cpu::kPairDepth, x.stride * 2);
       _tile_loadd(6, panel + cpu::kTileWeights, kSplitWeightBytes);
@@ -179,6 +182,7 @@ GESSO_AMX inline void SplitUpTo32(Rows<const BFloat16> x, const Segments& segmen
     const BFloat16* upper_x = x.data + segments.offsets[segment];
     const BFloat16* lower_x = upper_x + 16 * x.stride;
     for (int64_t k = 0; k < segments.depth; k += cpu::kPairDepth) {
+      cpu::PrefetchWeights<kParts * 2 * cpu::kTileWeights>(panel);
       _tile_loadd(4, upper_x + cpu::kPairDepth, x_bytes);
       _tile_loadd(6, panel + cpu::kTileWeights, kSplitWeightBytes);
       _tile_dpbf16ps(0, 4, 6);
