@@ -220,7 +220,10 @@ void RunJob(Job job) {
     const int64_t wanted =
         std::min<int64_t>(8 * NumThreads(), static_cast<int64_t>(work / kSmall) + 1);
     groups = std::clamp<int64_t>((wanted + blocks - 1) / blocks, 1, tiling.chunks);
-    blocks = std::clamp<int64_t>((wanted + groups - 1) / groups, blocks, tiling.tiles);
+    // Every block reads all weights, so rows are cut only where columns alone keep threads waiting.
+    if (blocks * groups < 4 * NumThreads()) {
+      blocks = std::clamp<int64_t>((wanted + groups - 1) / groups, blocks, tiling.tiles);
+    }
   }
   ParallelFor(blocks * groups, [&](int64_t task) {
     const int64_t block = task / groups;
