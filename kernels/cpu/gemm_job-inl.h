@@ -24,6 +24,7 @@
 #endif
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/core/parallel.h"
@@ -202,35 +203,52 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
   }
 }
 
+// Rows in blocks of tiles, columns in groups of chunks: a task each.
+struct Cut {
+  int64_t blocks;
+  int64_t groups;
+};
+
+// The cut of a product into at least `tasks` tasks, if it has as many parts, that reads least:
+// every block reads all weights, every group all of x. No block is larger than the L2 holds.
+template <class Kernel>
+Cut CutProduct(const Job& job, const Tiling<Kernel>& tiling, int64_t tasks) {
+  const int64_t tile_bytes =
+      Kernel::kMaxRows * job.depth * static_cast<int64_t>(sizeof(typename Kernel::Input));
+  const int64_t tiles_a_block = std::clamp<int64_t>(Kernel::kBlockBytes / tile_bytes, 1, 24);
+  const int64_t fewest = (tiling.tiles + tiles_a_block - 1) / tiles_a_block;
+  const int64_t columns = job.columns * (job.gated ? 2 : 1);
+  Cut best{};
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (int64_t groups = std::min(tiling.chunks, tasks); groups >= 1; --groups) {
+    const int64_t blocks = std::clamp((tasks + groups - 1) / groups, fewest, tiling.tiles);
+    const int64_t read = groups * job.rows + blocks * columns;
+    if (best.groups > 0 && (blocks * groups < tasks || read >= least)) continue;
+    best = {blocks, groups};
+    least = read;
+  }
+  return best;
+}
+
 // How the product is cut only decides who computes an output, not what.
 template <class Kernel, Activation kActivation, class Out>
 void RunJob(Job job) {
   constexpr double kSmall = 1e6;  // multiply-adds that are not worth waking threads
   if constexpr (requires { Kernel::Prepare(job); }) job.prepared = Kernel::Prepare(job);
   const Tiling<Kernel> tiling(job);
-  const int64_t tile_bytes =
-      Kernel::kMaxRows * job.depth * static_cast<int64_t>(sizeof(typename Kernel::Input));
-  const int64_t tiles_a_block = std::clamp<int64_t>(Kernel::kBlockBytes / tile_bytes, 1, 24);
-  int64_t blocks = (tiling.tiles + tiles_a_block - 1) / tiles_a_block;
-  int64_t groups = 1;
-  const int64_t total_columns = job.columns * (job.gated ? 2 : 1);
-  const double work =
-      static_cast<double>(job.rows) * static_cast<double>(job.depth * total_columns);
-  if (work > kSmall && NumThreads() > 1) {
-    const int64_t wanted =
-        std::min<int64_t>(8 * NumThreads(), static_cast<int64_t>(work / kSmall) + 1);
-    groups = std::clamp<int64_t>((wanted + blocks - 1) / blocks, 1, tiling.chunks);
-    // Every block reads all weights, so rows are cut only where columns alone keep threads waiting.
-    if (blocks * groups < 4 * NumThreads()) {
-      blocks = std::clamp<int64_t>((wanted + groups - 1) / groups, blocks, tiling.tiles);
-    }
-  }
-  ParallelFor(blocks * groups, [&](int64_t task) {
-    const int64_t block = task / groups;
-    const int64_t group = task % groups;
+  const double work = static_cast<double>(job.rows) * static_cast<double>(job.depth) *
+                      static_cast<double>(job.columns * (job.gated ? 2 : 1));
+  const int64_t tasks =
+      NumThreads() == 1 || work <= kSmall
+          ? 1
+          : std::min<int64_t>(4 * NumThreads(), static_cast<int64_t>(work / kSmall) + 1);
+  const Cut cut = CutProduct(job, tiling, tasks);
+  ParallelFor(cut.blocks * cut.groups, [&](int64_t task) {
+    const int64_t block = task / cut.groups;
+    const int64_t group = task % cut.groups;
     RunBlock<Kernel, kActivation, Out>(
-        job, tiling.tiles * block / blocks, tiling.tiles * (block + 1) / blocks,
-        tiling.chunks * group / groups, tiling.chunks * (group + 1) / groups);
+        job, tiling.tiles * block / cut.blocks, tiling.tiles * (block + 1) / cut.blocks,
+        tiling.chunks * group / cut.groups, tiling.chunks * (group + 1) / cut.groups);
   });
 }
 
