@@ -51,6 +51,7 @@ template <int64_t bytes>
   constexpr int64_t kWeightsAhead = 8 << 10;
   constexpr int64_t kLine = 64;
   const char* ahead = static_cast<const char*>(weights) + kWeightsAhead;
+#pragma GCC unroll 64
   for (int64_t at = 0; at < bytes; at += kLine) _mm_prefetch(ahead + at, _MM_HINT_T1);
 }
 

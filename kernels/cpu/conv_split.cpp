@@ -137,9 +137,10 @@ void RunBand(const ConvJob& job, const Segments& taps, int64_t image, int64_t ba
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t first = pixels * tile / tiles;
       const int64_t count = pixels * (tile + 1) / tiles - first;
-      SplitMultiply(count, {buffer + first * job.pixel, job.pixel}, taps,
-                    job.panels.Data<BFloat16>() + first_panel * job.panel_size, job.panel_size,
-                    panels, {bias, 0}, {sum_buffer, kStride});
+      SplitMultiply(
+          count, {buffer + first * job.pixel, job.pixel}, taps,
+          {job.panels.Data<BFloat16>() + first_panel * job.panel_size, panels, 0, tile == 0},
+          job.panel_size, {bias, 0}, {sum_buffer, kStride});
       FinishPixels<kActivation, Out>(job, {sum_buffer, kStride}, first, count,
                                      image * height + begin, column, columns);
     }

@@ -11,9 +11,9 @@
 //                           thread, one for the gates of a gated product and one for the rest
 //   Prepare(job)            if there is one: job.prepared, before any task runs
 //   RowsOf(job, begin, end) those rows of x as Input, where they lie or in a buffer of this thread
-//   Multiply(rows, x, panel, panels, depth, init, sums)
-//                           sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k]; init may be
-//                           sums
+//   Multiply(rows, x, weights, init, sums)
+//                           sums[i, j] = init[i, j] + sum_k x[i, k] * weights[j, k], the weights in
+//                           a PanelRun; init may be sums
 
 // The guard flips with each target that foreach_target.h compiles; #pragma once would not.
 #if defined(GESSO_KERNELS_CPU_GEMM_JOB_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -93,6 +93,15 @@ void FinishGated(Rows<const float> values, Rows<const float> gates, int64_t rows
     }
   }
 }
+
+// Panels of weights that lie one behind the other.
+template <class T>
+struct PanelRun {
+  const T* first;
+  int64_t count;
+  int64_t depth;
+  bool fresh;  // not read by this task yet, so that they may still be in memory
+};
 
 // One product, cut into tiles of rows and chunks of output columns.
 struct Job {
@@ -175,6 +184,8 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
     const auto* gate_values =
         job.gated ? Kernel::PanelsAt(job, gate / kWidth, gate_panels, true) : nullptr;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+      const bool fresh = tile == tile_begin;
+      const PanelRun run{values, panels, job.depth, fresh};
       const int64_t row = tiling.RowOf(tile);
       const int64_t rows = tiling.RowOf(tile + 1) - row;
       const auto from = x.At(row - first_row, 0);
@@ -186,13 +197,14 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
         if (direct) {
           const Rows<const float> init =
               residual == nullptr ? added : Rows<const float>{residual, job.columns};
-          Kernel::Multiply(rows, from, values, panels, job.depth, init, {out, job.columns});
+          Kernel::Multiply(rows, from, run, init, {out, job.columns});
           continue;
         }
       }
-      Kernel::Multiply(rows, from, values, panels, job.depth, added, sums);
+      Kernel::Multiply(rows, from, run, added, sums);
       if (job.gated) {
-        Kernel::Multiply(rows, from, gate_values, gate_panels, job.depth, added, gates);
+        Kernel::Multiply(rows, from, PanelRun{gate_values, gate_panels, job.depth, fresh}, added,
+                         gates);
         FinishGated<kActivation, Out>({sums.data, kSumStride},
                                       {gates.data + gate_offset, kSumStride}, rows, count,
                                       job.columns, out);

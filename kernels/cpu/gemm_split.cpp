@@ -39,11 +39,11 @@ struct SplitKernel : PlainPanels<BFloat16> {
     return {buffer, stride};
   }
 
-  static void Multiply(int64_t rows, Rows<const BFloat16> x, const BFloat16* panel, int64_t panels,
-                       int64_t depth, Rows<const float> init, Rows<float> sums) {
+  static void Multiply(int64_t rows, Rows<const BFloat16> x, PanelRun<BFloat16> weights,
+                       Rows<const float> init, Rows<float> sums) {
     constexpr int64_t kStart = 0;
-    const Segments whole = {&kStart, 1, cpu::PaddedDepth(depth)};
-    SplitMultiply(rows, x, whole, panel, PanelSize(depth), panels, init, sums);
+    const Segments whole = {&kStart, 1, cpu::PaddedDepth(weights.depth)};
+    SplitMultiply(rows, x, whole, weights, PanelSize(weights.depth), init, sums);
   }
 };
 
