@@ -3,7 +3,6 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/conv.h"
 #include "kernels/cpu/conv_split.h"
-#include "kernels/cpu/gemm_split.h"
 #include "kernels/cuda/conv.h"
 #include "kernels/ref/conv.h"
 

@@ -5,7 +5,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
-#include "kernels/cpu/gemm_split.h"
+#include "kernels/cpu/gemm_digits.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scratch.h"
 
@@ -207,8 +207,9 @@ DType ActivationDType(DType dtype) {
 
 PackedMatrix PackMatrix(ConstView weight, DType dtype, Factors factors) {
   if (ActivationDType(dtype) == DType::kBF16) return PackBF16(weight);
-  const bool split = dtype == DType::kF32 && factors == Factors::kSplit && SplitsFloats();
-  return split ? PackSplit(weight) : PackPanels(weight, dtype);
+  const bool digits =
+      dtype == DType::kF32 && factors == Factors::kSplit && TakesDigits(weight.shape[1]);
+  return digits ? PackDigits(weight) : PackPanels(weight, dtype);
 }
 
 PackedMatrix PackPanels(ConstView weight, DType dtype) {

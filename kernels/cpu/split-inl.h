@@ -1,5 +1,6 @@
-// Products of float32 numbers by AMX's tiles for bfloat16, for matrices (gemm_split.cpp) and
-// convolutions (conv_split.cpp). Included once a Highway target; empty for those without AVX-512.
+// Products of float32 numbers by AMX's tiles for bfloat16, for convolutions (conv_split.cpp; those
+// of matrices take digits, which need a scale a row: gemm_digits.cpp). Included once a Highway
+// target; empty for those without AVX-512.
 //
 // Each factor is the sum of two bfloat16 numbers, each product that of all four of their parts:
 //   x w ~ (x1 + x2)(w1 + w2),  x1 = bf16(x), x2 = bf16(x - x1)
