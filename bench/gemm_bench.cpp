@@ -1,8 +1,12 @@
-// Products on the shapes of the oxford-flowers HDiT at 256 pixels, beside oneDNN's own.
+// Products on the shapes of the oxford-flowers HDiT at 256 pixels, beside oneDNN's own, and on
+// those of a Diffusion Mamba with weights in few bits.
 #include <fmt/format.h>
+
+#include <optional>
 
 #include "bench/op_bench.h"
 #include "kernels/gemm.h"
+#include "kernels/low_bit.h"
 
 namespace gesso::bench {
 
@@ -13,12 +17,14 @@ struct LinearCall {
   PackedMatrix weight;
   LinearArgs args;
 
-  // Residuals are float32, everything else is of type `dtype`.
-  LinearCall(int64_t m, int64_t n, int64_t k, bool with_residual, DType dtype)
+  // Residuals are float32, everything else is of type `dtype`, but for weights in few bits.
+  LinearCall(int64_t m, int64_t n, int64_t k, bool with_residual, DType dtype,
+             std::optional<LowBit> few = std::nullopt)
       : x(Cast(Values({m, k}), dtype)),
         residual(with_residual ? Values({m, n}) : Tensor()),
         out({m, n}, with_residual ? DType::kF32 : dtype),
-        weight(PackMatrix(Device::kCpu, Values({n, k}), dtype)) {
+        weight(few ? PackLowBit(Device::kCpu, Quantize(Values({n, k}), *few), dtype)
+                   : PackMatrix(Device::kCpu, Values({n, k}), dtype)) {
     args.x = x;
     args.weight = &weight;
     if (with_residual) args.residual = residual;
@@ -70,9 +76,30 @@ void Register(const char* what, int64_t m, int64_t n, int64_t k, bool gated, boo
   }
 }
 
+// The products of a Diffusion Mamba 768 wide over 1024 tokens, in bfloat16 and in integers.
+void RegisterIntegers() {
+  constexpr DType kType = DType::kBF16;
+  if (ActivationDType(Device::kCpu, kType) != kType) return;
+  constexpr int64_t kTokens = 1024;
+  const auto add = [&](const char* what, int64_t n, int64_t k) {
+    for (const bool few : {false, true}) {
+      const std::string shape =
+          fmt::format("dim_{}/{}/{}x{}x{}", what, few ? "w8a8" : NameOf(kType), kTokens, n, k);
+      RegisterOp(LinearTable(), shape,
+                 std::make_shared<LinearCall>(kTokens, n, k, false, kType,
+                                              few ? std::optional(LowBit::kW8A8) : std::nullopt));
+    }
+  };
+  add("in_proj", 3072, 768);
+  add("x_proj", 80, 1536);
+  add("dt_proj", 1536, 48);
+  add("out_proj", 768, 1536);
+}
+
 }  // namespace
 
 void RegisterProducts() {
+  RegisterIntegers();
   for (const int64_t batch : {1, 4}) {
     for (int64_t level = 0; level < 3; ++level) {
       const int64_t width = int64_t{128} << level;

@@ -57,8 +57,9 @@ void AddConvert(CLI::App& app, Command& chosen) {
                    "Pictures to fix the scales of a Diffusion Mamba's inputs by; 0: one a row")
       ->check(CLI::Range(int64_t{0}, int64_t{100000}))
       ->capture_default_str();
-  command->add_option("-s,--seed", options->convert.seed, "Seed of these pictures")
-      ->capture_default_str();
+  const CLI::Option* seed =
+      command->add_option("-s,--seed", options->convert.seed, "Seed of these pictures")
+          ->capture_default_str();
   command->add_flag("--overwrite", options->convert.overwrite, "Replace a file");
   options->engine.AddTo(*command);
   command->footer(
@@ -66,7 +67,10 @@ void AddConvert(CLI::App& app, Command& chosen) {
       "  gesso convert demo-hdit demo-q8 --type q8\n"
       "  gesso convert dim_huge.safetensors dim_w8a8.safetensors --type w8a8 --calibrate 16");
   UseSettings(*command);
-  command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
+  command->callback([options, seed, &chosen] {
+    RequireEffect(*seed, options->convert.calibrate > 0, "without --calibrate");
+    chosen = [options] { return Run(*options); };
+  });
 }
 
 }  // namespace gesso

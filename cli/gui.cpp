@@ -1,6 +1,7 @@
 // gesso gui: the desktop program.
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "kernels/core/error.h"
 #ifdef GESSO_HAS_GUI
 #include "ui/run.h"
 #endif
@@ -15,7 +16,7 @@ struct GuiOptions {
   EngineOptions engine;
 };
 
-int Run(const GuiOptions& options) {
+int Run([[maybe_unused]] const GuiOptions& options) {
 #ifdef GESSO_HAS_GUI
   options.engine.Apply();
   ui::Run(

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/options.h"
 #include "cli/settings.h"
 #include "kernels/devices.h"
 #include "models/io/output_file.h"
@@ -29,6 +30,7 @@ struct Options {
   bool tensors = false;
   bool devices = false;
   bool json = false;
+  std::vector<const CLI::Option*> of_models;  // that say what forward pass is counted
 };
 
 Json ShapeJson(const Shape& shape) {
@@ -126,6 +128,10 @@ int Run(const Options& options) {
   // Weights without a model's config are still worth looking at.
   if (fs::is_directory(path) || IsModel(OpenWeights(path))) {
     descriptions.insert(descriptions.begin(), DescribeModel(path, options));
+  } else {
+    for (const CLI::Option* option : options.of_models) {
+      RequireEffect(*option, false, "on weights that are no model by themselves");
+    }
   }
   for (const Json& description : descriptions) {
     WriteStdout((options.json ? description.dump(-1, ' ', false, Json::error_handler_t::replace)
@@ -140,14 +146,23 @@ int Run(const Options& options) {
 void AddInfo(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("info", "Show what a model or a weights file is");
-  command->add_option("file", options->what, "Installed model, model folder or weights file");
-  command->add_flag("--devices", options->devices, "Show where this machine can compute instead");
-  command->add_option("-W,--width", options->request.width, "Width of the counted forward pass");
-  command->add_option("-H,--height", options->request.height, "Its height");
-  command->add_option("--dtype", options->request.dtype, "Its arithmetic: float32 or bfloat16");
-  command->add_option("--cache", options->request.cache, "Policies that save work in it");
-  command->add_flag("--tensors", options->tensors, "List every tensor");
-  command->add_flag("--json", options->json, "One JSON object a line");
+  std::vector<CLI::Option*> of_files = {
+      command->add_option("file", options->what, "Installed model, model folder or weights file"),
+      command->add_flag("--tensors", options->tensors, "List every tensor"),
+      command->add_flag("--json", options->json, "One JSON object a line")};
+  Request& request = options->request;
+  for (CLI::Option* option : {
+           command->add_option("-W,--width", request.width, "Width of the counted forward pass"),
+           command->add_option("-H,--height", request.height, "Its height"),
+           command->add_option("--dtype", request.dtype, "Its arithmetic: float32 or bfloat16"),
+           command->add_option("--cache", request.cache, "Policies that save work in it"),
+       }) {
+    of_files.push_back(option);
+    options->of_models.push_back(option);
+  }
+  CLI::Option* devices = command->add_flag("--devices", options->devices,
+                                           "Show where this machine can compute instead");
+  for (CLI::Option* option : of_files) devices->excludes(option);
   command->footer(
       "Examples:\n"
       "  gesso info demo-hdit\n"

@@ -67,6 +67,7 @@ int InpaintSong(const PictureOptions& options, const std::string& song, const st
   RequireNone(!options.from.empty(), "--from");
   RequireNone(options.writer.grid, "--grid");
   RequireNone(!options.writer.preview.empty(), "--preview");
+  RequireNone(options.preview_every->count() > 0, "--preview-every");
   Require(options.prompts.size() < 2, ErrorKind::kUsage, "a song is composed for one prompt");
   const fs::path output = options.writer.output.empty()
                               ? fs::path(fs::path(song).stem().string() + "-refilled.mid")

@@ -32,4 +32,9 @@ void EngineOptions::Apply() const {
 
 gesso::Device EngineOptions::Device() const { return UseDevice(device); }
 
+void RequireEffect(const CLI::Option& option, bool has_effect, std::string_view why) {
+  Require(option.count() == 0 || has_effect, ErrorKind::kUsage, "{}: has no effect {}",
+          option.get_name(), why);
+}
+
 }  // namespace gesso

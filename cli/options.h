@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/core/device.h"
@@ -22,5 +23,9 @@ struct EngineOptions {
   void Apply() const;
   gesso::Device Device() const;  // as Apply
 };
+
+// Throws kUsage, with the reason, where `option` is on the command line but has no effect. What
+// variables and the configuration file say for every run may be without one.
+void RequireEffect(const CLI::Option& option, bool has_effect, std::string_view why);
 
 }  // namespace gesso

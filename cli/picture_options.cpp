@@ -33,7 +33,8 @@ std::vector<Request> JobsOf(const PictureOptions& options) {
   return jobs;
 }
 
-void AddWriterOptions(CLI::App& command, WriterOptions& writer) {
+// Returns the option --preview-every.
+const CLI::Option* AddWriterOptions(CLI::App& command, WriterOptions& writer) {
   command.add_option("-o,--output", writer.output,
                      "File, name with a number (%03d, from 0), folder, or - for standard output; "
                      "a fresh gesso-SEED.png if absent");
@@ -42,7 +43,8 @@ void AddWriterOptions(CLI::App& command, WriterOptions& writer) {
   command.add_flag("--json", writer.json, "Print a JSON object a file instead of its path");
   command.add_option("--preview", writer.preview,
                      "File that shows the pictures being made, written anew every few steps");
-  command.add_option("--preview-every", writer.preview_every, "Steps from preview to preview")
+  return command
+      .add_option("--preview-every", writer.preview_every, "Steps from preview to preview")
       ->check(CLI::Range(int64_t{1}, int64_t{10000}))
       ->capture_default_str();
 }
@@ -50,6 +52,7 @@ void AddWriterOptions(CLI::App& command, WriterOptions& writer) {
 }  // namespace
 
 int PictureOptions::Run() const {
+  RequireEffect(*preview_every, !writer.preview.empty(), "without --preview");
   CatchInterrupts();
   engine.Apply();
   Generator generator(engine.Device());
@@ -68,7 +71,7 @@ int PictureOptions::Run() const {
 
 void PictureOptions::AddTo(CLI::App& command, const std::shared_ptr<PictureOptions>& options) {
   AddRequestOptions(command, options->request, Medium::kPicture);
-  AddWriterOptions(command, options->writer);
+  options->preview_every = AddWriterOptions(command, options->writer);
   options->engine.AddTo(command);
 }
 

@@ -19,6 +19,7 @@ struct PictureOptions {
   std::shared_ptr<RequestOptions> request = std::make_shared<RequestOptions>();
   WriterOptions writer;
   EngineOptions engine;
+  const CLI::Option* preview_every = nullptr;
 
   // The options of requests, files and the engine.
   static void AddTo(CLI::App& command, const std::shared_ptr<PictureOptions>& options);

@@ -105,12 +105,14 @@ int Run(const Options& options) {
   return 0;
 }
 
-void AddClipOptions(CLI::App& command, Options& options) {
+// Returns the option --scale-filter.
+const CLI::Option* AddClipOptions(CLI::App& command, Options& options) {
   command
       .add_option("-o,--output", options.output,
                   "File (.mp4, .webm, .mkv, .mov, .gif, .apng) or folder of numbered frames")
       ->required();
-  command.add_flag("--overwrite", options.clip.overwrite, "Replace a file that exists");
+  command.add_flag("--overwrite", options.clip.overwrite,
+                   "Replace a file that exists; without --resume an unfinished clip, too");
   command.add_flag("--resume", options.resume,
                    "Go on with an interrupted clip, whose finished parts lie in OUTPUT.work");
   command.add_option(
@@ -122,11 +124,11 @@ void AddClipOptions(CLI::App& command, Options& options) {
   command.add_option("--scale", options.scale, "Enlarge the frames this many times")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  command
+  command.add_flag("--json", options.json, "Print a JSON object instead of the file's path");
+  return command
       .add_option("--scale-filter", options.scale_filter,
                   "How: nearest keeps the pixels visible, smooth does not")
       ->capture_default_str();
-  command.add_flag("--json", options.json, "Print a JSON object instead of the file's path");
 }
 
 }  // namespace
@@ -144,7 +146,7 @@ void AddVideo(CLI::App& app, Command& chosen) {
   command->add_option("--from", options->from,
                       "Make the clip in this file again, from the settings inside it");
   AddRequestOptions(*command, options->request, Medium::kClip);
-  AddClipOptions(*command, *options);
+  const CLI::Option* filter = AddClipOptions(*command, *options);
   options->engine.AddTo(*command);
   command->footer(
       "Examples:\n"
@@ -158,7 +160,10 @@ void AddVideo(CLI::App& app, Command& chosen) {
       "  gesso video --from ball.mp4 --steps 50 -o finer.mp4\n"
       "  gesso video \"a ball bounces\" -o frames/");
   UseSettings(*command, [options] { options->request->reads_flags = true; });
-  command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
+  command->callback([options, filter, &chosen] {
+    RequireEffect(*filter, options->scale > 1, "without --scale");
+    chosen = [options] { return Run(*options); };
+  });
 }
 
 }  // namespace gesso

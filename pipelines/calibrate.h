@@ -38,8 +38,9 @@ class RangeTap : public Tap {
   std::map<std::string, float> ranges_;
 };
 
-// Scales of the inputs in the Mamba blocks of a DiM, from `pictures` pictures of random classes,
-// made in 20 steps of dpm_singlestep. Throws kUnsupported for other models.
+// Scales of the inputs in the Mamba blocks of a DiM or of a bidirectional Diffusion Mamba with
+// classes, from `pictures` pictures or clips of random ones, made in 20 steps (of dpm_singlestep,
+// or of dpmpp_2m on the schedule karras). Throws kUnsupported for other models.
 std::map<std::string, float> Calibrate(const Weights& weights, const Json& config, int64_t pictures,
                                        uint64_t seed);
 

@@ -9,6 +9,7 @@
 #include "pipelines/diffusion_request.h"
 #include "pipelines/guided_model.h"
 #include "pipelines/mask/edited_picture.h"
+#include "pipelines/mask/mask.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/memory.h"
 #include "pipelines/model_cost.h"
@@ -42,18 +43,20 @@ struct Job {
   std::shared_ptr<const Edit> edit = nullptr;
 };
 
-std::shared_ptr<const Edit> PrepareEdit(const NetworkTraits& traits, const Request& request) {
+// Chooses the method by the mask where the request has none.
+std::shared_ptr<const Edit> PrepareEdit(const NetworkTraits& traits, Request& request) {
   auto edit = std::make_shared<Edit>();
   edit->picture = ReadEditedPicture(request, static_cast<int>(traits.channels));
   const Image& amount = edit->picture.amount;
   edit->amount = Tensor({amount.height, amount.width}, DType::kF32);
   std::ranges::transform(amount.pixels, edit->amount.MutableData<float>(),
                          [](uint8_t paint) { return static_cast<float>(paint) / 255.0f; });
+  if (!request.inpaint) request.inpaint = IsSoft(edit->picture.mask) ? "differential" : "replace";
   edit->inpaint = MakeInpainter(*request.inpaint);
   return edit;
 }
 
-Job PrepareJob(const DiffusionModel& model, const Request& request) {
+Job PrepareJob(const DiffusionModel& model, Request& request) {
   const NetworkTraits& traits = model.traits();
   Job job{model,
           request,
@@ -174,8 +177,7 @@ void RequireRoomForPixels(const Job& job) {
 
 class DiffusionJob : public PictureJob {
  public:
-  DiffusionJob(const DiffusionModel& model, const Request& request)
-      : job_(PrepareJob(model, request)) {}
+  DiffusionJob(const DiffusionModel& model, Request& request) : job_(PrepareJob(model, request)) {}
 
   int64_t MaxBatch() const override { return job_.sampler.couples_batch ? 1 : kMaxTogether; }
   int64_t StateBytes(int64_t) const override { return 0; }
@@ -208,12 +210,10 @@ class DiffusionPictures : public PictureModel {
     CompleteEdit(request);
     CompleteDiffusion(model_, request);
     if (request.init_image && !request.strength) request.strength = IsEdit(request) ? 1 : 0.75;
-    if (!IsEdit(request)) return;
-    if (!request.inpaint) request.inpaint = HasSoftMask(request) ? "differential" : "replace";
-    MakeInpainter(*request.inpaint);
+    if (request.inpaint) MakeInpainter(*request.inpaint);
   }
 
-  std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
+  std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     Require(model_.traits().frames == 1, ErrorKind::kUsage,
             "model '{}' makes clips of {} frames, not pictures: use gesso video", *resolved.model,
             model_.traits().frames);

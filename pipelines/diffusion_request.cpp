@@ -69,6 +69,9 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
                                       request.cfg_rescale.value_or(0) == 0),
           ErrorKind::kUsage,
           "negative_prompt, cfg_rescale: have no effect without guidance (cfg_scale 1)");
+  Require(*request.cfg_scale != 1 || !request.guidance_interval ||
+              request.guidance_interval == model.defaults.guidance_interval,
+          ErrorKind::kUsage, "guidance_interval: has no effect without guidance (cfg_scale 1)");
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ const PictureModel& Generator::ModelOf(const Request& request) {
 
 Request Generator::Resolve(const Request& request) {
   RefuseMedium(request, Medium::kClip, "it is of clips, which gesso video makes");
+  RefuseAlternatives(request);
   Request asked = request;
   FitToEditedPicture(asked);
   Request resolved = Merge(BuiltInDefaults(), asked);
@@ -57,7 +58,8 @@ Request Generator::Resolve(const Request& request) {
   return resolved;
 }
 
-void Generator::Run(const Request& resolved, GenerateObserver& observer) {
+void Generator::Run(const Request& asked, GenerateObserver& observer) {
+  Request resolved = asked;
   const std::unique_ptr<PictureJob> job = ModelOf(resolved).Prepare(resolved);
   job->RequireRoom();
   const int64_t total = *resolved.batch_count;

@@ -85,7 +85,8 @@ class InfinityJob : public PictureJob {
         schedule_(ScheduleOf(model, request)),
         job_(PrepareNextScaleJob(request, std::ssize(schedule_.maps), device)),
         prompts_(EncodePrompts(*model.text, request)) {
-    const PerScale guidance = request.cfg_per_scale.value_or(PerScale{{*request.cfg_scale}});
+    const PerScale guidance =
+        request.cfg_per_scale ? *request.cfg_per_scale : PerScale{{*request.cfg_scale}};
     job_.options.guidance = ForScales(guidance, std::ssize(schedule_.maps), "cfg_per_scale");
     if (!IsEdit(request)) return;
     Edit edit{.picture = ReadEditedPicture(request, 3), .tokens = {}, .keep = {}};
@@ -143,7 +144,7 @@ class InfinityPictures : public PictureModel {
             "more_smooth: Infinity has no smoother pictures: its bits do not mix");
     CheckCondition(request, true, 0);
     const infinity::PictureSchedule schedule = ScheduleOf(model_, request);
-    Require(*request.cfg_scale != 1 || request.cfg_per_scale ||
+    Require(request.cfg_per_scale || *request.cfg_scale != 1 ||
                 request.negative_prompt.value_or("").empty(),
             ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 1)");
     request.negative_prompt = request.negative_prompt.value_or("");
@@ -151,7 +152,7 @@ class InfinityPictures : public PictureModel {
     TilingOf(request, model_.vae->config().decoder.stride());
   }
 
-  std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
+  std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     return std::make_unique<InfinityJob>(model_, resolved, device_);
   }
 

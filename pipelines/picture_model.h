@@ -74,7 +74,8 @@ class PictureModel {
   // Throws kUsage for what the model cannot do, and fills in what depends on other fields. The
   // defaults are in the request already.
   virtual void Complete(Request& request) const = 0;
-  virtual std::unique_ptr<PictureJob> Prepare(const Request& resolved) const = 0;
+  // Reads the pictures of the request, and fills in what depends on them.
+  virtual std::unique_ptr<PictureJob> Prepare(Request& resolved) const = 0;
   // What the model is and what a picture with these settings costs, for `gesso info`.
   virtual Json Describe(const Request& resolved) const = 0;
 };

@@ -1,8 +1,10 @@
 #include "pipelines/request.h"
 
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <system_error>
+#include <utility>
 
 namespace gesso {
 
@@ -10,6 +12,10 @@ namespace {
 
 constexpr size_t kMaxTextBytes = size_t{8} << 20;
 constexpr size_t kMaxScales = 64;
+
+// Fields of which a request has one at most.
+constexpr std::array<std::pair<const char*, const char*>, 2> kAlternatives = {
+    {{"cfg_scale", "cfg_per_scale"}, {"prompt", "prompt_schedule"}}};
 
 template <class T>
 T ParseNumber(std::string_view text, const std::string& name) {
@@ -251,8 +257,21 @@ void SetField(Request& request, std::string_view field, const std::string& text,
 
 Request Merge(const Request& base, const Request& over) {
   Json merged = ToJson(base);
-  merged.update(ToJson(over));
+  const Json fields = ToJson(over);
+  for (const auto& [one, other] : kAlternatives) {
+    if (fields.contains(one)) merged.erase(other);
+    if (fields.contains(other)) merged.erase(one);
+  }
+  merged.update(fields);
   return RequestFromJson(merged, "settings");
+}
+
+void RefuseAlternatives(const Request& request) {
+  const Json fields = ToJson(request);
+  for (const auto& [one, other] : kAlternatives) {
+    Require(!fields.contains(one) || !fields.contains(other), ErrorKind::kUsage,
+            "{}, {}: give one of them", one, other);
+  }
 }
 
 std::string ParametersText(const Request& request) {

@@ -238,8 +238,13 @@ Request RequestFromJson(const Json& json, const std::string& source);
 void SetField(Request& request, std::string_view field, const std::string& text,
               const std::string& name);
 
-// `base` with every field replaced that `over` has a value for.
+// `base` with every field replaced that `over` has a value for. Of two fields that say the same in
+// two ways (cfg_scale and cfg_per_scale, prompt and prompt_schedule) the one in `over` takes the
+// place of the other in `base`.
 Request Merge(const Request& base, const Request& over);
+
+// Throws kUsage where a request has both of two such fields.
+void RefuseAlternatives(const Request& request);
 
 // The settings as text in the form that A1111, ComfyUI and their readers use: prompt, negative
 // prompt, then "Steps: 20, Sampler: ..., CFG scale: ..., Seed: ..., Size: 64x64, Model: ...".

@@ -147,12 +147,17 @@ class VarPictures : public PictureModel {
     const var::Config& config = model_.transformer->config;
     RefuseDiffusionFields(request);
     CheckCondition(request, model_.text != nullptr, config.num_classes);
-    if (model_.text == nullptr && !request.class_label)
-      request.cfg_scale = 0;  // nothing to lead to
-    Require(*request.cfg_scale != 0 || request.cfg_per_scale ||
+    const Request& own = model_.defaults;
+    if (model_.text == nullptr && !request.class_label) {  // nothing to lead to
+      const bool asked = request.cfg_scale != own.cfg_scale && request.cfg_scale != 0.0;
+      Require(!request.cfg_per_scale && !asked, ErrorKind::kUsage,
+              "{}: has no effect without a class (class_label)",
+              request.cfg_per_scale ? "cfg_per_scale" : "cfg_scale");
+      request.cfg_scale = 0;
+    }
+    Require(request.cfg_per_scale || *request.cfg_scale != 0 ||
                 request.negative_prompt.value_or("").empty(),
             ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
-    const Request own = model_.defaults;
     Require(request.width == own.width && request.height == own.height, ErrorKind::kUsage,
             "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
     request.prompt = request.prompt.value_or("");
@@ -165,7 +170,7 @@ class VarPictures : public PictureModel {
             *request.cache);
   }
 
-  std::unique_ptr<PictureJob> Prepare(const Request& resolved) const override {
+  std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     return std::make_unique<VarJob>(model_, resolved, device_);
   }
 

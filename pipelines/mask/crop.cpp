@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <span>
 
 namespace gesso {
 
@@ -14,6 +15,31 @@ int64_t BeginOf(int64_t part_begin, int64_t part, int64_t length, int64_t whole)
 }
 
 int64_t DivideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+constexpr int kFull = 255;
+
+// `pixel` becomes `painted` in proportion to `paint`, channel by channel.
+void Mix(std::span<const uint8_t> painted, int paint, uint8_t* pixel) {
+  for (size_t c = 0; c < painted.size(); ++c) {
+    const int sum = pixel[c] * (kFull - paint) + painted[c] * paint;
+    pixel[c] = static_cast<uint8_t>((sum + kFull / 2) / kFull);
+  }
+}
+
+// A layer of the colour `painted` (grey or RGB) and opacity `paint` over an RGBA pixel: source over
+// of Porter and Duff 1984, "Compositing digital images", where the pixel's colour is not multiplied
+// by its alpha.
+void PutOver(std::span<const uint8_t> painted, int paint, uint8_t* pixel) {
+  if (paint == 0) return;  // also the hidden colour of what is transparent stays
+  const int over = paint * kFull;
+  const int under = pixel[3] * (kFull - paint);
+  const int sum = over + under;
+  for (size_t c = 0; c < 3; ++c) {
+    const int colour = painted[painted.size() == 1 ? 0 : c];
+    pixel[c] = static_cast<uint8_t>((pixel[c] * under + colour * over + sum / 2) / sum);
+  }
+  pixel[3] = static_cast<uint8_t>((sum + kFull / 2) / kFull);
+}
 
 }  // namespace
 
@@ -71,10 +97,11 @@ Image CutOut(const Image& picture, const Rect& place) {
 }
 
 void Paste(const Image& part, int64_t left, int64_t top, const Image& mask, Image& image) {
-  constexpr int kFull = 255;
   CHECK(mask.width == image.width && mask.height == image.height);
-  CHECK(part.channels == image.channels);
+  const bool is_opaque = part.channels != image.channels;
+  CHECK(!is_opaque || (part.channels < 4 && image.channels == 4));
   const auto channels = static_cast<size_t>(image.channels);
+  const auto part_channels = static_cast<size_t>(part.channels);
   const int64_t first_x = std::max<int64_t>(left, 0);
   const int64_t end_x = std::min<int64_t>(left + part.width, image.width);
   const int64_t end_y = std::min<int64_t>(top + part.height, image.height);
@@ -82,11 +109,12 @@ void Paste(const Image& part, int64_t left, int64_t top, const Image& mask, Imag
     for (int64_t x = first_x; x < end_x; ++x) {
       const auto at = static_cast<size_t>(y * image.width + x);
       const auto from = static_cast<size_t>((y - top) * part.width + x - left);
-      const int paint = mask.pixels[at];
-      for (size_t c = 0; c < channels; ++c) {
-        uint8_t& pixel = image.pixels[at * channels + c];
-        const int sum = pixel * (kFull - paint) + part.pixels[from * channels + c] * paint;
-        pixel = static_cast<uint8_t>((sum + kFull / 2) / kFull);
+      uint8_t* pixel = &image.pixels[at * channels];
+      const uint8_t* painted = &part.pixels[from * part_channels];
+      if (is_opaque) {
+        PutOver({painted, part_channels}, mask.pixels[at], pixel);
+      } else {
+        Mix({painted, part_channels}, mask.pixels[at], pixel);
       }
     }
   }

@@ -28,7 +28,9 @@ Rect CropAround(const Rect& bounds, int64_t padding, int64_t width, int64_t heig
 Image CutOut(const Image& picture, const Rect& place);
 
 // Puts `part` over `image` from (left, top) on, by a mask of the size of `image`: a pixel of 0
-// stays as it is, one of 255 becomes the part's. What lies beyond the border is left out.
+// stays as it is, one of 255 becomes the part's. What lies beyond the border is left out. An RGBA
+// picture takes a grey or RGB part as a layer that the mask makes transparent: under 255 it becomes
+// opaque, under less as opaque as the two of them make it.
 void Paste(const Image& part, int64_t left, int64_t top, const Image& mask, Image& image);
 
 }  // namespace gesso

@@ -45,11 +45,18 @@ Image ReadMask(const Request& request, const Image& picture) {
   return mask;
 }
 
+// The picture with `channels`; as RGBA if it has an alpha channel, which is to be kept.
+Image ReadPicture(const std::string& path, int channels) {
+  RgbaImage read = ReadRgba(path);
+  if (read.has_alpha || channels == 4) return std::move(read.image);
+  return Opaque(read.image, channels);
+}
+
 // Reads picture and mask and does what is done at their own size.
 void ReadWhole(const Request& request, int channels, EditedPicture& edited) {
   constexpr uint8_t kWhite = 255;
   const Margins margins = request.outpaint.value_or(Margins{});
-  const Image picture = ReadImage(*request.init_image, channels);
+  const Image picture = ReadPicture(*request.init_image, channels);
   edited.mask = ReadMask(request, picture);
   if (request.mask_invert.value_or(false)) InvertMask(edited.mask);
   edited.mask = OnCanvas(edited.mask, margins, kWhite);
@@ -66,10 +73,6 @@ void ReadWhole(const Request& request, int channels, EditedPicture& edited) {
   }
 }
 
-Image ScaledTo(const Image& image, const Request& request, PixelKind kind) {
-  return Resized(image, static_cast<int>(*request.width), static_cast<int>(*request.height), kind);
-}
-
 }  // namespace
 
 bool IsEdit(const Request& request) { return request.mask || request.outpaint; }
@@ -80,9 +83,9 @@ void FitToEditedPicture(Request& request) {
     return;
   }
   const Margins margins = request.outpaint.value_or(Margins{});
-  const Image image = ReadImage(*request.init_image, 3);
-  request.width = image.width + margins.left + margins.right;
-  request.height = image.height + margins.top + margins.bottom;
+  const ImageSize size = ReadImageSize(*request.init_image);
+  request.width = size.width + margins.left + margins.right;
+  request.height = size.height + margins.top + margins.bottom;
 }
 
 void CompleteEdit(Request& request) {
@@ -108,13 +111,10 @@ void CompleteEdit(Request& request) {
   if (!request.masked_content) request.masked_content = outpaints ? "blur" : "keep";
   if (request.only_masked.value_or(false) && !request.mask_padding) request.mask_padding = kPadding;
   CheckMaskedContent(*request.masked_content);
+  if (request.mask) ReadImageSize(*request.mask);  // what is no picture is told before the work
   Require(!outpaints || *request.masked_content != "keep", ErrorKind::kUsage,
           "masked_content: beyond a picture's border is nothing to keep; choose blur, noise or a "
           "colour");
-}
-
-bool HasSoftMask(const Request& request) {
-  return *request.mask_blur > 0 || (request.mask && IsSoft(ReadImage(*request.mask, 1)));
 }
 
 EditedPicture ReadEditedPicture(const Request& request, int channels) {
@@ -140,8 +140,12 @@ EditedPicture ReadEditedPicture(const Request& request, int channels) {
             *request.init_image, picture.width, picture.height, *request.width, *request.height);
     edited.place = {0, 0, picture.width, picture.height};
   }
-  edited.input = ScaledTo(CutOut(picture, edited.place), request, PixelKind::kColour);
-  edited.amount = ScaledTo(CutOut(edited.mask, edited.place), request, PixelKind::kLinear);
+  const auto width = static_cast<int>(*request.width);
+  const auto height = static_cast<int>(*request.height);
+  const Image part = CutOut(picture, edited.place);
+  edited.input = Resized(part.channels == channels ? part : Opaque(part, channels), width, height,
+                         PixelKind::kColour);
+  edited.amount = ScaledMask(CutOut(edited.mask, edited.place), width, height);
   FillMasked(edited.amount, *request.masked_content, edited.input);
   return edited;
 }

@@ -9,10 +9,10 @@
 namespace gesso {
 
 struct EditedPicture {
-  Image picture;  // the whole, on its canvas
+  Image picture;  // the whole, on its canvas; RGBA if its file is, whatever the model makes
   Image mask;     // of its size, grown and feathered: 0 keeps, 255 paints, between them soft
   Rect place;     // of what the model paints, in the picture
-  Image input;    // it, at the model's size, with the masked content
+  Image input;    // it, before white, at the model's size, with the masked content
   Image amount;   // and its mask
 };
 
@@ -20,15 +20,12 @@ struct EditedPicture {
 bool IsEdit(const Request& request);
 
 // Where such a request has no size and is for the whole picture, that of its canvas. Throws as
-// ReadImage.
+// ReadImageSize.
 void FitToEditedPicture(Request& request);
 
-// Throws kUsage for settings of painting a part that do not go together, and fills in defaults. A
-// request that is none must not have any.
+// Throws kUsage for settings of painting a part that do not go together, as ReadImageSize for the
+// mask, and fills in defaults. A request that is none must not have any.
 void CompleteEdit(Request& request);
-
-// Whether the mask of a completed request has grey in it. Throws as ReadImage.
-bool HasSoftMask(const Request& request);
 
 // Of a completed request, for a model that makes pictures of width x height. Throws kUsage for a
 // whole picture of another size, kFormat for a mask of another size or a black one, and as

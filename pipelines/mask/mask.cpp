@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/core/parallel.h"
+#include "pipelines/media/image_file.h"
 
 namespace gesso {
 
@@ -123,6 +124,18 @@ std::array<int64_t, 3> MeansOf(int64_t deviation) {
   return reaches;
 }
 
+// The pixels [First(i), End(i)) of an axis that lie under pixel i of the same axis with fewer.
+class Covered {
+ public:
+  Covered(int64_t many, int64_t few) : many_(many), few_(few) {}
+  int64_t First(int64_t i) const { return i * many_ / few_; }
+  int64_t End(int64_t i) const { return ((i + 1) * many_ + few_ - 1) / few_; }
+
+ private:
+  int64_t many_;
+  int64_t few_;
+};
+
 }  // namespace
 
 void InvertMask(Image& mask) {
@@ -143,6 +156,30 @@ void FeatherMask(Image& mask, int64_t deviation) {
   FilterBothAxes(mask, [&](Lines& lines) {
     for (const int64_t reach : MeansOf(deviation)) RunningMean(lines, reach);
   });
+}
+
+Image ScaledMask(const Image& mask, int width, int height) {
+  CHECK(mask.channels == 1);
+  Image small{std::min(width, mask.width), std::min(height, mask.height), 1, {}};
+  small.pixels.resize(static_cast<size_t>(small.width) * static_cast<size_t>(small.height));
+  const Covered columns(mask.width, small.width);
+  const Covered rows(mask.height, small.height);
+  ParallelRange(small.height, 1, [&](int64_t begin, int64_t end) {
+    std::vector<uint8_t> line(static_cast<size_t>(mask.width));
+    for (int64_t y = begin; y < end; ++y) {
+      std::ranges::fill(line, uint8_t{0});
+      for (int64_t v = rows.First(y); v < rows.End(y); ++v) {
+        const auto row = mask.pixels.begin() + v * mask.width;
+        std::transform(row, row + mask.width, line.begin(), line.begin(),
+                       [](uint8_t a, uint8_t b) { return std::max(a, b); });
+      }
+      for (int64_t x = 0; x < small.width; ++x) {
+        small.pixels[static_cast<size_t>(y * small.width + x)] =
+            *std::max_element(line.begin() + columns.First(x), line.begin() + columns.End(x));
+      }
+    }
+  });
+  return Resized(small, width, height, PixelKind::kLinear);
 }
 
 bool IsSoft(const Image& mask) {

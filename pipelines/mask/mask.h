@@ -23,6 +23,10 @@ void GrowMask(Image& mask, int64_t pixels);
 // The border's pixels go on beyond it.
 void FeatherMask(Image& mask, int64_t deviation);
 
+// The mask at another size. Where an axis shrinks, every pixel is the lightest of those that it
+// covers in part or whole, so that no line gets lost, however thin; where it grows, cubic.
+Image ScaledMask(const Image& mask, int width, int height);
+
 // Whether some pixel is neither black nor white.
 bool IsSoft(const Image& mask);
 

@@ -138,8 +138,7 @@ Image Noise(const Image& like) {
 Image Colour(std::array<uint8_t, 3> colour, const Image& like) {
   Image plain = like;
   const auto channels = static_cast<size_t>(like.channels);
-  // Luma of Rec. 601, as stb turns pictures to grey.
-  const auto grey = static_cast<uint8_t>((colour[0] * 77 + colour[1] * 150 + colour[2] * 29) >> 8);
+  const uint8_t grey = LumaOf(colour);
   for (size_t i = 0; i < plain.pixels.size(); ++i) {
     const size_t c = i % channels;
     plain.pixels[i] = channels == 1 ? grey : c < 3 ? colour[c] : static_cast<uint8_t>(kFull);

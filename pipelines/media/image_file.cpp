@@ -5,6 +5,7 @@
 #include <stb_image_write.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -17,6 +18,7 @@ namespace {
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
 constexpr int kGap = 2;         // pixels between the pictures of a sheet
 constexpr uint8_t kGrey = 128;  // and their colour
+constexpr uint8_t kOpaque = 255;
 
 // stb also knows older formats, whose decoders are no place for files from the internet.
 bool IsPngOrJpeg(std::string_view bytes) {
@@ -79,32 +81,92 @@ void RequireFewPixelsOfPng(std::string_view png, const std::string& name) {
   RequireFewPixels(number(kWidthAt), number(kWidthAt + 4), name);
 }
 
+// stb's, which does not always have one.
+std::string_view FailureReason() {
+  const char* reason = stbi_failure_reason();
+  return reason == nullptr || *reason == '\0' ? "damaged or cut short" : reason;
+}
+
+// What the header says; throws for what is not to be decoded.
+ImageSize ReadHeader(std::string_view bytes, const std::string& name) {
+  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG or JPEG picture", name);
+  RequireFewPixelsOfPng(bytes, name);
+  ImageSize size;
+  const int is_picture =
+      stbi_info_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
+                            static_cast<int>(bytes.size()), &size.width, &size.height, nullptr);
+  Require(is_picture == 1, ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name,
+          FailureReason());
+  RequireFewPixels(size.width, size.height, name);
+  return size;
+}
+
+// With `channels`; `stored` becomes the number that the file has, transparent colours counted.
+Image Decode(std::string_view bytes, int channels, const std::string& name, int& stored) {
+  bytes = bytes.substr(0, kMaxFileBytes);
+  ImageSize size = ReadHeader(bytes, name);
+  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
+      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
+                            static_cast<int>(bytes.size()), &size.width, &size.height, &stored,
+                            channels),
+      &stbi_image_free);
+  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
+          FailureReason());
+  const size_t count = static_cast<size_t>(size.width) * static_cast<size_t>(size.height) *
+                       static_cast<size_t>(channels);
+  return {size.width, size.height, channels,
+          std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+}
+
+// Row y of `image` with as many channels or more: grey as a colour, colours opaque.
+void PutRow(const Image& image, size_t y, size_t channels, uint8_t* to) {
+  const auto stored = static_cast<size_t>(image.channels);
+  const auto width = static_cast<size_t>(image.width);
+  const uint8_t* from = image.pixels.data() + y * width * stored;
+  for (size_t x = 0; x < width; ++x, from += stored) {
+    for (size_t c = 0; c < channels; ++c) {
+      const bool lacks_alpha = c == 3 && stored < 4;
+      *to++ = lacks_alpha ? kOpaque : from[stored == 1 ? 0 : c];
+    }
+  }
+}
+
 }  // namespace
 
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
-  Require(IsPngOrJpeg(bytes), ErrorKind::kFormat, "{}: is not a PNG or JPEG picture", name);
-  RequireFewPixelsOfPng(bytes, name);
-  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
-  const int size = static_cast<int>(std::min(bytes.size(), kMaxFileBytes));
-  int width = 0;
-  int height = 0;
-  int stored_channels = 0;
-  const int is_picture = stbi_info_from_memory(data, size, &width, &height, &stored_channels);
-  Require(is_picture == 1, ErrorKind::kFormat, "{}: is not a PNG or JPEG picture ({})", name,
-          stbi_failure_reason());
-  RequireFewPixels(width, height, name);
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-      stbi_load_from_memory(data, size, &width, &height, &stored_channels, channels),
-      &stbi_image_free);
-  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
-          stbi_failure_reason());
-  const size_t count =
-      static_cast<size_t>(width) * static_cast<size_t>(height) * static_cast<size_t>(channels);
-  return {width, height, channels, std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+  int stored = 0;
+  return Decode(bytes, channels, name, stored);
 }
 
 Image ReadImage(const std::filesystem::path& path, int channels) {
   return DecodeImage(ReadFile(path, kMaxFileBytes), channels, path.string());
+}
+
+RgbaImage ReadRgba(const std::filesystem::path& path) {
+  int stored = 0;
+  Image image = Decode(ReadFile(path, kMaxFileBytes), 4, path.string(), stored);
+  return {std::move(image), stored % 2 == 0};
+}
+
+ImageSize ReadImageSize(const std::filesystem::path& path) {
+  return ReadHeader(ReadFile(path, kMaxFileBytes), path.string());
+}
+
+Image Opaque(const Image& rgba, int channels) {
+  CHECK(rgba.channels == 4 && (channels == 1 || channels == 3));
+  Image opaque{rgba.width, rgba.height, channels, {}};
+  opaque.pixels.reserve(rgba.pixels.size() / 4 * static_cast<size_t>(channels));
+  for (size_t i = 0; i < rgba.pixels.size(); i += 4) {
+    const int alpha = rgba.pixels[i + 3];
+    std::array<uint8_t, 3> colour{};
+    for (size_t c = 0; c < 3; ++c) {
+      const int value = rgba.pixels[i + c] * alpha + 255 * (255 - alpha);
+      colour[c] = static_cast<uint8_t>((value + 127) / 255);
+    }
+    if (channels == 1) colour[0] = LumaOf(colour);
+    opaque.pixels.insert(opaque.pixels.end(), colour.begin(), colour.begin() + channels);
+  }
+  return opaque;
 }
 
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
@@ -125,19 +187,10 @@ Image Resized(const Image& image, int width, int height, PixelKind kind) {
 
 std::string EncodeJpeg(const Image& image) {
   constexpr int kQuality = 95;
-  Image opaque = image;
-  if (image.channels == 4) {
-    for (size_t i = 0; i < opaque.pixels.size(); i += 4) {
-      const int alpha = opaque.pixels[i + 3];
-      for (size_t c = i; c < i + 3; ++c) {
-        const int value = opaque.pixels[c] * alpha + 255 * (255 - alpha);
-        opaque.pixels[c] = static_cast<uint8_t>((value + 127) / 255);
-      }
-    }
-  }
+  const Image opaque = image.channels == 4 ? Opaque(image, 3) : image;
   std::string jpeg;
   const int written = stbi_write_jpg_to_func(Append, &jpeg, image.width, image.height,
-                                             image.channels, opaque.pixels.data(), kQuality);
+                                             opaque.channels, opaque.pixels.data(), kQuality);
   Require(written != 0, ErrorKind::kMemory, "not enough memory to encode a picture of {} x {}",
           image.width, image.height);
   return jpeg;
@@ -166,22 +219,21 @@ Image MakeSheet(const std::vector<Image>& images) {
   const int rows = (count + columns - 1) / columns;
   Image sheet{columns * (first.width + kGap) + kGap,
               rows * (first.height + kGap) + kGap,
-              first.channels,
+              std::ranges::max(images, {}, &Image::channels).channels,
               {}};
-  const size_t stride = static_cast<size_t>(sheet.width) * static_cast<size_t>(sheet.channels);
+  const auto channels = static_cast<size_t>(sheet.channels);
+  const size_t stride = static_cast<size_t>(sheet.width) * channels;
   sheet.pixels.assign(stride * static_cast<size_t>(sheet.height), kGrey);
-  const size_t row_bytes = static_cast<size_t>(first.width) * static_cast<size_t>(first.channels);
+  for (size_t i = 3; channels == 4 && i < sheet.pixels.size(); i += 4) sheet.pixels[i] = kOpaque;
   for (int i = 0; i < count; ++i) {
     const Image& image = images[static_cast<size_t>(i)];
-    Require(image.width == first.width && image.height == first.height &&
-                image.channels == first.channels,
-            ErrorKind::kUsage, "a sheet needs pictures of one size, got {} x {} and {} x {}",
-            first.width, first.height, image.width, image.height);
+    Require(image.width == first.width && image.height == first.height, ErrorKind::kUsage,
+            "a sheet needs pictures of one size, got {} x {} and {} x {}", first.width,
+            first.height, image.width, image.height);
     const auto top = static_cast<size_t>(kGap + i / columns * (first.height + kGap));
     const auto left = static_cast<size_t>(kGap + i % columns * (first.width + kGap));
     for (size_t y = 0; y < static_cast<size_t>(first.height); ++y) {
-      std::memcpy(&sheet.pixels[(top + y) * stride + left * static_cast<size_t>(first.channels)],
-                  &image.pixels[y * row_bytes], row_bytes);
+      PutRow(image, y, channels, &sheet.pixels[(top + y) * stride + left * channels]);
     }
   }
   return sheet;

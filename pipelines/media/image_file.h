@@ -19,6 +19,23 @@ constexpr int64_t kMaxPixels = int64_t{1} << 26;  // of a picture that is read o
 Image ReadImage(const std::filesystem::path& path, int channels);
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name);
 
+// The file's picture as RGBA, and whether it says what is transparent. Throws as ReadImage.
+struct RgbaImage {
+  Image image;
+  bool has_alpha = false;
+};
+RgbaImage ReadRgba(const std::filesystem::path& path);
+
+// The file's width and height, from its header alone. Throws as ReadImage for what that tells.
+struct ImageSize {
+  int width = 0;
+  int height = 0;
+};
+ImageSize ReadImageSize(const std::filesystem::path& path);
+
+// An RGBA picture before white, with 1 (grey) or 3 (RGB) channels.
+Image Opaque(const Image& rgba, int channels);
+
 // A whole PNG file with the texts in its header.
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts);
 
@@ -35,7 +52,7 @@ std::string EncodeJpeg(const Image& image);
 // `image` scaled to cover width x height and cropped to it around the centre.
 Image ResizeAndCrop(const Image& image, int width, int height);
 
-// All pictures (of one size) on one sheet, row by row, as near to a square as their number allows.
+// All pictures (of one size) row by row on a nearly square sheet, with the channels of the richest.
 Image MakeSheet(const std::vector<Image>& images);
 
 }  // namespace gesso

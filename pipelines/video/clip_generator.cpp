@@ -33,7 +33,6 @@ ClipPlan PlanOf(const NetworkTraits& traits, const Request& request) {
 
 // Complete for a request with a prompt schedule.
 void CompleteSchedule(const DiffusionModel& model, Request& request) {
-  Require(!request.prompt, ErrorKind::kUsage, "prompt, prompt_schedule: give one of them");
   const std::vector<ScheduledPrompt> schedule = ParsePromptSchedule(*request.prompt_schedule);
   Require(schedule.back().frame < *request.frames, ErrorKind::kUsage,
           "prompt_schedule: frame {} lies beyond the clip's {} frames", schedule.back().frame,
@@ -195,6 +194,7 @@ class ClipRun {
 
 Request ClipGenerator::Resolve(const Request& request) {
   RefuseMedium(request, Medium::kPicture, "it is of pictures, which gesso generate makes");
+  RefuseAlternatives(request);
   Request resolved = Merge(BuiltInDefaults(), request);
   model_ = LoadDiffusionModel(FindModel(*resolved.model), device_, ParseDType(*resolved.dtype));
   Require(model_.traits().frames > 1, ErrorKind::kUsage,

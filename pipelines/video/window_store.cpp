@@ -1,11 +1,16 @@
 #include "pipelines/video/window_store.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "models/io/output_file.h"
 #include "models/io/safetensors.h"
 #include "models/io/weights.h"
+#include "pipelines/fingerprint.h"
+#include "pipelines/installed_models.h"
 
 namespace gesso {
 
@@ -14,7 +19,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kRequest = "request.json";
+constexpr std::string_view kFiles = "files.json";
 constexpr std::string_view kWindow = "window-";
+constexpr std::string_view kPart = ".part";     // of what is being written
 constexpr std::string_view kFrames = "frames";  // the tensor in a window's file
 
 bool Exists(const fs::path& path) {
@@ -23,7 +30,29 @@ bool Exists(const fs::path& path) {
 }
 
 bool IsOurs(const std::string& name) {
-  return name == kRequest || name == std::string(kRequest) + ".part" || name.starts_with(kWindow);
+  const std::string_view whole =
+      name.ends_with(kPart) ? std::string_view(name).substr(0, name.size() - kPart.size()) : name;
+  return whole == kRequest || whole == kFiles || name.starts_with(kWindow);
+}
+
+// What the files hold that frames depend on.
+Json FilesOf(const Request& request) {
+  Json files = FingerprintOf(FindModel(*request.model));
+  if (request.init_image) files.update(FingerprintOf(*request.init_image));
+  return files;
+}
+
+// The keys of which the values differ.
+std::string Differences(const Json& one, const Json& other) {
+  std::set<std::string> keys;
+  const auto compare = [&](const Json& from, const Json& with) {
+    for (const auto& [key, value] : from.items()) {
+      if (!with.contains(key) || with[key] != value) keys.insert(key);
+    }
+  };
+  compare(one, other);
+  compare(other, one);
+  return fmt::format("{}", fmt::join(keys, ", "));
 }
 
 }  // namespace
@@ -37,10 +66,12 @@ std::optional<Request> WindowStore::SavedRequest(const fs::path& folder) {
 }
 
 WindowStore WindowStore::Create(const fs::path& folder, const Request& request) {
+  const Json files = FilesOf(request);
   std::error_code error;
   const bool created = fs::create_directory(folder, error);
   Require(created, ErrorKind::kOutput, "{}: cannot be made ({})", folder.string(),
           error ? error.message() : "it exists");
+  WriteFile(folder / kFiles, files.dump(2) + "\n", false);
   WriteFile(folder / kRequest, ToJson(request).dump(2) + "\n", false);
   return WindowStore(folder);
 }
@@ -48,22 +79,16 @@ WindowStore WindowStore::Create(const fs::path& folder, const Request& request) 
 WindowStore WindowStore::Resume(const fs::path& folder, const Request& request) {
   const std::optional<Request> saved = SavedRequest(folder);
   CHECK(saved.has_value());
-  const Json old_settings = ToJson(*saved);
-  const Json new_settings = ToJson(request);
-  std::string differing;
-  const auto compare = [&](const Json& one, const Json& other) {
-    for (const auto& [key, value] : one.items()) {
-      if (other.contains(key) && other[key] == value) continue;
-      if (differing.find(key) == std::string::npos)
-        differing += (differing.empty() ? "" : ", ") + key;
-    }
-  };
-  compare(old_settings, new_settings);
-  compare(new_settings, old_settings);
-  Require(differing.empty(), ErrorKind::kUsage,
+  const std::string settings = Differences(ToJson(*saved), ToJson(request));
+  Require(settings.empty(), ErrorKind::kUsage,
           "{}: the unfinished clip was asked for with other settings ({}); give the same ones, or "
           "start anew with --overwrite",
-          folder.string(), differing);
+          folder.string(), settings);
+  const std::string files = Differences(ReadJson(folder / kFiles), FilesOf(request));
+  Require(files.empty(), ErrorKind::kFormat,
+          "{}: the unfinished clip was made from other files ({}); put the same ones back, or "
+          "start anew with --overwrite",
+          folder.string(), files);
   return WindowStore(folder);
 }
 
@@ -90,7 +115,7 @@ bool WindowStore::IsEmpty() const {
   std::error_code error;
   return std::ranges::none_of(fs::directory_iterator(folder_, error), [](const auto& entry) {
     const std::string name = entry.path().filename().string();
-    return name.starts_with(kWindow) && !name.ends_with(".part");
+    return name.starts_with(kWindow) && !name.ends_with(kPart);
   });
 }
 

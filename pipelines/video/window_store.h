@@ -9,8 +9,9 @@
 
 namespace gesso {
 
-// A folder with the request (request.json) and a file a window (window-000000.safetensors, frames
-// [1, C, T, H, W] f32), each written aside and renamed.
+// A folder with the request (request.json), the fingerprints of the model's files and the first
+// frame's (files.json), and a file a window (window-000000.safetensors, frames [1, C, T, H, W]
+// f32), each written aside and renamed.
 class WindowStore {
  public:
   // The request that the folder was made for; nothing if there is no such folder. Throws kIo,
@@ -20,7 +21,7 @@ class WindowStore {
   // A new folder. Throws kOutput where it exists or cannot be made.
   static WindowStore Create(const std::filesystem::path& folder, const Request& request);
   // The folder of an earlier run. Throws kUsage, naming the fields, unless it was made for
-  // `request`.
+  // `request`, and kFormat, naming the files, where its model or first frame has changed.
   static WindowStore Resume(const std::filesystem::path& folder, const Request& request);
 
   // Window `index` as frames of `shape`, if it is finished. Throws kFormat for a damaged file.

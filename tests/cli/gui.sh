@@ -27,20 +27,14 @@ fi
 
 # A picture with a gradient, SIZE x SIZE; and files that are none.
 python3 - "$here" "$size" <<'PYTHON'
-import struct, sys, zipfile, zlib
+import sys, zipfile, png
 folder, size = sys.argv[1], int(sys.argv[2])
-chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
-    ">I", zlib.crc32(kind + data))
-def png(path, width, height, data):
-    open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-        + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
 scale = max(1, 256 // size)
-rows = (bytes([0]) + bytes(v for x in range(size)
-        for v in (x * scale & 255, y * scale & 255, (x + y) * scale // 2 & 255))
-        for y in range(size))
-png(f"{folder}/photo.png", size, size, b"".join(rows))
-png(f"{folder}/bomb.png", 20000, 20000, b"")
+rows = [bytes(v for x in range(size)
+              for v in (x * scale & 255, y * scale & 255, (x + y) * scale // 2 & 255))
+        for y in range(size)]
+png.write(f"{folder}/photo.png", size, size, png.RGB, rows)
+png.write(f"{folder}/bomb.png", 20000, 20000, png.RGB, [])
 open(f"{folder}/zero.png", "wb")
 with zipfile.ZipFile(f"{folder}/newer.gesso", "w") as project:
     project.writestr("project.json", '{"program": "gesso", "version": 99}')
@@ -48,30 +42,10 @@ PYTHON
 
 # Compare BEFORE AFTER MASK: equal outside the mask, different inside; without a mask equal.
 Compare() { python3 - "$@" <<'PYTHON'
-import struct, sys, zlib
-def read(path):
-    data, at, idat = open(path, "rb").read(), 8, b""
-    while at < len(data):
-        length, kind = struct.unpack(">I4s", data[at:at + 8])
-        body = data[at + 8:at + 8 + length]
-        if kind == b"IHDR": width, height, depth, colour = struct.unpack(">IIBB", body[:10])
-        if kind == b"IDAT": idat += body
-        at += length + 12
-    step = {0: 1, 2: 3, 6: 4}[colour]
-    raw, stride, rows = zlib.decompress(idat), width * step, []
-    above = bytearray(stride)
-    for y in range(height):
-        kind, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
-        for i in range(stride):
-            a, b = row[i - step] if i >= step else 0, above[i]
-            c = above[i - step] if i >= step else 0
-            p = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
-            row[i] = row[i] + (0, a, b, (a + b) // 2, p)[kind] & 255
-        rows.append(above := row)
-    return [bytes(row[i:i + step]) for row in rows for i in range(0, stride, step)]
-before, after = read(sys.argv[1]), read(sys.argv[2])
+import sys, png
+before, after = png.read(sys.argv[1]), png.read(sys.argv[2])
 assert len(before) == len(after), "the sizes differ"
-mask = read(sys.argv[3]) if len(sys.argv) > 3 else [b"\0"] * len(before)
+mask = png.read(sys.argv[3]) if len(sys.argv) > 3 else [b"\0"] * len(before)
 wrong = sum(a != b for a, b, m in zip(before, after, mask) if m == b"\0")
 inside = sum(m != b"\0" for m in mask)
 changed = sum(a != b for a, b, m in zip(before, after, mask) if m != b"\0")
@@ -158,14 +132,8 @@ with zipfile.ZipFile(f"{folder}/hand.gesso") as project:
     assert project.testzip() is None
 PYTHON
 python3 - "$here/hand-mask.png" <<'PYTHON' || Fail 'the mouse drew nothing'
-import struct, sys, zlib
-data = open(sys.argv[1], "rb").read()
-at, idat = 8, b""
-while at < len(data):
-    length, kind = struct.unpack(">I4s", data[at:at + 8])
-    idat += data[at + 8:at + 8 + length] if kind == b"IDAT" else b""
-    at += length + 12
-assert any(zlib.decompress(idat)), "the mask is black"
+import sys, png
+assert any(map(any, png.read(sys.argv[1]))), "the mask is black"
 PYTHON
 
 # --- what can go wrong ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ sanitizers=${3-}
 here=$(mktemp -d)
 export GESSO_MODELS=$data/models XDG_CONFIG_HOME=$here/config XDG_DATA_HOME=$here/data
 export GESSO_THREADS=1
+export PYTHONPATH=$2/tests/cli PYTHONDONTWRITEBYTECODE=1  # png.py
 mounted=()
 trap 'for m in "${mounted[@]}"; do umount "$m"; done; rm -rf "$here"' EXIT
 mkdir "$here/work"
@@ -35,13 +36,8 @@ Expect() {
 
 # Png PATH WIDTH HEIGHT SPLIT: a grey picture, black left of column SPLIT and white from there on.
 Png() { python3 - "$@" <<'PYTHON'
-import struct, sys, zlib
+import sys, png
 path, width, height, split = sys.argv[1], *map(int, sys.argv[2:])
-chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(
-    ">I", zlib.crc32(kind + data))
-row = bytes(1) + bytes(split) + b"\xff" * (width - split)
-open(path, "wb").write(b"\x89PNG\r\n\x1a\n"
-    + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    + chunk(b"IDAT", zlib.compress(row * height)) + chunk(b"IEND", b""))
+png.write(path, width, height, png.GREY, [bytes(split) + b"\xff" * (width - split)] * height)
 PYTHON
 }

@@ -34,6 +34,22 @@ ExpectNothing 2 "no cache policy 'nix' .*fastvar" generate x -m tiny-var --cache
 ExpectNothing 2 "pictures of 8 x 8 only" generate x -m tiny-var -W 16 -o a.png
 ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
 ExpectNothing 2 "cfg_per_scale: has 3 values.*4 scales" generate x -m tiny-var --cfg-per-scale 1,2,3 -o a.png
+ExpectNothing 2 "cfg_scale, cfg_per_scale: give one" \
+  generate x -m tiny-var --cfg-scale 2 --cfg-per-scale 1,2,3,4 -o a.png
+GESSO_CFG_SCALE=2 Expect 0 '' generate x -m tiny-var --cfg-per-scale 1,2,3,4 -s 1 -o a.png
+Expect 0 '' metadata --json a.png
+grep -q '"cfg_per_scale":.1.0,2.0,3.0,4.0.,.*' "$here/stdout" && ! grep -q cfg_scale "$here/stdout" ||
+  Fail "guidance is not what the flag says: $(<"$here/stdout")"
+Expect 0 '' generate --from a.png --cfg-scale 2 -o b.png
+Expect 0 '' metadata --json b.png
+grep -q '"cfg_scale":2.0' "$here/stdout" && ! grep -q per_scale "$here/stdout" ||
+  Fail "guidance is not what the flag says: $(<"$here/stdout")"
+rm a.png b.png
+ExpectNothing 2 "guidance_interval: has no effect without guidance" \
+  generate x --cfg-scale 1 --guidance-interval 1,2 -o a.png
+ExpectNothing 2 "--preview-every: has no effect without --preview" generate x --preview-every 3 -o a.png
+GESSO_PREVIEW_EVERY=3 Expect 0 '' generate x --steps 1 -o a.png
+rm a.png
 ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" generate x -m tiny-var --temperature hot -o a.png
 ExpectNothing 2 "temperature: 0 is not above 0" generate x -m tiny-var --temperature 0 -o a.png
 ExpectNothing 2 "temperature: -1 is outside" generate x -m tiny-var --temperature -1 -o a.png
@@ -142,6 +158,7 @@ ExpectNothing 2 "--bars: '4-x' is neither a bar" inpaint "$song" --bars 4-x -o a
 ExpectNothing 2 "bars 7-9: the song has the bars 1 to 8" inpaint "$song" --bars 7-9 -o a.mid
 ExpectNothing 2 "a.png has to end in .mid" inpaint "$song" --bars 4 -o a.png
 ExpectNothing 2 "--grid: songs do not have it" inpaint "$song" --bars 4 --grid -o a.mid
+ExpectNothing 2 "--preview-every: songs do not have it" inpaint "$song" --bars 4 --preview-every 2 -o a.mid
 ExpectNothing 2 "--bars: .*eight.png is no song" inpaint "$here/eight.png" --bars 4 x -o a.png
 ExpectNothing 3 "nix.mid" inpaint nix.mid --bars 4 -o a.mid
 head -c 99 "$song" >"$here/cut.mid"
@@ -185,6 +202,11 @@ ExpectNothing 3 'in.png.*PNG' generate --from "$here/in.png" -o a.png
 ExpectNothing 3 'in.png.*PNG' metadata "$here/in.png"
 ExpectNothing 3 '' verify nix
 ExpectNothing 3 'nix' info nix
+
+ExpectNothing 2 'excludes --devices' info --devices tiny-hdit
+ExpectNothing 2 'excludes --devices' info --devices --json
+ExpectNothing 2 '--dtype: has no effect on weights that are no model' \
+  info "$data/models/tiny-hdit/text_encoder/model.safetensors" --dtype bfloat16
 
 # --- prompts that work ----------------------------------------------------------------------------
 Expect 0 'seed' generate '' -o empty.png
@@ -237,7 +259,8 @@ fi
 # --- convert --------------------------------------------------------------------------------------
 ExpectNothing 2 '--type.*q5.*q8, q4, w8a8, w4a8' convert tiny-hdit out --type q5
 ExpectNothing 2 'calibrate.*q8' convert tiny-hdit out --type q8 --calibrate 2
-ExpectNothing 3 'only DiM' convert tiny-hdit out --type w8a8 --calibrate 1
+ExpectNothing 2 'seed: has no effect without --calibrate' convert tiny-hdit out --type w8a8 --seed 3
+ExpectNothing 3 'only Diffusion Mambas' convert tiny-hdit out --type w8a8 --calibrate 1
 ExpectNothing 3 'no model .nix' convert nix out --type q8
 Expect 0 '' convert tiny-hdit "$here/few" --type w4a8
 Expect 0 '' generate x -m "$here/few" --steps 1 -o few.png

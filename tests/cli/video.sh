@@ -57,6 +57,10 @@ Expect 0 '' video 'a ball' -o frames/ --frames 5
   Fail "the folder of frames holds $(ls frames)"
 Expect 0 '' video 'a ball' -o one.mp4 --frames 1
 ExpectFile one.mp4 stream=nb_read_frames 1
+for file in one.webm one.gif; do
+  Expect 0 '' video 'a ball' -o $file --frames 1
+  ExpectFile $file stream=nb_read_frames 1
+done
 Expect 0 '' video 'a ball' -o more.mp4 --frames 5 --interpolate 2
 ExpectFile more.mp4 stream=avg_frame_rate,nb_read_frames 24/1,13
 Expect 0 '' video 'a ball' -o loop.mp4 --frames 20 --loop --interpolate 1
@@ -102,6 +106,23 @@ cmp -s whole.mkv cut.mkv || {
     Fail 'the resumed clip differs from the whole one'
 }
 rm -r ./*
+
+# The model and the first frame have to be the same too.
+cp -r "$data/models/tiny-video" "$here/model" && chmod -R u+w "$here/model"
+Png "$here/first.png" 16 16 4
+other=(video 'a ball' -m "$here/model" --image "$here/first.png" --frames 2000 -o w.mp4 --resume)
+"$program" "${other[@]}" >"$here/stdout" 2>"$here/stderr" &
+AwaitWindows w.mp4.work 2
+kill -KILL $! 2>/dev/null
+wait $! 2>/dev/null
+weights=$here/model/denoiser/model.safetensors
+printf 'xx' | dd of="$weights" bs=1 seek=$(($(stat -c %s "$weights") - 40)) conv=notrunc status=none
+Expect 3 'w.mp4.work: .*other files .denoiser/model.safetensors.' "${other[@]}"
+cp "$data/models/tiny-video/denoiser/model.safetensors" "$weights"
+Png "$here/first.png" 16 16 5
+Expect 3 'w.mp4.work: .*other files .first.png.' "${other[@]}"
+[[ $(find w.mp4.work -name 'window-*.safetensors' | wc -l) -ge 2 ]] || Fail 'a window was lost'
+rm -r ./*
 # A seed that was not asked for is that of the run before.
 unset GESSO_SEED
 windows=2
@@ -145,6 +166,7 @@ fi
 
 # --- what goes wrong ------------------------------------------------------------------------------
 ExpectNothing 2 'fps.* 0 is outside 0.01' video x -o a.mp4 --fps 0
+ExpectNothing 2 'fps: a .gif.* 60 frames/s are more than 50' video x -o a.gif --fps 20 --interpolate 2
 ExpectNothing 2 'frames.* 0 is outside 1' video x -o a.mp4 --frames 0
 ExpectNothing 2 "no 'theora' \(present: .*(h264|vp9|none)" video x -o a.mp4 --codec theora
 ExpectNothing 2 'h264 does not go into a webm file' video x -o a.webm --codec h264
@@ -161,11 +183,14 @@ ExpectNothing 2 'loop: one frame' video x -o a.mp4 --frames 1 --loop
 ExpectNothing 2 'interpolate: .* 6 between two' video x -o a.mp4 --interpolate 7
 ExpectNothing 2 'share 3 at most' video x -o a.mp4 --frames 20 --overlap 4
 ExpectNothing 2 'overlap: has no effect' video x -o a.mp4 --overlap 2
-ExpectNothing 2 "scale_filter: there is no 'bad'" video x -o a.mp4 --scale-filter bad
+ExpectNothing 2 "scale_filter: there is no 'bad'" video x -o a.mp4 --scale 2 --scale-filter bad
+ExpectNothing 2 "--scale-filter: has no effect without --scale" video x -o a.mp4 --scale-filter smooth
 ExpectNothing 2 'makes pictures, not clips' video x -m tiny-hdit -o a.mp4
 ExpectNothing 2 'makes clips of 8 frames' generate x -m tiny-video -o a.png
 ExpectNothing 3 "VARPipeline" video x -m tiny-var -o a.mp4
 ExpectNothing 3 'nix.png: cannot be opened' video x -o a.mp4 --image nix.png
+head -c 60 "$2/docs/readme.png" >"$here/cut.png"
+ExpectNothing 3 'cut.png: cannot be decoded' video x -o a.mp4 --image "$here/cut.png"
 printf 'no picture' >"$here/in.png"
 ExpectNothing 3 'in.png.*not a PNG' video x -o a.mp4 --image "$here/in.png"
 ExpectNothing 6 'nix' video x -o nix/a.mp4
@@ -182,7 +207,7 @@ rm a.mp4
 mkdir tmpfs
 if mount -t tmpfs -o size=256k none tmpfs 2>/dev/null; then
   mounted+=("$PWD/tmpfs")
-  for output in tmpfs/a.mp4 tmpfs/a.gif tmpfs/a.apng tmpfs/frames; do
+  for output in tmpfs/a.mp4 tmpfs/a.webm tmpfs/a.gif tmpfs/a.apng tmpfs/frames; do
     Expect 6 'tmpfs/.*space' video x --frames 400 --scale 16 -o $output
     [[ -e $output || -e $output.part ]] && Fail "a part of $output is left on the full disk"
     rm -rf tmpfs/*

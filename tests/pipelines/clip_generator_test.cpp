@@ -7,7 +7,9 @@
 #include <map>
 
 #include "kernels/core/parallel.h"
+#include "models/io/json.h"
 #include "models/io/output_file.h"
+#include "pipelines/fingerprint.h"
 #include "pipelines/generator.h"
 #include "pipelines/media/image_file.h"
 #include "tests/support/files.h"
@@ -227,6 +229,55 @@ TEST(ClipGenerator, GoesOnFromFinishedWindows) {
   std::ofstream(folder / "mine") << "x";
   WindowStore::Remove(folder);
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);  // not ours, left alone
+}
+
+TEST(ClipGenerator, DoesNotGoOnWithAnotherModelOrFirstFrame) {
+  const TempFolder temporary;
+  const fs::path model = temporary.path() / "model";
+  fs::copy(kModels + "tiny-video", model, fs::copy_options::recursive);
+  const std::string picture =
+      temporary.Write("first.png", EncodePng(Image{4, 4, 3, std::vector<uint8_t>(48, 9)}, {}));
+  Request request = Ball(40);
+  request.model = model.string();
+  request.init_image = picture;
+  ClipGenerator generator(Device::kCpu);
+  const Request resolved = generator.Resolve(request);
+  const fs::path folder = temporary.path() / "a.work";
+  WindowStore::Create(folder, resolved);
+  temporary.Write("model/README.md", "of no consequence");
+  WindowStore::Resume(folder, resolved);
+  const fs::path weights = model / "denoiser" / "model.safetensors";
+  std::string bytes = ReadFile(weights, size_t{64} << 20);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  WriteFile(weights, bytes, true);
+  ExpectError(ErrorKind::kFormat, {"a.work", "other files (denoiser/model.safetensors);"},
+              [&] { WindowStore::Resume(folder, resolved); });
+  temporary.Write("first.png", EncodePng(Image{4, 4, 3, std::vector<uint8_t>(48, 8)}, {}));
+  temporary.Write("model/more.json", "{}");
+  ExpectError(ErrorKind::kFormat, {"(denoiser/model.safetensors, first.png, more.json)"},
+              [&] { WindowStore::Resume(folder, resolved); });
+}
+
+TEST(Fingerprint, SeesAnyByteOfSmallFilesAndSlicesOfLargeOnes) {
+  const TempFolder folder;
+  const auto of = [&](const std::string& content) {
+    return FingerprintOf(folder.Write("a.bin", content));
+  };
+  EXPECT_EQ(of(""), Json({{"a.bin", "0 bytes, 0000000000000000"}}));
+  EXPECT_EQ(of("foobar"), Json({{"a.bin", "6 bytes, 85944171f73967e8"}}));  // of FNV's test suite
+  const std::string large(size_t{48} << 20, 'x');
+  const Json before = of(large);
+  EXPECT_EQ(of(large), before);
+  // The beginning with the header, somewhere between, the end.
+  for (const size_t at : {size_t{0}, (size_t{4} << 20) - 1, large.size() - 1}) {
+    std::string other = large;
+    other[at] = 'y';
+    EXPECT_NE(of(other), before) << at;
+  }
+  std::string other = large;
+  std::fill_n(other.begin() + (size_t{20} << 20), size_t{1} << 20, 'y');  // a tensor
+  EXPECT_NE(of(other), before);
+  EXPECT_NE(of(large + "x"), before);
 }
 
 TEST(ClipGenerator, RefusesWhatHasNoEffect) {

@@ -140,6 +140,25 @@ TEST_F(VideoFile, GifsHavePalettesOfTheirOwnColours) {
   EXPECT_EQ(Probe(file, "stream=nb_read_frames"), "130");
 }
 
+TEST_F(VideoFile, GifsLastAsLongAsTheirFrames) {
+  const fs::path file = folder_.path() / "a.gif";
+  for (const auto& [fps, frames, duration] :
+       {std::tuple{8.0, 1, "0.130000"}, {23.976, 10, "0.420000"}, {50.0, 7, "0.140000"}}) {
+    ClipSpec spec = SpecOf(8, 8, frames);
+    spec.fps = fps;
+    const auto writer =
+        OpenClip(file, spec, {.codec = {}, .crf = {}, .pixel_format = {}, .overwrite = true});
+    for (int i = 0; i < frames; ++i) writer->Add(Frame(8, 8, i));
+    writer->Finish();
+    EXPECT_EQ(Probe(file, "format=duration"), duration) << fps;
+  }
+  ClipSpec fast = SpecOf(8, 8, 2);
+  fast.fps = 60;  // which would be played at 10
+  ExpectError(ErrorKind::kUsage, {"fps", "60 frames/s are more than 50"},
+              [&] { OpenClip(folder_.path() / "b.gif", fast, {}); });
+  EXPECT_FALSE(fs::exists(folder_.path() / "b.gif.part"));
+}
+
 TEST_F(VideoFile, CarriesTheSettings) {
   for (const char* name : {"a.mp4", "a.webm", "a.gif", "a.apng", "a.mov"}) {
     const fs::path file = folder_.path() / name;

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "models/bidim/model.h"
 #include "models/dim/session.h"
 #include "models/io/low_bit.h"
 #include "models/io/safetensors.h"
@@ -12,12 +13,14 @@
 #include "pipelines/diffusion_model.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
+#include "tests/support/random_weights.h"
 
 namespace gesso {
 namespace {
 
 namespace fs = std::filesystem;
 using testing_support::RandomTensor;
+using testing_support::RandomWeights;
 using testing_support::RmsError;
 
 const fs::path kData = fs::path(GESSO_SOURCE_DIR) / "tests" / "data";
@@ -92,6 +95,69 @@ TEST(Calibrate, FindsScalesOfMambaProductsAlone) {
   EXPECT_NE(Calibrate(weights, config, 1, 8), scales);
 }
 
+// A bidirectional network of pictures with classes, as a bare checkpoint.
+fs::path WriteBidim(const TempFolder& folder) {
+  const Json config = {{"hidden_size", 64},
+                       {"depth", 2},
+                       {"in_channels", 3},
+                       {"num_classes", 3},
+                       {"d_state", 8},
+                       {"d_conv", 4},
+                       {"expand", 2},
+                       {"dt_rank", 32},
+                       {"learn_sigma", false},
+                       {"patch_size", {1, 2, 2}},
+                       {"input_size", {1, 8, 8}},
+                       {"scan_orders", {"spatial_first"}},
+                       {"sigma_data", 0.5},
+                       {"sigma_min", 0.01},
+                       {"sigma_max", 80}};
+  bidim::Model model(bidim::ParseConfig(config));
+  const fs::path path = folder.path() / "bidim.safetensors";
+  WriteSafetensors(path, RandomWeights(model, 5).tensors, {{"config", config.dump()}});
+  return path;
+}
+
+TEST(Calibrate, ServesBidirectionalNetworksWithClasses) {
+  const TempFolder folder;
+  const fs::path original = WriteBidim(folder);
+  const fs::path converted = folder.path() / "few.safetensors";
+  ConvertModel(original, converted, {.type = LowBit::kW8A8, .calibrate = 2, .seed = 7});
+  const Weights weights = OpenWeights(converted);
+  for (const char* product :
+       {"in_proj", "x_proj", "x_proj_b", "dt_proj", "dt_proj_b", "out_proj"}) {
+    for (const int block : {0, 1}) {
+      const std::string name = fmt::format("blocks.{}.mixer.{}.weight", block, product);
+      ASSERT_TRUE(weights.tensors.contains(name + ".input_scale")) << name;
+      const float scale = *weights.At(name + ".input_scale").Data<float>();
+      EXPECT_GT(scale, 1e-6) << name;
+      EXPECT_LT(scale, 10) << name;
+    }
+  }
+  EXPECT_FALSE(weights.tensors.contains("blocks.0.adaLN_modulation.1.weight.input_scale"));
+  const auto forward = [&](const fs::path& path) {
+    const DiffusionModel model = LoadDiffusionModel(path, Device::kCpu, DType::kF32);
+    const Tensor x = RandomTensor({1, 3, 8, 8}, 3);
+    const auto session = model.network->MakeSession(x.shape());
+    Arena arena(Device::kCpu, size_t{64} << 20);
+    Context ctx{.arena = &arena};
+    Conditions conditions;
+    conditions.class_cond = Tensor({1}, DType::kI32);
+    conditions.class_cond.MutableData<int32_t>()[0] = 1;
+    session->Condition(ctx, conditions);
+    Tensor out(x.shape(), DType::kF32);
+    session->Forward(ctx, x, std::vector<double>{2}, out.mutable_view());
+    return out;
+  };
+  const double error = RmsError(forward(converted), forward(original));
+  EXPECT_LT(error, 0.1);
+  EXPECT_GT(error, 1e-4);
+  ExpectError(ErrorKind::kUnsupported, {"only networks that are conditioned on classes"}, [&] {
+    Calibrate(OpenWeights(kData / "models" / "tiny-video" / "denoiser" / "model.safetensors"),
+              ReadJson(kData / "models" / "tiny-video" / "denoiser" / "config.json"), 1, 0);
+  });
+}
+
 TEST(Convert, FoldersKeepWhatIsNoWeight) {
   const TempFolder folder;
   const fs::path from = kData / "models" / "tiny-hdit";
@@ -125,7 +191,7 @@ TEST(Convert, RefusesWhatMakesNoSense) {
   WriteSafetensors(folder.path() / "none.safetensors", {{"a", number}}, {});
   ExpectError(ErrorKind::kFormat, {"none.safetensors", "no weights"},
               [&] { ConvertModel(folder.path() / "none.safetensors", folder.path() / "x", {}); });
-  ExpectError(ErrorKind::kUnsupported, {"only DiM"}, [&] {
+  ExpectError(ErrorKind::kUnsupported, {"only Diffusion Mambas"}, [&] {
     ConvertModel(kData / "models" / "tiny-hdit", folder.path() / "y",
                  {.type = LowBit::kW8A8, .calibrate = 1});
   });

@@ -286,6 +286,96 @@ TEST_F(Inpainting, IsMadeAgainFromItsMetadataInAnyBatchOnAnyNumberOfThreads) {
   SetNumThreads(threads);
 }
 
+TEST_F(Inpainting, OfAThinLineWorksWhereTheModelSeesItSmaller) {
+  for (const std::string method : {"replace", "differential", "repaint:jump_length=1"}) {
+    Request request = Job(256, 256, {20, 130, 200, 1});
+    request.only_masked = true;  // 232 x 232 seen as 32 x 32
+    request.inpaint = method;
+    ExpectPaintedInside(Make(request), mask_);
+  }
+}
+
+TEST_F(Inpainting, KeepsTransparencyOutsideTheMask) {
+  Request request = Job(32, 40, {8, 10, 12, 16});
+  const Image opaque = Make(request);
+  Image rgba{32, 40, 4, {}};
+  for (size_t i = 0; i < mask_.pixels.size(); ++i) {
+    for (size_t c = 0; c < 3; ++c) rgba.pixels.push_back(picture_.pixels[3 * i + c]);
+    rgba.pixels.push_back(255);
+  }
+  const auto make = [&] {
+    request.init_image = folder_.Write("rgba.png", EncodePng(rgba, {}));
+    Image made = Make(request);
+    EXPECT_EQ(made.channels, 4);
+    for (size_t i = 0; i < mask_.pixels.size(); ++i) {
+      for (size_t c = 0; c < 4 && mask_.pixels[i] == 0; ++c) {
+        EXPECT_EQ(made.pixels[4 * i + c], rgba.pixels[4 * i + c]) << "pixel " << i;
+      }
+      if (mask_.pixels[i] == 255) {
+        EXPECT_EQ(made.pixels[4 * i + 3], 255) << "pixel " << i;
+      }
+    }
+    return made;
+  };
+  // An alpha channel that says nothing changes nothing else.
+  const Image same = make();
+  for (size_t i = 0; i < opaque.pixels.size(); ++i) {
+    ASSERT_EQ(same.pixels[i / 3 * 4 + i % 3], opaque.pixels[i]);
+  }
+  // The model sees white where nothing is, and not the colour that is hidden there.
+  for (size_t i = 0; i < mask_.pixels.size(); ++i) {
+    rgba.pixels[4 * i + 3] = static_cast<uint8_t>(i % 3 * 90);
+  }
+  const Image made = make();
+  EXPECT_NE(made.pixels, same.pixels);
+  for (size_t i = 0; i < mask_.pixels.size(); i += 3) rgba.pixels[4 * i] ^= 0xff;
+  const Image hidden = make();
+  for (size_t i = 0; i < mask_.pixels.size(); ++i) {
+    for (size_t c = 0; c < 4 && mask_.pixels[i] == 255; ++c) {
+      ASSERT_EQ(hidden.pixels[4 * i + c], made.pixels[4 * i + c]) << "pixel " << i;
+    }
+  }
+  // Soft pixels in between; other ways to work.
+  std::ranges::replace(mask_.pixels, 255, 128);
+  request.mask = folder_.Write("mask.png", EncodePng(mask_, {}));
+  request.only_masked = true;
+  const Image soft = make();
+  for (size_t i = 0; i < mask_.pixels.size(); ++i) {
+    const int alpha = rgba.pixels[4 * i + 3];
+    const double want = mask_.pixels[i] == 0 ? alpha : alpha + (255 - alpha) * 128 / 255.0;
+    ASSERT_NEAR(soft.pixels[4 * i + 3], want, 0.51) << "pixel " << i;
+  }
+  request.model = kModels + "tiny-var";
+  make();
+}
+
+TEST_F(Inpainting, BeyondTheBorderOfATransparentPictureIsOpaque) {
+  Request request = Job(24, 24, {0, 0, 0, 0});
+  const Image rgba{24, 24, 4, std::vector<uint8_t>(24 * 24 * 4, 40)};
+  request.init_image = folder_.Write("rgba.png", EncodePng(rgba, {}));
+  request.mask.reset();
+  request.outpaint = Margins{8, 0, 0, 0};
+  request.mask_grow = 0;
+  request.mask_blur = 0;
+  const Image made = Make(request);
+  ASSERT_EQ(made.channels, 4);
+  EXPECT_EQ(CutOut(made, {8, 0, 24, 24}).pixels, rgba.pixels);
+  const Image border = CutOut(made, {0, 0, 8, 24});
+  for (size_t i = 3; i < border.pixels.size(); i += 4) ASSERT_EQ(border.pixels[i], 255);
+}
+
+TEST_F(Inpainting, DecodesNothingBeforeTheWork) {
+  const Request whole = Job(32, 32, {8, 8, 8, 8});
+  const std::string damaged = folder_.Write("damaged.png", EncodePng(mask_, {}).substr(0, 60));
+  for (const auto field : {&Request::init_image, &Request::mask}) {
+    Request request = whole;
+    request.*field = damaged;
+    Generator generator(Device::kCpu);
+    EXPECT_EQ(generator.Resolve(request).width, 32);
+    ExpectError(ErrorKind::kFormat, "damaged.png: cannot be decoded", [&] { Make(request); });
+  }
+}
+
 TEST_F(Inpainting, ServesNextScaleModels) {
   Request request = Job(30, 21, {9, 4, 12, 9});
   request.model = kModels + "tiny-var";

@@ -149,6 +149,50 @@ TEST(CutOut, GoesOnBeyondTheBorderAndIsPastedByTheMask) {
   EXPECT_EQ(pasted.pixels, want);
 }
 
+TEST(ScaledMask, LosesNothingThatIsThin) {
+  // 7 pixels on 3: 0 1 2 | 2 3 4 | 4 5 6, as an axis covers parts of a pixel too.
+  EXPECT_EQ(ScaledMask(Grey(7, 1, {0, 9, 0, 0, 0, 0, 0}), 3, 1).pixels, Pixels({9, 0, 0}));
+  EXPECT_EQ(ScaledMask(Grey(7, 1, {0, 0, 255, 0, 0, 0, 7}), 3, 1).pixels, Pixels({255, 255, 7}));
+  EXPECT_EQ(ScaledMask(Grey(1, 7, {0, 0, 0, 3, 0, 8, 0}), 1, 3).pixels, Pixels({0, 3, 8}));
+  const Image mask = RandomMask(130, 77, 5);
+  EXPECT_EQ(ScaledMask(mask, 130, 77).pixels, mask.pixels);
+  const Image small = ScaledMask(mask, 13, 11);
+  for (int y = 0; y < 11; ++y) {
+    for (int x = 0; x < 13; ++x) {
+      uint8_t want = 0;
+      for (int v = 7 * y; v < 7 * y + 7; ++v) {
+        for (int u = 10 * x; u < 10 * x + 10; ++u) {
+          want = std::max(want, mask.pixels[static_cast<size_t>(v * 130 + u)]);
+        }
+      }
+      ASSERT_EQ(small.pixels[static_cast<size_t>(y * 13 + x)], want) << x << "," << y;
+    }
+  }
+  // Where it grows, a line stays white in its middle.
+  const Image large = ScaledMask(Grey(5, 1, {0, 0, 255, 0, 0}), 15, 1);
+  EXPECT_EQ(large.pixels[7], 255);
+  EXPECT_EQ(large.pixels[0], 0);
+}
+
+TEST(Paste, PutsALayerOverWhatIsTransparent) {
+  // Opaque, half transparent, transparent with a hidden colour; below them the mask.
+  const Pixels before = {100, 50, 0, 255, 100, 50, 0, 128, 9, 8, 7, 0};
+  const Image part{3, 1, 3, Pixels({200, 200, 200, 200, 200, 200, 200, 200, 200})};
+  const auto pasted = [&](uint8_t paint, const Image& over) {
+    Image image{3, 1, 4, before};
+    Paste(over, 0, 0, Grey(3, 1, Pixels(3, paint)), image);
+    return image.pixels;
+  };
+  EXPECT_EQ(pasted(0, part), before);
+  const Pixels opaque = {200, 200, 200, 255};
+  const Pixels full = pasted(255, part);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(std::ranges::equal(opaque, std::span(full).subspan(4 * i, 4)));
+  // Under 102 = 0.4: alpha a + 0.4 (1 - a); colours in proportion to 0.6 a and 0.4.
+  EXPECT_EQ(pasted(102, part), Pixels({140, 110, 80, 255, 157, 136, 114, 179, 200, 200, 200, 102}));
+  EXPECT_EQ(pasted(255, Grey(3, 1, {1, 2, 3})), Pixels({1, 1, 1, 255, 2, 2, 2, 255, 3, 3, 3, 255}));
+}
+
 TEST(MaskedContent, IsKeptBlurredNoisyOrAColour) {
   Image image{4, 1, 3, {1, 2, 3, 100, 100, 100, 100, 100, 100, 201, 202, 203}};
   const Image mask = Grey(4, 1, {0, 255, 255, 0});

@@ -136,6 +136,32 @@ TEST(MidiNotes, AreReplacedAndNothingElse) {
   EXPECT_EQ(others(after), others(before));
 }
 
+TEST(MidiNotes, BeginAfterAndEndBeforeWhatElseIsAtTheirTick) {
+  MidiFile file = ParseMidi(Song(Bytes({8, 0xc0, 5, 0, 0xb0, 64, 127, 8, 0xb0, 64, 0})), "a.mid");
+  ReplaceNotes(file, {}, std::vector<MidiNote>{{0, 0, 60, 1, 8, 16}, {0, 0, 60, 2, 2, 8}});
+  std::vector<std::pair<int64_t, int>> found;
+  for (const MidiEvent& event : file.tracks[0].events) found.emplace_back(event.tick, event.status);
+  using Event = std::pair<int64_t, int>;
+  EXPECT_THAT(found, ElementsAre(Event{2, 0x90}, Event{8, 0x80}, Event{8, 0xc0}, Event{8, 0xb0},
+                                 Event{8, 0x90}, Event{16, 0x80}, Event{16, 0xb0}));
+}
+
+// One by one these would move 10^12 events.
+TEST(MidiNotes, AreInsertedInHugeNumbers) {
+  constexpr int64_t kNotes = 400'000;
+  std::vector<MidiNote> notes;
+  for (int64_t i = kNotes - 1; i >= 0; --i) {  // the last first
+    notes.push_back({0, 0, static_cast<uint8_t>(i % 128), 1, 3 * i, 3 * i + 3});
+  }
+  MidiFile file = ParseMidi(Song(""), "a.mid");
+  ReplaceNotes(file, {}, notes);
+  EXPECT_EQ(file.tracks[0].end, 3 * kNotes);
+  std::ranges::reverse(notes);
+  ASSERT_EQ(NotesOf(file), notes);
+  ReplaceNotes(file, notes, std::span(notes).first(1));
+  EXPECT_THAT(NotesOf(file), ElementsAre(notes[0]));
+}
+
 TEST(MidiBars, FollowTimeSignatures) {
   const MidiFile file = ParseMidi(
       Header(1, 2) +

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/support/files.h"
+
 namespace gesso {
 namespace {
 
@@ -104,6 +106,24 @@ TEST(Request, LaterLayersWin) {
   Request expected = Full();
   expected.steps = 7;
   EXPECT_EQ(Merge(Full(), over), expected);
+}
+
+TEST(Request, HasOneOfTwoFieldsThatSayTheSame) {
+  Request one;
+  one.cfg_scale = 2;
+  one.prompt = "a cat";
+  Request other;
+  other.cfg_per_scale = PerScale{{1, 2}};
+  other.prompt_schedule = "0:a cat|8:a dog";
+  EXPECT_EQ(Merge(one, other), other) << "the later layer wins";
+  EXPECT_EQ(Merge(other, one), one);
+  RefuseAlternatives(one);
+  RefuseAlternatives(other);
+  Request both = one;
+  both.cfg_per_scale = other.cfg_per_scale;
+  EXPECT_EQ(Merge(Request{}, both), both) << "nobody knows which one is meant";
+  ExpectError(ErrorKind::kUsage, {"cfg_scale, cfg_per_scale: give one of them"},
+              [&] { RefuseAlternatives(both); });
 }
 
 TEST(Request, WritesParametersAsOtherToolsReadThem) {

@@ -7,6 +7,7 @@ extern "C" {
 #include <malloc.h>
 }
 
+#include <cmath>
 #include <cstring>
 
 #include "pipelines/media/ffmpeg/muxer.h"
@@ -16,6 +17,8 @@ namespace gesso::ffmpeg {
 namespace {
 
 constexpr int kFramesAPalette = 64;
+constexpr double kTicks = 100;  // a second, of a GIF's clock
+constexpr double kMostFps = 50;
 constexpr const char* kFilters =
     "[in]split[a][b];[a]palettegen=stats_mode=full[p];"
     "[b][p]paletteuse=dither=sierra2_4a:diff_mode=rectangle[out]";
@@ -92,10 +95,27 @@ class PaletteFilter {
   AVFilterContext* sink_ = nullptr;
 };
 
+const ClipSpec& Checked(const ClipSpec& spec) {
+  Require(
+      spec.fps <= kMostFps, ErrorKind::kUsage,
+      "fps: a .gif counts hundredths of a second, and what plays it takes steps of one for ten: "
+      "{:g} frames/s are more than {:g}; write another kind of file, or fewer frames",
+      spec.fps, kMostFps);
+  return spec;
+}
+
+// Ticks for which the last frame stands, so that the clip lasts as long as its frames.
+int64_t LastDelay(const ClipSpec& spec) {
+  const auto tick = [&](int64_t frame) {
+    return std::llround(static_cast<double>(frame) * kTicks / spec.fps);
+  };
+  return tick(spec.frames) - tick(spec.frames - 1);
+}
+
 class Gif : public ClipWriter {
  public:
   Gif(const std::filesystem::path& path, const ClipSpec& spec, const ClipOptions& options)
-      : spec_(spec), muxer_(path, "gif", options.overwrite) {
+      : spec_(Checked(spec)), muxer_(path, "gif", options.overwrite) {
     const AVCodec* encoder = avcodec_find_encoder(AV_CODEC_ID_GIF);
     Require(encoder != nullptr, ErrorKind::kUnsupported,
             "FFmpeg was built without its GIF encoder here (present: {})", PresentCodecs());
@@ -103,6 +123,7 @@ class Gif : public ClipWriter {
     muxer_.codec().pix_fmt = AV_PIX_FMT_PAL8;
     muxer_.codec().width = spec.width;
     muxer_.codec().height = spec.height;
+    muxer_.SetContainerOption("final_delay", LastDelay(spec));
     muxer_.Open({}, {});
   }
 

@@ -139,6 +139,12 @@ void Muxer::SetEncoder(const AVCodec* encoder, double fps) {
   }
 }
 
+void Muxer::SetContainerOption(const char* name, int64_t value) {
+  Check(
+      av_opt_set_int(format_->priv_data, name, value, 0), ErrorKind::kUnsupported,
+      fmt::format("{}: FFmpeg's container {} does not have it here", name, format_->oformat->name));
+}
+
 void Muxer::Open(const std::map<std::string, std::string>& options,
                  const std::map<std::string, std::string>& texts) {
   for (const auto& [name, value] : options) {

@@ -43,6 +43,8 @@ class Muxer {
   // Settings of the stream, to be filled in before Open.
   AVCodecContext& codec() { return *codec_; }
   void SetEncoder(const AVCodec* encoder, double fps);
+  // A setting of the container by its name in FFmpeg; before Open.
+  void SetContainerOption(const char* name, int64_t value);
   // Opens encoder and file; `options` are the encoder's own, `texts` the container's metadata.
   // Throws kUsage for what the encoder refuses.
   void Open(const std::map<std::string, std::string>& options,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -75,16 +76,29 @@ MidiEvent NoteEvent(int64_t tick, uint8_t kind, const MidiNote& note, uint8_t ve
           .data = {static_cast<char>(note.pitch), static_cast<char>(velocity)}};
 }
 
+// What notes add to a track.
+struct NewEvents {
+  std::vector<MidiEvent> ends;
+  std::vector<MidiEvent> begins;
+};
+
 // Ends come before what else happens at their tick and begins after it, so that a note may follow
 // another of its pitch, and a program change there counts for it.
-void Insert(MidiTrack& track, const MidiNote& note) {
+void Insert(MidiTrack& track, NewEvents added) {
   const auto by_tick = [](const MidiEvent& a, const MidiEvent& b) { return a.tick < b.tick; };
-  const MidiEvent end = NoteEvent(note.end, kNoteOff, note, kEndVelocity);
-  const MidiEvent begin = NoteEvent(note.begin, kNoteOn, note, note.velocity);
-  auto& events = track.events;
-  events.insert(std::lower_bound(events.begin(), events.end(), end, by_tick), end);
-  events.insert(std::upper_bound(events.begin(), events.end(), begin, by_tick), begin);
-  track.end = std::max(track.end, note.end);
+  const auto merged = [&](std::vector<MidiEvent>& first, std::vector<MidiEvent>& second) {
+    std::vector<MidiEvent> all;
+    all.reserve(first.size() + second.size());
+    std::merge(std::move_iterator(first.begin()), std::move_iterator(first.end()),
+               std::move_iterator(second.begin()), std::move_iterator(second.end()),
+               std::back_inserter(all), by_tick);
+    return all;
+  };
+  std::ranges::stable_sort(added.ends, by_tick);
+  std::ranges::stable_sort(added.begins, by_tick);
+  if (!added.ends.empty()) track.end = std::max(track.end, added.ends.back().tick);
+  std::vector<MidiEvent> with_ends = merged(added.ends, track.events);
+  track.events = merged(with_ends, added.begins);
 }
 
 }  // namespace
@@ -101,12 +115,15 @@ void ReplaceNotes(MidiFile& file, std::span<const MidiNote> removed,
                   std::span<const MidiNote> added) {
   std::vector<MidiNote> sorted(removed.begin(), removed.end());
   std::sort(sorted.begin(), sorted.end());
-  for (size_t i = 0; i < file.tracks.size(); ++i) {
-    Erase(file.tracks[i], PlacedNotes(file.tracks[i], i), sorted);
-  }
+  std::vector<NewEvents> events(file.tracks.size());
   for (const MidiNote& note : added) {
     CHECK(note.track < file.tracks.size() && note.begin < note.end && note.velocity > 0);
-    Insert(file.tracks[note.track], note);
+    events[note.track].ends.push_back(NoteEvent(note.end, kNoteOff, note, kEndVelocity));
+    events[note.track].begins.push_back(NoteEvent(note.begin, kNoteOn, note, note.velocity));
+  }
+  for (size_t i = 0; i < file.tracks.size(); ++i) {
+    Erase(file.tracks[i], PlacedNotes(file.tracks[i], i), sorted);
+    Insert(file.tracks[i], std::move(events[i]));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 
 #include "kernels/core/error.h"
 
@@ -154,10 +155,17 @@ class Parts {
   std::set<int> used_;  // channels
 };
 
+// The notes that stay, by track, channel and pitch: only those of its own are in a note's way.
+using Strings = std::map<std::tuple<size_t, uint8_t, uint8_t>, std::vector<MidiNote>>;
+
+std::vector<MidiNote>& StringOf(Strings& strings, const MidiNote& note) {
+  return strings[{note.track, note.channel, note.pitch}];
+}
+
 // A note read from a painted window as one of the song, or nothing where no time is left for it:
 // it ends with the mask and before notes of its channel and pitch that stay.
 std::optional<MidiNote> Fitted(const RollNote& painted, const RollGrid& grid, const Image& mask,
-                               std::pair<size_t, uint8_t> part, std::span<const MidiNote> kept) {
+                               std::pair<size_t, uint8_t> part, Strings& kept) {
   int64_t end = painted.step + 1;
   while (end < painted.step + painted.length && IsMaskedColumn(mask, end)) ++end;
   MidiNote note{.track = part.first,
@@ -166,10 +174,7 @@ std::optional<MidiNote> Fitted(const RollNote& painted, const RollGrid& grid, co
                 .velocity = painted.velocity,
                 .begin = grid.TickOf(painted.step),
                 .end = grid.TickOf(end)};
-  for (const MidiNote& other : kept) {
-    if (other.track != note.track || other.channel != note.channel || other.pitch != note.pitch) {
-      continue;
-    }
+  for (const MidiNote& other : StringOf(kept, note)) {
     if (other.begin <= note.begin && other.end > note.begin) return std::nullopt;
     if (other.begin >= note.begin) note.end = std::min(note.end, other.begin);
   }
@@ -202,12 +207,12 @@ MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& pa
   const std::vector<MidiNote> notes = NotesOf(song);
   const std::vector<RollLayer> layers = LayersOf(song, notes);
   const std::vector<RollNote> rolled = Quantise(grid, notes, layers);
-  std::vector<MidiNote> kept;
+  Strings kept;
   std::vector<MidiNote> removed;
   std::vector<RollNote> shown;  // what a model sees: what stays, and what is new so far
   for (size_t i = 0; i < notes.size(); ++i) {
     const bool gone = Begins(rolled[i], mask);
-    (gone ? removed : kept).push_back(notes[i]);
+    (gone ? removed : StringOf(kept, notes[i])).push_back(notes[i]);
     if (!gone) shown.push_back(rolled[i]);
   }
   MidiFile result = song;
@@ -224,7 +229,7 @@ MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& pa
       const auto fitted = Fitted(note, grid, mask, parts.Of(note.layer), kept);
       if (!fitted) continue;
       added.push_back(*fitted);
-      kept.push_back(*fitted);
+      StringOf(kept, *fitted).push_back(*fitted);
       shown.push_back(note);
     }
   }
