@@ -1,6 +1,7 @@
 #include "kernels/binary_code.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cuda/pointwise.h"
 #include "kernels/ref/binary_code.h"
 
 namespace gesso {
@@ -43,13 +44,19 @@ void BitCodes(Context& ctx, const BitCodesArgs& args) {
 // needs.
 const OpTable<SignBitsArgs>& SignBitsTable() {
   static const OpTable<SignBitsArgs> kTable("sign_bits", CostOfSignBits,
-                                            {{"ref", Device::kCpu, AcceptsAll, ref::SignBits}});
+                                            {
+                                                GESSO_CUDA_OP(cuda::WhyNotSignBits, cuda::SignBits),
+                                                {"ref", Device::kCpu, AcceptsAll, ref::SignBits},
+                                            });
   return kTable;
 }
 
 const OpTable<BitCodesArgs>& BitCodesTable() {
   static const OpTable<BitCodesArgs> kTable("bit_codes", CostOfBitCodes,
-                                            {{"ref", Device::kCpu, AcceptsAll, ref::BitCodes}});
+                                            {
+                                                GESSO_CUDA_OP(cuda::WhyNotBitCodes, cuda::BitCodes),
+                                                {"ref", Device::kCpu, AcceptsAll, ref::BitCodes},
+                                            });
   return kTable;
 }
 

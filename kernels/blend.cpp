@@ -1,6 +1,7 @@
 #include "kernels/blend.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cuda/picture.h"
 #include "kernels/ref/blend.h"
 
 namespace gesso {
@@ -40,7 +41,10 @@ void FadeIn(Context& ctx, const FadeInArgs& args) {
 const OpTable<FadeInArgs>& FadeInTable() {
   // Three channels of pixels once a picture: the reference is all that a CPU needs.
   static const OpTable<FadeInArgs> kTable("fade_in", CostOf,
-                                          {{"ref", Device::kCpu, AcceptsAll, ref::FadeIn}});
+                                          {
+                                              GESSO_CUDA_OP(cuda::WhyNotFadeIn, cuda::FadeIn),
+                                              {"ref", Device::kCpu, AcceptsAll, ref::FadeIn},
+                                          });
   return kTable;
 }
 
@@ -63,7 +67,10 @@ void Hold(Context& ctx, const HoldArgs& args) {
 const OpTable<HoldArgs>& HoldTable() {
   // A pass over three channels of pixels: memory decides, not arithmetic.
   static const OpTable<HoldArgs> kTable("hold", CostOfHold,
-                                        {{"ref", Device::kCpu, AcceptsAll, ref::Hold}});
+                                        {
+                                            GESSO_CUDA_OP(cuda::WhyNotHold, cuda::Hold),
+                                            {"ref", Device::kCpu, AcceptsAll, ref::Hold},
+                                        });
   return kTable;
 }
 

@@ -3,7 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/conv.h"
 #include "kernels/cpu/conv_split.h"
-#include "kernels/cpu/gemm_split.h"
+#include "kernels/cuda/conv.h"
 #include "kernels/ref/conv.h"
 
 namespace gesso {
@@ -47,6 +47,10 @@ PackedKernel PackKernel(Device device, ConstView weight, DType dtype, Conv2dShap
   switch (device) {
     case Device::kMeta:
       return PackedKernel(nullptr, weight.shape, dtype, conv);
+#ifdef GESSO_HAS_CUDA
+    case Device::kCuda:
+      return cuda::PackKernel(weight, dtype, conv);
+#endif
     default:
       return cpu::PackKernel(weight, dtype, conv, factors);
   }
@@ -86,6 +90,7 @@ const OpTable<Conv2dArgs>& Conv2dTable() {
       {
           {cpu::kSplitName, Device::kCpu, cpu::WhyNotSplitConv, cpu::Conv2dSplit},
           {"onednn", Device::kCpu, cpu::WhyNotOneDnn, cpu::Conv2d},
+          GESSO_CUDA_OP(cuda::WhyNotConv2d, cuda::Conv2d),
           {"ref", Device::kCpu, AcceptsAll, ref::Conv2d},
       });
   return kTable;

@@ -2,8 +2,8 @@
 
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/gemm_bf16.h"
+#include "kernels/cpu/gemm_digits.h"
 #include "kernels/cpu/gemm_int8.h"
-#include "kernels/cpu/gemm_split.h"
 #include "kernels/cpu/low_bit.h"
 #include "kernels/cuda/gemm.h"
 #include "kernels/ref/gemm.h"
@@ -123,8 +123,8 @@ const OpTable<LinearArgs>& LinearTable() {
       "linear", CostOfLinear,
       {
           {"highway", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotPanels>, cpu::Linear},
-          {cpu::kSplitName, Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotSplit>,
-           cpu::LinearSplit},
+          {cpu::kDigitsName, Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotDigits>,
+           cpu::LinearDigits},
           {"amx", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAmx>, cpu::LinearAmx},
           {"avx512_bf16", Device::kCpu, TakesWeights<LinearArgs, cpu::WhyNotAvx512BF16>,
            cpu::LinearAvx512BF16},
@@ -150,8 +150,8 @@ const OpTable<LinearGluArgs>& LinearGluTable() {
       "linear_glu", CostOfLinearGlu,
       {
           {"highway", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotPanels>, cpu::LinearGlu},
-          {cpu::kSplitName, Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotSplit>,
-           cpu::LinearGluSplit},
+          {cpu::kDigitsName, Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotDigits>,
+           cpu::LinearGluDigits},
           {"amx", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAmx>, cpu::LinearGluAmx},
           {"avx512_bf16", Device::kCpu, TakesWeights<LinearGluArgs, cpu::WhyNotAvx512BF16>,
            cpu::LinearGluAvx512BF16},

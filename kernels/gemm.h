@@ -26,6 +26,7 @@ class PackedMatrix {
   enum class Encoding {
     kFloats,       // of type dtype()
     kSplitFloats,  // float32 ones, each as the sum of two bfloat16 numbers
+    kDigits,       // float32 ones, each as three digits of 8 bits
     kCodes,        // few bits (low_bit.h), decoded to dtype() for products in it
     kIntegers,     // few bits, for products with inputs rounded to 8 bits
   };

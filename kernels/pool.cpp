@@ -1,6 +1,7 @@
 #include "kernels/pool.h"
 
 #include "kernels/core/check.h"
+#include "kernels/cuda/pointwise.h"
 #include "kernels/ref/pool.h"
 
 namespace gesso {
@@ -31,8 +32,12 @@ void MaskedMean(Context& ctx, const MaskedMeanArgs& args) {
 
 const OpTable<MaskedMeanArgs>& MaskedMeanTable() {
   // Once a prompt, over a few dozen tokens: the reference is all that a CPU needs.
-  static const OpTable<MaskedMeanArgs> kTable("masked_mean", CostOf,
-                                              {{"ref", Device::kCpu, AcceptsAll, ref::MaskedMean}});
+  static const OpTable<MaskedMeanArgs> kTable(
+      "masked_mean", CostOf,
+      {
+          GESSO_CUDA_OP(cuda::WhyNotMaskedMean, cuda::MaskedMean),
+          {"ref", Device::kCpu, AcceptsAll, ref::MaskedMean},
+      });
   return kTable;
 }
 

@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/resize.h"
+#include "kernels/cuda/picture.h"
 #include "kernels/ref/resize.h"
 
 namespace gesso {
@@ -59,6 +60,7 @@ const OpTable<ResizeArgs>& ResizeTable() {
       kOp, CostOf,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Resize},
+          GESSO_CUDA_OP(cuda::WhyNotResize, cuda::Resize),
           {"ref", Device::kCpu, AcceptsAll, ref::Resize},
       });
   return kTable;

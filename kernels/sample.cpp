@@ -8,6 +8,7 @@
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/sample.h"
+#include "kernels/cuda/sample.h"
 #include "kernels/ref/sample.h"
 
 namespace gesso {
@@ -105,6 +106,7 @@ const OpTable<GumbelSoftmaxArgs>& GumbelSoftmaxTable() {
       "gumbel_softmax", CostOfGumbelSoftmax,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::GumbelSoftmax},
+          GESSO_CUDA_OP(cuda::WhyNotGumbelSoftmax, cuda::GumbelSoftmax),
           {"ref", Device::kCpu, AcceptsAll, ref::GumbelSoftmax},
       });
   return kTable;

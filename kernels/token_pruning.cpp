@@ -3,6 +3,7 @@
 #include "kernels/core/check.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/token_pruning.h"
+#include "kernels/cuda/token_pruning.h"
 #include "kernels/ref/token_pruning.h"
 
 namespace gesso {
@@ -53,6 +54,7 @@ const OpTable<TokenDistanceArgs>& TokenDistanceTable() {
       "token_distance", CostOfTokenDistance,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::TokenDistance},
+          GESSO_CUDA_OP(cuda::WhyNotTokenDistance, cuda::TokenDistance),
           {"ref", Device::kCpu, AcceptsAll, ref::TokenDistance},
       });
   return kTable;
@@ -63,6 +65,7 @@ const OpTable<TopTokensArgs>& TopTokensTable() {
       "top_tokens", CostOfTopTokens,
       {
           {"select", Device::kCpu, AcceptsAll, cpu::TopTokens},
+          GESSO_CUDA_OP(cuda::WhyNotTopTokens, cuda::TopTokens),
           {"ref", Device::kCpu, AcceptsAll, ref::TopTokens},
       });
   return kTable;

@@ -1,8 +1,6 @@
 // Which tokens of a map matter: how far each is from their mean, and the farthest of them.
 #pragma once
 
-#include <cmath>
-
 #include "kernels/core/context.h"
 #include "kernels/core/op_table.h"
 
@@ -17,12 +15,12 @@ struct TokenDistanceArgs {
 void TokenDistance(Context& ctx, const TokenDistanceArgs& args);
 
 // Whether token i of `score` comes before token j: by descending score, the lower index where
-// scores are equal, NaN last. A strict order whatever the scores are.
-inline bool ScoresHigher(const float* score, int32_t i, int32_t j) {
+// scores are equal, NaN last. A strict order whatever the scores are, on the CPU and on GPUs.
+constexpr bool ScoresHigher(const float* score, int32_t i, int32_t j) {
   if (score[i] > score[j]) return true;
   if (score[i] < score[j]) return false;
-  const bool is_nan = std::isnan(score[i]);
-  return is_nan == std::isnan(score[j]) ? i < j : !is_nan;
+  const bool is_nan = score[i] != score[i];
+  return is_nan == (score[j] != score[j]) ? i < j : !is_nan;
 }
 
 // ids[b] = the K tokens with the highest scores, the lower index where scores are equal; by

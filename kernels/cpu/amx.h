@@ -44,4 +44,15 @@ inline TileConfig ConfigFor(int64_t rows) {
   return config;
 }
 
+// Asks for the `bytes` bytes of weights that are read kWeightsAhead bytes after `weights`. Small
+// products stream theirs from memory, where what the CPU fetches by itself ends with every page.
+template <int64_t bytes>
+[[gnu::always_inline]] inline void PrefetchWeights(const void* weights) {
+  constexpr int64_t kWeightsAhead = 8 << 10;
+  constexpr int64_t kLine = 64;
+  const char* ahead = static_cast<const char*>(weights) + kWeightsAhead;
+#pragma GCC unroll 64
+  for (int64_t at = 0; at < bytes; at += kLine) _mm_prefetch(ahead + at, _MM_HINT_T1);
+}
+
 }  // namespace gesso::cpu

@@ -6,7 +6,6 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
-#include "kernels/cpu/gemm_split.h"
 
 namespace gesso::cpu {
 
@@ -118,14 +117,6 @@ PackedMatrix PackSplit(int64_t rows, int64_t cols, const ReadRow& read) {
   });
   return PackedMatrix(storage, rows, cols, DType::kF32, PackedMatrix::Encoding::kSplitFloats,
                       static_cast<size_t>(rows * cols) * sizeof(float));
-}
-
-PackedMatrix PackSplit(ConstView weight) {
-  const int64_t cols = weight.shape[1];
-  const Tensor copy = weight.dtype == DType::kF32 ? Tensor() : Cast(weight, DType::kF32);
-  const auto* from = (copy.empty() ? weight : copy.view()).Data<float>();
-  return PackSplit(weight.shape[0], cols,
-                   [&](int64_t row, float* to) { std::copy_n(from + row * cols, cols, to); });
 }
 
 }  // namespace gesso::cpu

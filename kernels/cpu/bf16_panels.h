@@ -1,7 +1,9 @@
-// Weights of products of bfloat16 numbers in the order in which AMX and AVX512-BF16 read them.
+// Weights of products of bfloat16 numbers in the order in which AMX and AVX512-BF16 read them, and
+// of convolutions in float32.
 #pragma once
 
 #include <array>
+#include <functional>
 
 #include "kernels/cpu/gemm.h"
 
@@ -35,5 +37,10 @@ struct SplitPanels final : Panels {
   int64_t cols = 0;  // K
   void Unpack(float* weight) const override;
 };
+
+// A matrix [N, K] as SplitPanels, row by row: `read` writes the K weights of an output; it is
+// called on all threads.
+using ReadRow = std::function<void(int64_t output, float* to)>;
+PackedMatrix PackSplit(int64_t rows, int64_t cols, const ReadRow& read);
 
 }  // namespace gesso::cpu

@@ -3,9 +3,10 @@
 #include <vector>
 
 #include "kernels/core/parallel.h"
-#include "kernels/cpu/gemm_split.h"
+#include "kernels/cpu/bf16_panels.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/x86.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/conv_split.cpp"
@@ -137,9 +138,10 @@ void RunBand(const ConvJob& job, const Segments& taps, int64_t image, int64_t ba
     for (int64_t tile = 0; tile < tiles; ++tile) {
       const int64_t first = pixels * tile / tiles;
       const int64_t count = pixels * (tile + 1) / tiles - first;
-      SplitMultiply(count, {buffer + first * job.pixel, job.pixel}, taps,
-                    job.panels.Data<BFloat16>() + first_panel * job.panel_size, job.panel_size,
-                    panels, {bias, 0}, {sum_buffer, kStride});
+      SplitMultiply(
+          count, {buffer + first * job.pixel, job.pixel}, taps,
+          {job.panels.Data<BFloat16>() + first_panel * job.panel_size, panels, 0, tile == 0},
+          job.panel_size, {bias, 0}, {sum_buffer, kStride});
       FinishPixels<kActivation, Out>(job, {sum_buffer, kStride}, first, count,
                                      image * height + begin, column, columns);
     }
@@ -197,6 +199,12 @@ namespace gesso::cpu {
 
 HWY_EXPORT(RunConvSplit);
 
+namespace {
+
+bool HasInstructions() { return HasAmxBF16() && HasAvx512BF16(); }
+
+}  // namespace
+
 void SplitConv::Unpack(float* weight) const {
   const int64_t taps = shape[2] * shape[3];
   const int64_t depth = PaddedDepth(shape[1]);
@@ -211,8 +219,11 @@ void SplitConv::Unpack(float* weight) const {
 }
 
 bool SplitsKernel(const Shape& kernel, const Conv2dShape& conv) {
-  return SplitsFloats({"conv2d"}) && conv.stride == 1 && conv.dilation == 1 && conv.groups == 1 &&
-         conv.end_padding == 0 && kernel[1] >= kPairDepth / 2 && kernel[2] * kernel[3] <= kMostTaps;
+  const std::string_view forced = ForcedImplementation("conv2d");
+  const bool is_ours = forced.empty() || forced == kSplitName;
+  return HasInstructions() && is_ours && conv.stride == 1 && conv.dilation == 1 &&
+         conv.groups == 1 && conv.end_padding == 0 && kernel[1] >= kPairDepth / 2 &&
+         kernel[2] * kernel[3] <= kMostTaps;
 }
 
 PackedKernel PackSplitKernel(ConstView weight, const Conv2dShape& conv) {
@@ -236,7 +247,8 @@ PackedKernel PackSplitKernel(ConstView weight, const Conv2dShape& conv) {
 std::optional<std::string_view> WhyNotSplitConv(const Conv2dArgs& args) {
   const auto* split = dynamic_cast<const SplitConv*>(&args.kernel->storage());
   if (split == nullptr) return "the kernel is packed for other convolutions";
-  return WhyNotSplit(split->matrix);
+  if (!HasInstructions()) return "this CPU or operating system lacks the instructions";
+  return std::nullopt;
 }
 
 void Conv2dSplit(Context&, const Conv2dArgs& args) { HWY_DYNAMIC_DISPATCH(RunConvSplit)(args); }

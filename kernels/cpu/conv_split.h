@@ -9,6 +9,9 @@
 
 namespace gesso::cpu {
 
+// Of the implementation in the op's table.
+constexpr std::string_view kSplitName = "amx_split";
+
 constexpr int64_t kMostTaps = 49;  // KH * KW
 
 struct SplitConv final : PackedKernel::Storage {

@@ -5,7 +5,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_bf16.h"
-#include "kernels/cpu/gemm_split.h"
+#include "kernels/cpu/gemm_digits.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scratch.h"
 
@@ -84,18 +84,19 @@ constexpr std::array<TileFunction, sizeof...(kIndex)> TilesOfOnePanel(
   return {Tile<static_cast<int>(kIndex) + 1, 1>...};
 }
 
-// The same for `rows` <= kMaxRows rows and `panels` <= kChunk + 1 panels. One or two rows take
-// several panels at once: a single panel's sums would wait for each other.
-void Multiply(int64_t rows, Rows<const float> x, const float* panel, int64_t panels, int64_t depth,
-              Rows<const float> init, Rows<float> sums) {
+// The same for `rows` <= kMaxRows rows and at most kChunk + 1 panels. One or two rows take several
+// panels at once: a single panel's sums would wait for each other.
+void Multiply(int64_t rows, Rows<const float> x, PanelRun<float> weights, Rows<const float> init,
+              Rows<float> sums) {
   static constexpr auto kTiles =
       TilesOfOnePanel(std::make_index_sequence<static_cast<size_t>(kMaxRows)>());
   const TileFunction wide = rows == 1 ? Tile<1, 4> : Tile<2, 2>;
-  const int64_t wide_panels = rows == 1 ? 4 : rows == 2 ? 2 : panels + 1;
-  for (int64_t p = 0; p < panels;) {
-    const bool use_wide = p + wide_panels <= panels;
+  const int64_t wide_panels = rows == 1 ? 4 : rows == 2 ? 2 : weights.count + 1;
+  for (int64_t p = 0; p < weights.count;) {
+    const bool use_wide = p + wide_panels <= weights.count;
     const TileFunction tile = use_wide ? wide : kTiles[static_cast<size_t>(rows - 1)];
-    tile(x, panel + p * depth * kWidth, depth, init.At(0, p * kWidth), sums.At(0, p * kWidth));
+    tile(x, weights.first + p * weights.depth * kWidth, weights.depth, init.At(0, p * kWidth),
+         sums.At(0, p * kWidth));
     p += use_wide ? wide_panels : 1;
   }
 }
@@ -129,9 +130,9 @@ struct F32Kernel : PlainPanels<float> {
     return Widened(job, begin, end);
   }
 
-  static void Multiply(int64_t rows, Rows<const float> x, const float* panel, int64_t panels,
-                       int64_t depth, Rows<const float> init, Rows<float> sums) {
-    HWY_NAMESPACE::Multiply(rows, x, panel, panels, depth, init, sums);
+  static void Multiply(int64_t rows, Rows<const float> x, PanelRun<float> weights,
+                       Rows<const float> init, Rows<float> sums) {
+    HWY_NAMESPACE::Multiply(rows, x, weights, init, sums);
   }
 };
 
@@ -206,8 +207,9 @@ DType ActivationDType(DType dtype) {
 
 PackedMatrix PackMatrix(ConstView weight, DType dtype, Factors factors) {
   if (ActivationDType(dtype) == DType::kBF16) return PackBF16(weight);
-  const bool split = dtype == DType::kF32 && factors == Factors::kSplit && SplitsFloats();
-  return split ? PackSplit(weight) : PackPanels(weight, dtype);
+  const bool digits =
+      dtype == DType::kF32 && factors == Factors::kSplit && TakesDigits(weight.shape[1]);
+  return digits ? PackDigits(weight) : PackPanels(weight, dtype);
 }
 
 PackedMatrix PackPanels(ConstView weight, DType dtype) {

@@ -1,4 +1,4 @@
-// Products on the CPU: float32 by kernels/cpu/gemm.cpp or, with AMX, gemm_split.cpp; bfloat16
+// Products on the CPU: float32 by kernels/cpu/gemm.cpp or, with AMX, gemm_digits.cpp; bfloat16
 // where the CPU gains from multiplying it natively by gemm_bf16.cpp.
 #pragma once
 

@@ -68,12 +68,13 @@ constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;  // from pair to pair
 
 // One panel times up to 16 rows of x.
 GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
-                              Rows<const float> init, Rows<float> sums) {
+                              bool fresh, Rows<const float> init, Rows<float> sums) {
   GESSO_BARRIER();
   const int64_t init_bytes = init.stride * 4;
   _tile_loadd(0, init.data, init_bytes);
   _tile_loadd(1, init.data + kTileColumns, init_bytes);
   for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
+    if (fresh) cpu::PrefetchWeights<2 * cpu::kTileWeights>(panel);
     _tile_loadd(4, x.data + k, x.stride * 2);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -87,7 +88,7 @@ GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int
 
 // One panel times 17 to 32 rows of x.
 GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
-                              Rows<const float> init, Rows<float> sums) {
+                              bool fresh, Rows<const float> init, Rows<float> sums) {
   GESSO_BARRIER();
   const int64_t init_bytes = init.stride * 4;
   const int64_t x_bytes = x.stride * 2;
@@ -99,6 +100,7 @@ GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int
   _tile_loadd(2, lower_init, init_bytes);
   _tile_loadd(3, lower_init + kTileColumns, init_bytes);
   for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
+    if (fresh) cpu::PrefetchWeights<2 * cpu::kTileWeights>(panel);
     _tile_loadd(4, x.data + k, x_bytes);
     _tile_loadd(6, panel, kWeightBytes);
     _tile_dpbf16ps(0, 4, 6);
@@ -118,14 +120,15 @@ GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int
 struct AmxKernel : PairKernel {
   static constexpr int64_t kMaxRows = 32;
 
-  GESSO_AMX static void Multiply(int64_t rows, Rows<const BFloat16> x, const BFloat16* panel,
-                                 int64_t panels, int64_t depth, Rows<const float> init,
-                                 Rows<float> sums) {
+  GESSO_AMX static void Multiply(int64_t rows, Rows<const BFloat16> x, PanelRun<BFloat16> weights,
+                                 Rows<const float> init, Rows<float> sums) {
     const cpu::TileConfig config = cpu::ConfigFor(rows);
     _tile_loadconfig(&config);
     const auto multiply = rows > 16 ? MultiplyUpTo32 : MultiplyUpTo16;
-    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
-      multiply(x, panel, depth, init.At(0, p * kWidth), sums.At(0, p * kWidth));
+    const BFloat16* panel = weights.first;
+    for (int64_t p = 0; p < weights.count; ++p, panel += PanelSize(weights.depth)) {
+      multiply(x, panel, weights.depth, weights.fresh, init.At(0, p * kWidth),
+               sums.At(0, p * kWidth));
     }
     // Registers in use would cost every switch between threads.
     _tile_release();
@@ -169,11 +172,12 @@ constexpr std::array<RowsFunction, sizeof...(kIndex)> AllRows(std::index_sequenc
 struct Avx512BF16Kernel : PairKernel {
   static constexpr int64_t kMaxRows = 14;
 
-  static void Multiply(int64_t rows, Rows<const BFloat16> x, const BFloat16* panel, int64_t panels,
-                       int64_t depth, Rows<const float> init, Rows<float> sums) {
+  static void Multiply(int64_t rows, Rows<const BFloat16> x, PanelRun<BFloat16> weights,
+                       Rows<const float> init, Rows<float> sums) {
     static constexpr auto kRows = AllRows(std::make_index_sequence<kMaxRows>());
-    const int64_t padded = cpu::PaddedDepth(depth);
-    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
+    const int64_t padded = cpu::PaddedDepth(weights.depth);
+    const BFloat16* panel = weights.first;
+    for (int64_t p = 0; p < weights.count; ++p, panel += PanelSize(weights.depth)) {
       kRows[static_cast<size_t>(rows - 1)](x, panel, padded, init.At(0, p * kWidth),
                                            sums.At(0, p * kWidth));
     }

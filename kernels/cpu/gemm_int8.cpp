@@ -151,15 +151,17 @@ template <class Kernel, Codes kCodes>
 struct PanelKernel : Int8Kernel<kCodes> {
   using Base = Int8Kernel<kCodes>;
 
-  static void Multiply(int64_t rows, Rows<const uint8_t> x, const uint8_t* panel, int64_t panels,
-                       int64_t depth, Rows<const float> init, Rows<float> sums) {
+  static void Multiply(int64_t rows, Rows<const uint8_t> x, PanelRun<uint8_t> weights,
+                       Rows<const float> init, Rows<float> sums) {
     static constexpr auto kRows = []<size_t... kIndex>(std::index_sequence<kIndex...>) {
       return std::array<MultiplyFunction, sizeof...(kIndex)>{
           Kernel::template kByRows<static_cast<int>(kIndex) + 1>...};
     }
     (std::make_index_sequence<static_cast<size_t>(Kernel::kMaxRows)>());
-    for (int64_t p = 0; p < panels; ++p, panel += Base::PanelSize(depth)) {
-      kRows[static_cast<size_t>(rows - 1)](x, panel, Padded(depth), init.At(0, p * Base::kWidth),
+    const uint8_t* panel = weights.first;
+    for (int64_t p = 0; p < weights.count; ++p, panel += Base::PanelSize(weights.depth)) {
+      kRows[static_cast<size_t>(rows - 1)](x, panel, Padded(weights.depth),
+                                           init.At(0, p * Base::kWidth),
                                            sums.At(0, p * Base::kWidth));
     }
   }
@@ -226,12 +228,13 @@ struct VnniKernel : PanelKernel<VnniKernel, Codes::kUnsigned> {
 
 // One panel times up to 16 rows of x; products [16, kPanel].
 GESSO_AMX_INT8 void TilesUpTo16(Rows<const uint8_t> x, const uint8_t* codes, int64_t padded,
-                                int32_t* products) {
+                                bool fresh, int32_t* products) {
   constexpr int64_t kStep = cpu::kInt8Order.depth;
   GESSO_BARRIER();
   _tile_zero(0);
   _tile_zero(1);
   for (int64_t k = 0; k < padded; k += kStep, codes += kStep * kPanel) {
+    if (fresh) cpu::PrefetchWeights<kStep * kPanel>(codes);
     _tile_loadd(4, x.data + k, x.stride);
     _tile_loadd(6, codes, kRowBytes);
     _tile_dpbssd(0, 4, 6);
@@ -245,7 +248,7 @@ GESSO_AMX_INT8 void TilesUpTo16(Rows<const uint8_t> x, const uint8_t* codes, int
 
 // One panel times 17 to 32 rows of x; products [32, kPanel].
 GESSO_AMX_INT8 void TilesUpTo32(Rows<const uint8_t> x, const uint8_t* codes, int64_t padded,
-                                int32_t* products) {
+                                bool fresh, int32_t* products) {
   constexpr int64_t kStep = cpu::kInt8Order.depth;
   const uint8_t* const lower = x.data + 16 * x.stride;
   int32_t* const lower_products = products + 16 * kPanel;
@@ -255,6 +258,7 @@ GESSO_AMX_INT8 void TilesUpTo32(Rows<const uint8_t> x, const uint8_t* codes, int
   _tile_zero(2);
   _tile_zero(3);
   for (int64_t k = 0; k < padded; k += kStep, codes += kStep * kPanel) {
+    if (fresh) cpu::PrefetchWeights<kStep * kPanel>(codes);
     _tile_loadd(4, x.data + k, x.stride);
     _tile_loadd(6, codes, kRowBytes);
     _tile_dpbssd(0, 4, 6);
@@ -274,15 +278,16 @@ GESSO_AMX_INT8 void TilesUpTo32(Rows<const uint8_t> x, const uint8_t* codes, int
 struct Int8AmxKernel : Int8Kernel<Codes::kSigned> {
   static constexpr int64_t kMaxRows = 32;
 
-  GESSO_AMX_INT8 static void Multiply(int64_t rows, Rows<const uint8_t> x, const uint8_t* panel,
-                                      int64_t panels, int64_t depth, Rows<const float> init,
+  GESSO_AMX_INT8 static void Multiply(int64_t rows, Rows<const uint8_t> x,
+                                      PanelRun<uint8_t> weights, Rows<const float> init,
                                       Rows<float> sums) {
     alignas(64) int32_t products[kMaxRows * kPanel];
     const cpu::TileConfig config = cpu::ConfigFor(rows);
     _tile_loadconfig(&config);
     const auto multiply = rows > 16 ? TilesUpTo32 : TilesUpTo16;
-    for (int64_t p = 0; p < panels; ++p, panel += PanelSize(depth)) {
-      multiply(x, panel + kHead, Padded(depth), products);
+    const uint8_t* panel = weights.first;
+    for (int64_t p = 0; p < weights.count; ++p, panel += PanelSize(weights.depth)) {
+      multiply(x, panel + kHead, Padded(weights.depth), weights.fresh, products);
       ScaleRows(products, reinterpret_cast<const float*>(panel), x, rows, init.At(0, p * kWidth),
                 sums.At(0, p * kWidth));
     }

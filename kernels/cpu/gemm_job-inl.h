@@ -11,9 +11,9 @@
 //                           thread, one for the gates of a gated product and one for the rest
 //   Prepare(job)            if there is one: job.prepared, before any task runs
 //   RowsOf(job, begin, end) those rows of x as Input, where they lie or in a buffer of this thread
-//   Multiply(rows, x, panel, panels, depth, init, sums)
-//                           sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k]; init may be
-//                           sums
+//   Multiply(rows, x, weights, init, sums)
+//                           sums[i, j] = init[i, j] + sum_k x[i, k] * weights[j, k], the weights in
+//                           a PanelRun; init may be sums
 
 // The guard flips with each target that foreach_target.h compiles; #pragma once would not.
 #if defined(GESSO_KERNELS_CPU_GEMM_JOB_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -24,6 +24,7 @@
 #endif
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/core/parallel.h"
@@ -92,6 +93,15 @@ void FinishGated(Rows<const float> values, Rows<const float> gates, int64_t rows
     }
   }
 }
+
+// Panels of weights that lie one behind the other.
+template <class T>
+struct PanelRun {
+  const T* first;
+  int64_t count;
+  int64_t depth;
+  bool fresh;  // not read by this task yet, so that they may still be in memory
+};
 
 // One product, cut into tiles of rows and chunks of output columns.
 struct Job {
@@ -174,6 +184,8 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
     const auto* gate_values =
         job.gated ? Kernel::PanelsAt(job, gate / kWidth, gate_panels, true) : nullptr;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+      const bool fresh = tile == tile_begin;
+      const PanelRun run{values, panels, job.depth, fresh};
       const int64_t row = tiling.RowOf(tile);
       const int64_t rows = tiling.RowOf(tile + 1) - row;
       const auto from = x.At(row - first_row, 0);
@@ -185,13 +197,14 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
         if (direct) {
           const Rows<const float> init =
               residual == nullptr ? added : Rows<const float>{residual, job.columns};
-          Kernel::Multiply(rows, from, values, panels, job.depth, init, {out, job.columns});
+          Kernel::Multiply(rows, from, run, init, {out, job.columns});
           continue;
         }
       }
-      Kernel::Multiply(rows, from, values, panels, job.depth, added, sums);
+      Kernel::Multiply(rows, from, run, added, sums);
       if (job.gated) {
-        Kernel::Multiply(rows, from, gate_values, gate_panels, job.depth, added, gates);
+        Kernel::Multiply(rows, from, PanelRun{gate_values, gate_panels, job.depth, fresh}, added,
+                         gates);
         FinishGated<kActivation, Out>({sums.data, kSumStride},
                                       {gates.data + gate_offset, kSumStride}, rows, count,
                                       job.columns, out);
@@ -202,32 +215,52 @@ void RunBlock(const Job& job, int64_t tile_begin, int64_t tile_end, int64_t chun
   }
 }
 
+// Rows in blocks of tiles, columns in groups of chunks: a task each.
+struct Cut {
+  int64_t blocks;
+  int64_t groups;
+};
+
+// The cut of a product into at least `tasks` tasks, if it has as many parts, that reads least:
+// every block reads all weights, every group all of x. No block is larger than the L2 holds.
+template <class Kernel>
+Cut CutProduct(const Job& job, const Tiling<Kernel>& tiling, int64_t tasks) {
+  const int64_t tile_bytes =
+      Kernel::kMaxRows * job.depth * static_cast<int64_t>(sizeof(typename Kernel::Input));
+  const int64_t tiles_a_block = std::clamp<int64_t>(Kernel::kBlockBytes / tile_bytes, 1, 24);
+  const int64_t fewest = (tiling.tiles + tiles_a_block - 1) / tiles_a_block;
+  const int64_t columns = job.columns * (job.gated ? 2 : 1);
+  Cut best{};
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (int64_t groups = std::min(tiling.chunks, tasks); groups >= 1; --groups) {
+    const int64_t blocks = std::clamp((tasks + groups - 1) / groups, fewest, tiling.tiles);
+    const int64_t read = groups * job.rows + blocks * columns;
+    if (best.groups > 0 && (blocks * groups < tasks || read >= least)) continue;
+    best = {blocks, groups};
+    least = read;
+  }
+  return best;
+}
+
 // How the product is cut only decides who computes an output, not what.
 template <class Kernel, Activation kActivation, class Out>
 void RunJob(Job job) {
   constexpr double kSmall = 1e6;  // multiply-adds that are not worth waking threads
   if constexpr (requires { Kernel::Prepare(job); }) job.prepared = Kernel::Prepare(job);
   const Tiling<Kernel> tiling(job);
-  const int64_t tile_bytes =
-      Kernel::kMaxRows * job.depth * static_cast<int64_t>(sizeof(typename Kernel::Input));
-  const int64_t tiles_a_block = std::clamp<int64_t>(Kernel::kBlockBytes / tile_bytes, 1, 24);
-  int64_t blocks = (tiling.tiles + tiles_a_block - 1) / tiles_a_block;
-  int64_t groups = 1;
-  const int64_t total_columns = job.columns * (job.gated ? 2 : 1);
-  const double work =
-      static_cast<double>(job.rows) * static_cast<double>(job.depth * total_columns);
-  if (work > kSmall && NumThreads() > 1) {
-    const int64_t wanted =
-        std::min<int64_t>(8 * NumThreads(), static_cast<int64_t>(work / kSmall) + 1);
-    groups = std::clamp<int64_t>((wanted + blocks - 1) / blocks, 1, tiling.chunks);
-    blocks = std::clamp<int64_t>((wanted + groups - 1) / groups, blocks, tiling.tiles);
-  }
-  ParallelFor(blocks * groups, [&](int64_t task) {
-    const int64_t block = task / groups;
-    const int64_t group = task % groups;
+  const double work = static_cast<double>(job.rows) * static_cast<double>(job.depth) *
+                      static_cast<double>(job.columns * (job.gated ? 2 : 1));
+  const int64_t tasks =
+      NumThreads() == 1 || work <= kSmall
+          ? 1
+          : std::min<int64_t>(4 * NumThreads(), static_cast<int64_t>(work / kSmall) + 1);
+  const Cut cut = CutProduct(job, tiling, tasks);
+  ParallelFor(cut.blocks * cut.groups, [&](int64_t task) {
+    const int64_t block = task / cut.groups;
+    const int64_t group = task % cut.groups;
     RunBlock<Kernel, kActivation, Out>(
-        job, tiling.tiles * block / blocks, tiling.tiles * (block + 1) / blocks,
-        tiling.chunks * group / groups, tiling.chunks * (group + 1) / groups);
+        job, tiling.tiles * block / cut.blocks, tiling.tiles * (block + 1) / cut.blocks,
+        tiling.chunks * group / cut.groups, tiling.chunks * (group + 1) / cut.groups);
   });
 }
 

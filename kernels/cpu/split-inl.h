@@ -1,5 +1,6 @@
-// Products of float32 numbers by AMX's tiles for bfloat16, for matrices (gemm_split.cpp) and
-// convolutions (conv_split.cpp). Included once a Highway target; empty for those without AVX-512.
+// Products of float32 numbers by AMX's tiles for bfloat16, for convolutions (conv_split.cpp; those
+// of matrices take digits, which need a scale a row: gemm_digits.cpp). Included once a Highway
+// target; empty for those without AVX-512.
 //
 // Each factor is the sum of two bfloat16 numbers, each product that of all four of their parts:
 //   x w ~ (x1 + x2)(w1 + w2),  x1 = bf16(x), x2 = bf16(x - x1)
@@ -28,6 +29,7 @@ constexpr int64_t kParts = 2;
 constexpr int64_t kSplitTileColumns = 16;
 constexpr int64_t kSplitWeightBytes = cpu::kPairWidth * 2 * 2;  // from pair to pair
 constexpr int64_t kSplitRows = 32;                              // of a tile at most
+constexpr int64_t kStepBytes = kParts * cpu::kTileWeights * 2;  // of weights for kPairDepth inputs
 
 // bfloat16 numbers from a row of split inputs to the next. Lines that fall into few sets of the
 // cache drive each other out.
@@ -83,13 +85,15 @@ struct Segments {
 
 // A panel times up to 16 rows of x.
 GESSO_AMX inline void SplitUpTo16(Rows<const BFloat16> x, const Segments& segments,
-                                  const BFloat16* panel, Rows<const float> init, Rows<float> sums) {
+                                  const BFloat16* panel, bool fresh, Rows<const float> init,
+                                  Rows<float> sums) {
   GESSO_BARRIER();
   _tile_loadd(0, init.data, init.stride * 4);
   _tile_loadd(1, init.data + kSplitTileColumns, init.stride * 4);
   for (int64_t segment = 0; segment < segments.count; ++segment) {
     const BFloat16* from = x.data + segments.offsets[segment];
     for (int64_t k = 0; k < segments.depth; k += cpu::kPairDepth) {
+      if (fresh) cpu::PrefetchWeights<kStepBytes>(panel);
       _tile_loadd(4, from, x.stride * 2);
       _tile_loadd(5, from + cpu::kPairDepth, x.stride * 2);
       _tile_loadd(6, panel + cpu::kTileWeights, kSplitWeightBytes);
@@ -115,7 +119,7 @@ GESSO_AMX inline void SplitUpTo16(Rows<const BFloat16> x, const Segments& segmen
 
 // Two panels side by side: the sums of one alone would wait for each other.
 GESSO_AMX inline void SplitPairUpTo16(Rows<const BFloat16> x, const Segments& segments,
-                                      const BFloat16* panel, const BFloat16* next,
+                                      const BFloat16* panel, const BFloat16* next, bool fresh,
                                       Rows<const float> init, Rows<float> sums) {
   GESSO_BARRIER();
   _tile_loadd(0, init.data, init.stride * 4);
@@ -125,6 +129,10 @@ GESSO_AMX inline void SplitPairUpTo16(Rows<const BFloat16> x, const Segments& se
   for (int64_t segment = 0; segment < segments.count; ++segment) {
     const BFloat16* from = x.data + segments.offsets[segment];
     for (int64_t k = 0; k < segments.depth; k += cpu::kPairDepth) {
+      if (fresh) {
+        cpu::PrefetchWeights<kStepBytes>(panel);
+        cpu::PrefetchWeights<kStepBytes>(next);
+      }
       _tile_loadd(4, from, x.stride * 2);
       _tile_loadd(5, from + cpu::kPairDepth, x.stride * 2);
       _tile_loadd(6, panel + cpu::kTileWeights, kSplitWeightBytes);
@@ -165,7 +173,8 @@ GESSO_AMX inline void SplitPairUpTo16(Rows<const BFloat16> x, const Segments& se
 
 // 17 to 32 rows.
 GESSO_AMX inline void SplitUpTo32(Rows<const BFloat16> x, const Segments& segments,
-                                  const BFloat16* panel, Rows<const float> init, Rows<float> sums) {
+                                  const BFloat16* panel, bool fresh, Rows<const float> init,
+                                  Rows<float> sums) {
   GESSO_BARRIER();
   const int64_t init_bytes = init.stride * 4;
   const int64_t x_bytes = x.stride * 2;
@@ -179,6 +188,7 @@ GESSO_AMX inline void SplitUpTo32(Rows<const BFloat16> x, const Segments& segmen
     const BFloat16* upper_x = x.data + segments.offsets[segment];
     const BFloat16* lower_x = upper_x + 16 * x.stride;
     for (int64_t k = 0; k < segments.depth; k += cpu::kPairDepth) {
+      if (fresh) cpu::PrefetchWeights<kStepBytes>(panel);
       _tile_loadd(4, upper_x + cpu::kPairDepth, x_bytes);
       _tile_loadd(6, panel + cpu::kTileWeights, kSplitWeightBytes);
       _tile_dpbf16ps(0, 4, 6);
@@ -217,28 +227,28 @@ GESSO_AMX inline void SplitUpTo32(Rows<const BFloat16> x, const Segments& segmen
   GESSO_BARRIER();
 }
 
-// sums[i, j] = init[i, j] + sum_k x[i, k] * panels[j, k] for 1 to kSplitRows rows and `panels`
-// panels that lie `panel_size` apart; init may be sums.
+// sums[i, j] = init[i, j] + sum_k x[i, k] * weights[j, k] for 1 to kSplitRows rows and panels that
+// lie `panel_size` apart; init may be sums. The depth is that of `segments`.
 GESSO_AMX inline void SplitMultiply(int64_t rows, Rows<const BFloat16> x, const Segments& segments,
-                                    const BFloat16* panel, int64_t panel_size, int64_t panels,
+                                    PanelRun<BFloat16> weights, int64_t panel_size,
                                     Rows<const float> init, Rows<float> sums) {
   cpu::TileConfig config = cpu::ConfigFor(rows);
   if (rows <= 16) {  // all four sums are of these rows
     for (const size_t tile : {2U, 3U, 5U}) config.rows[tile] = config.rows[0];
   }
   _tile_loadconfig(&config);
-  for (int64_t p = 0; p < panels;) {
+  for (int64_t p = 0; p < weights.count;) {
     const int64_t column = p * cpu::kPairWidth;
     const Rows<const float> from = init.At(0, column);
     const Rows<float> to = sums.At(0, column);
-    const BFloat16* weights = panel + p * panel_size;
-    const bool pair = rows <= 16 && p + 2 <= panels;
+    const BFloat16* panel = weights.first + p * panel_size;
+    const bool pair = rows <= 16 && p + 2 <= weights.count;
     if (rows > 16) {
-      SplitUpTo32(x, segments, weights, from, to);
+      SplitUpTo32(x, segments, panel, weights.fresh, from, to);
     } else if (pair) {
-      SplitPairUpTo16(x, segments, weights, weights + panel_size, from, to);
+      SplitPairUpTo16(x, segments, panel, panel + panel_size, weights.fresh, from, to);
     } else {
-      SplitUpTo16(x, segments, weights, from, to);
+      SplitUpTo16(x, segments, panel, weights.fresh, from, to);
     }
     p += pair ? 2 : 1;
   }

@@ -37,4 +37,28 @@ std::optional<std::string_view> WhyNotActivate(const ActivateArgs& args) {
 
 void Activate(Context&, const ActivateArgs& args) { ForEach(args.out.numel(), GluElement(args)); }
 
+std::optional<std::string_view> WhyNotSignBits(const SignBitsArgs& args) {
+  return WhyNotReachable({args.x, args.bits});
+}
+
+void SignBits(Context&, const SignBitsArgs& args) {
+  ForEach(args.bits.numel(), SignBitElement(args));
+}
+
+std::optional<std::string_view> WhyNotBitCodes(const BitCodesArgs& args) {
+  return WhyNotReachable({args.bits, args.codes});
+}
+
+void BitCodes(Context&, const BitCodesArgs& args) {
+  ForEach(args.codes.numel(), BitCodeElement(args));
+}
+
+std::optional<std::string_view> WhyNotMaskedMean(const MaskedMeanArgs& args) {
+  return WhyNotReachable({args.x, args.mask, args.out});
+}
+
+void MaskedMean(Context&, const MaskedMeanArgs& args) {
+  ForEach(args.out.numel(), MaskedMeanElement(args));
+}
+
 }  // namespace gesso::cuda

@@ -2,7 +2,9 @@
 #pragma once
 
 #include "kernels/activation.h"
+#include "kernels/binary_code.h"
 #include "kernels/elementwise.h"
+#include "kernels/pool.h"
 
 namespace gesso::cuda {
 
@@ -14,5 +16,11 @@ std::optional<std::string_view> WhyNotGlu(const GluArgs& args);
 void Glu(Context& ctx, const GluArgs& args);
 std::optional<std::string_view> WhyNotActivate(const ActivateArgs& args);
 void Activate(Context& ctx, const ActivateArgs& args);
+std::optional<std::string_view> WhyNotSignBits(const SignBitsArgs& args);
+void SignBits(Context& ctx, const SignBitsArgs& args);
+std::optional<std::string_view> WhyNotBitCodes(const BitCodesArgs& args);
+void BitCodes(Context& ctx, const BitCodesArgs& args);
+std::optional<std::string_view> WhyNotMaskedMean(const MaskedMeanArgs& args);
+void MaskedMean(Context& ctx, const MaskedMeanArgs& args);
 
 }  // namespace gesso::cuda

@@ -21,6 +21,7 @@ namespace {
 constexpr size_t kMaxFileBytes = size_t{256} << 20;
 constexpr int kGap = 2;         // pixels between the pictures of a sheet
 constexpr uint8_t kGrey = 128;  // and their colour
+constexpr uint8_t kOpaque = 255;
 
 // stb also knows older formats, whose decoders are no place for files from the internet.
 bool IsPngOrJpeg(std::string_view bytes) {
@@ -165,6 +166,19 @@ Image Decode(std::string_view bytes, int channels, const std::string& name, int&
           std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
 }
 
+// Row y of `image` with as many channels or more: grey as a colour, colours opaque.
+void PutRow(const Image& image, size_t y, size_t channels, uint8_t* to) {
+  const auto stored = static_cast<size_t>(image.channels);
+  const auto width = static_cast<size_t>(image.width);
+  const uint8_t* from = image.pixels.data() + y * width * stored;
+  for (size_t x = 0; x < width; ++x, from += stored) {
+    for (size_t c = 0; c < channels; ++c) {
+      const bool lacks_alpha = c == 3 && stored < 4;
+      *to++ = lacks_alpha ? kOpaque : from[stored == 1 ? 0 : c];
+    }
+  }
+}
+
 }  // namespace
 
 Image DecodeImage(std::string_view bytes, int channels, const std::string& name) {
@@ -253,22 +267,21 @@ Image MakeSheet(const std::vector<Image>& images) {
   const int rows = (count + columns - 1) / columns;
   Image sheet{columns * (first.width + kGap) + kGap,
               rows * (first.height + kGap) + kGap,
-              first.channels,
+              std::ranges::max(images, {}, &Image::channels).channels,
               {}};
-  const size_t stride = static_cast<size_t>(sheet.width) * static_cast<size_t>(sheet.channels);
+  const auto channels = static_cast<size_t>(sheet.channels);
+  const size_t stride = static_cast<size_t>(sheet.width) * channels;
   sheet.pixels.assign(stride * static_cast<size_t>(sheet.height), kGrey);
-  const size_t row_bytes = static_cast<size_t>(first.width) * static_cast<size_t>(first.channels);
+  for (size_t i = 3; channels == 4 && i < sheet.pixels.size(); i += 4) sheet.pixels[i] = kOpaque;
   for (int i = 0; i < count; ++i) {
     const Image& image = images[static_cast<size_t>(i)];
-    Require(image.width == first.width && image.height == first.height &&
-                image.channels == first.channels,
-            ErrorKind::kUsage, "a sheet needs pictures of one size, got {} x {} and {} x {}",
-            first.width, first.height, image.width, image.height);
+    Require(image.width == first.width && image.height == first.height, ErrorKind::kUsage,
+            "a sheet needs pictures of one size, got {} x {} and {} x {}", first.width,
+            first.height, image.width, image.height);
     const auto top = static_cast<size_t>(kGap + i / columns * (first.height + kGap));
     const auto left = static_cast<size_t>(kGap + i % columns * (first.width + kGap));
     for (size_t y = 0; y < static_cast<size_t>(first.height); ++y) {
-      std::memcpy(&sheet.pixels[(top + y) * stride + left * static_cast<size_t>(first.channels)],
-                  &image.pixels[y * row_bytes], row_bytes);
+      PutRow(image, y, channels, &sheet.pixels[(top + y) * stride + left * channels]);
     }
   }
   return sheet;

@@ -52,7 +52,7 @@ std::string EncodeJpeg(const Image& image);
 // `image` scaled to cover width x height and cropped to it around the centre.
 Image ResizeAndCrop(const Image& image, int width, int height);
 
-// All pictures (of one size) on one sheet, row by row, as near to a square as their number allows.
+// All pictures (of one size) row by row on a nearly square sheet, with the channels of the richest.
 Image MakeSheet(const std::vector<Image>& images);
 
 }  // namespace gesso

@@ -6,7 +6,7 @@
 #include <new>
 
 #include "kernels/conv.h"
-#include "kernels/cpu/gemm_split.h"
+#include "kernels/cpu/conv_split.h"
 #include "kernels/gemm.h"
 #include "tests/support/ops.h"
 
@@ -58,7 +58,8 @@ TEST(Allocation, WarmFloat32ProductsDoNotAllocate) {
 }
 
 TEST(Allocation, WarmConvolutionsInPartsDoNotAllocate) {
-  if (!cpu::SplitsFloats({"conv2d"})) GTEST_SKIP() << "this CPU has no tiles for bfloat16";
+  if (!cpu::SplitsKernel({48, 32, 3, 3}, {.padding = 1}))
+    GTEST_SKIP() << "this CPU has no tiles for bfloat16";
   const PackedKernel packed =
       PackKernel(Device::kCpu, RandomTensor({48, 32, 3, 3}, 1), DType::kF32, {.padding = 1});
   const Tensor x = RandomTensor({2, 20, 20, 32}, 2);

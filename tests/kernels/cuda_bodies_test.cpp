@@ -2,11 +2,16 @@
 // and formulas are those of the GPU. What this cannot see, warps and launches, is tested on a GPU
 // by the same tests of ops that walk the tables.
 #include "kernels/cuda/device/attention.cuh"
+#include "kernels/cuda/device/conv.cuh"
 #include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/device/norm.cuh"
+#include "kernels/cuda/device/picture.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
+#include "kernels/cuda/device/sample.cuh"
 #include "kernels/cuda/device/scan.cuh"
 #include "kernels/cuda/device/token.cuh"
+#include "kernels/cuda/device/token_pruning.cuh"
+#include "kernels/gemm.h"
 #include "tests/support/ops.h"
 
 namespace gesso {
@@ -276,6 +281,157 @@ TEST_P(CudaBodies, CausalConvBothWays) {
     });
     EXPECT_LT(RmsError(got_state, want_state), 1e-5);
   }
+}
+
+// The product that cuBLASLt does: out [M, N] = patches [M, K] kernel [N, K]^T.
+void Multiply(const Tensor& patches, ConstView kernel, View out) {
+  Context ctx;
+  const PackedMatrix packed = PackMatrix(
+      Device::kCpu, ConstView(kernel.data, {out.shape[3], patches.shape()[1]}, kernel.dtype),
+      DType::kF32, Factors::kWhole);
+  const View rows(out.data, {patches.shape()[0], out.shape[3]}, out.dtype);
+  Linear(ctx, {.x = patches, .weight = &packed, .bias = {}, .residual = {}, .out = rows});
+}
+
+TEST_P(CudaBodies, ConvolutionsAsProducts) {
+  const Tensor x = RandomTensor({2, 7, 6, 5}, 1, GetParam());
+  const Tensor weight = RandomTensor({4, 5, 3, 2}, 2);
+  const Tensor taps_first = Cast(weight.view().Permute({0, 2, 3, 1}), DType::kF32);
+  for (const Conv2dShape& conv :
+       {Conv2dShape{}, Conv2dShape{.stride = 2, .padding = 1, .end_padding = 1},
+        Conv2dShape{.padding = 2, .dilation = 2}}) {
+    const PackedKernel kernel = PackKernel(Device::kCpu, weight, DType::kF32, conv);
+    const auto extent = [&](int64_t in, int64_t size) {
+      const int64_t padded = in + 2 * conv.padding + conv.end_padding;
+      return (padded - conv.dilation * (size - 1) - 1) / conv.stride + 1;
+    };
+    const Shape out{2, extent(7, 3), extent(6, 2), 4};
+    const Conv2dArgs args{.x = x, .kernel = &kernel, .bias = {}, .residual = {}, .out = {}};
+    ExpectLikeRef(Conv2dTable(), args, out, DType::kF32, [&](const Conv2dArgs& mine) {
+      cuda::PatchElement body(mine);
+      Tensor patches({out[0] * out[1] * out[2], body.depth}, DType::kF32);
+      for (const int64_t first : {int64_t{0}, int64_t{3}}) {  // pictures in two parts
+        body.first = first;
+        body.patches = cuda::Numbers(patches.view()).From(first * body.depth);
+        RunElements(((first == 0 ? 3 : patches.shape()[0]) - first) * body.depth, body);
+      }
+      Multiply(patches, taps_first, mine.out);
+    });
+  }
+}
+
+TEST_P(CudaBodies, ConvolutionsInGroups) {
+  const Tensor x = RandomTensor({2, 5, 6, 6}, 1, GetParam());
+  const Tensor weight = RandomTensor({9, 2, 3, 3}, 2);
+  const Tensor taps_first = Cast(weight.view().Permute({0, 2, 3, 1}), DType::kF32);
+  const Tensor bias = RandomTensor({9}, 3);
+  const Tensor residual = RandomTensor({2, 3, 3, 9}, 4, GetParam());
+  const PackedKernel kernel =
+      PackKernel(Device::kCpu, weight, DType::kF32, {.stride = 2, .padding = 1, .groups = 3});
+  const Conv2dArgs args{.x = x,
+                        .kernel = &kernel,
+                        .bias = bias,
+                        .activation = Activation::kSilu,
+                        .residual = residual,
+                        .out = {}};
+  ExpectLikeRef(Conv2dTable(), args, {2, 3, 3, 9}, GetParam(), [&](const Conv2dArgs& mine) {
+    RunElements(mine.out.numel(), cuda::GroupedConvElement(mine, taps_first));
+  });
+}
+
+TEST_P(CudaBodies, Resize) {
+  const Tensor x = RandomTensor({2, 5, 7, 3}, 1, GetParam());
+  for (const Resampling resampling :
+       {Resampling::kNearest, Resampling::kArea, Resampling::kBilinear, Resampling::kBicubic}) {
+    for (const Shape& out : {Shape{2, 11, 16, 3}, Shape{2, 2, 3, 3}, Shape{2, 5, 1, 3}}) {
+      ExpectLikeRef(
+          ResizeTable(), ResizeArgs{.x = x, .resampling = resampling, .out = {}}, out, GetParam(),
+          [](const ResizeArgs& mine) { RunElements(mine.out.numel(), cuda::ResizeElement(mine)); });
+    }
+  }
+}
+
+TEST(CudaElements, Blends) {
+  const Tensor picture = RandomTensor({2, 3, 9, 8}, 1);
+  const FadeInArgs fade{.x = picture.view().Slice(2, 1, 7), .rows = 3, .columns = 2, .out = {}};
+  ExpectLikeRef(FadeInTable(), fade, {2, 3, 6, 8}, DType::kF32,
+                [](const auto& a) { RunElements(2 * 3 * 6 * 8, cuda::FadeInElement(a)); });
+  const Tensor known = RandomTensor({1, 3, 6, 8}, 2);
+  const Tensor amount = RandomTensor({6, 8}, 3);
+  const HoldArgs hold{.known = known, .amount = amount, .threshold = 0.1, .out = {}};
+  ExpectLikeRef(HoldTable(), hold, {2, 3, 6, 8}, DType::kF32,
+                [](const auto& a) { RunElements(2 * 3 * 6 * 8, cuda::HoldElement(a)); });
+}
+
+TEST(CudaElements, TopTokens) {
+  Tensor score = RandomTensor({2, 9}, 1);
+  float* values = score.MutableData<float>();
+  values[3] = values[5];  // equal ones, in order of their index
+  values[7] = NAN;
+  for (const bool by_score : {false, true}) {
+    Tensor want({2, 4}, DType::kI32);
+    Tensor got({2, 4}, DType::kI32);
+    Tensor ranks({2, 9}, DType::kI32);
+    RunImplementation(TopTokensTable(), "ref",
+                      {.score = score, .by_score = by_score, .ids = want.mutable_view()});
+    auto* rank = ranks.MutableData<int32_t>();
+    RunElements(18, cuda::TokenRankElement{values, rank, 9});
+    RunElements(18, cuda::TopTokenElement{rank, got.MutableData<int32_t>(), 9, 4, by_score});
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(got.Data<int32_t>()[i], want.Data<int32_t>()[i]) << i;
+  }
+}
+
+TEST(CudaElements, TokenDistance) {
+  const Tensor x = RandomTensor({2, 7, 5}, 1);
+  Tensor want({2, 7}, DType::kF32);
+  Tensor got({2, 7}, DType::kF32);
+  Tensor means({2, 5}, DType::kF32);
+  RunImplementation(TokenDistanceTable(), "ref", {.x = x, .score = want.mutable_view()});
+  auto* mean = means.MutableData<float>();
+  RunElements(10, cuda::TokenMeanElement{x.Data<float>(), mean, 7, 5});
+  RunRows(14, cuda::TokenDistanceRow{x.Data<float>(), mean, got.MutableData<float>(), 7, 5});
+  EXPECT_LT(RmsError(got, want), 1e-5);
+}
+
+TEST(CudaElements, GumbelSoftmax) {
+  Tensor logits = RandomTensor({3, 40}, 1, DType::kF32, 4);
+  logits.MutableData<float>()[7] = -INFINITY;
+  const Tensor gumbel = RandomTensor({3, 40}, 2);
+  Tensor want({3, 40}, DType::kF32);
+  Tensor got = Cast(gumbel, DType::kF32);  // in place
+  RunImplementation(GumbelSoftmaxTable(), "ref",
+                    {.logits = logits,
+                     .gumbel = gumbel,
+                     .gain = 1.5f,
+                     .tau = 0.7f,
+                     .weights = want.mutable_view()});
+  RunRows(3, cuda::GumbelSoftmaxRow({.logits = logits,
+                                     .gumbel = got,
+                                     .gain = 1.5f,
+                                     .tau = 0.7f,
+                                     .weights = got.mutable_view()}));
+  EXPECT_LT(RmsError(got, want), 1e-5);
+  EXPECT_EQ(got.Data<float>()[7], 0);
+}
+
+TEST(CudaElements, CodesAndMeans) {
+  const Tensor x = RandomTensor({2, 6, 3}, 1);
+  Tensor want_bits({2, 6, 3}, DType::kU8);
+  Tensor got_bits({2, 6, 3}, DType::kU8);
+  RunImplementation(SignBitsTable(), "ref", {.x = x, .bits = want_bits.mutable_view()});
+  RunElements(36, cuda::SignBitElement({.x = x, .bits = got_bits.mutable_view()}));
+  for (int i = 0; i < 36; ++i) EXPECT_EQ(got_bits.Data<uint8_t>()[i], want_bits.Data<uint8_t>()[i]);
+  Tensor want({2, 6, 3}, DType::kF32);
+  Tensor got({2, 6, 3}, DType::kF32);
+  RunImplementation(BitCodesTable(), "ref",
+                    {.bits = got_bits, .magnitude = 0.3f, .codes = want.mutable_view()});
+  RunElements(
+      36, cuda::BitCodeElement({.bits = got_bits, .magnitude = 0.3f, .codes = got.mutable_view()}));
+  EXPECT_EQ(RmsError(got, want), 0);
+  Tensor mask({2, 6}, DType::kI32);  // of the second row nothing is left
+  for (int i = 0; i < 6; ++i) mask.MutableData<int32_t>()[i] = i % 2;
+  ExpectLikeRef(MaskedMeanTable(), MaskedMeanArgs{.x = x, .mask = mask, .out = {}}, {2, 3},
+                DType::kF32, [](const auto& a) { RunElements(6, cuda::MaskedMeanElement(a)); });
 }
 
 TEST(CudaNumbers, RoundAsBFloat16Does) {

@@ -8,8 +8,9 @@
 #include <limits>
 
 #include "kernels/core/parallel.h"
+#include "kernels/cpu/digits.h"
 #include "kernels/cpu/gemm_bf16.h"
-#include "kernels/cpu/gemm_split.h"
+#include "kernels/cpu/gemm_digits.h"
 #include "tests/support/ops.h"
 #include "tests/support/targets.h"
 
@@ -284,53 +285,81 @@ Tensor Product(const PackedMatrix& packed, const Tensor& x) {
   return out;
 }
 
-class SplitFactors : public testing::Test {
+class DigitFactors : public testing::Test {
  protected:
   void SetUp() override {
-    if (!cpu::SplitsFloats()) GTEST_SKIP() << "this CPU has no tiles for bfloat16";
+    if (!cpu::TakesDigits(1)) GTEST_SKIP() << "this CPU has no tiles for integers";
   }
 };
 
-// A factor in two parts is off by 2^-16 of itself at most and by 2^-18.5 in the mean; the products
-// of two such are off by 2^-18, and so are their sums, whatever K: the errors are of random sign.
-TEST_F(SplitFactors, AreAlmostFloat32) {
-  for (const int64_t m : {1, 5, 16, 17, 33}) {
-    for (const auto& [n, k] : {std::pair<int64_t, int64_t>{1, 1}, {33, 31}, {96, 32}, {70, 300}}) {
-      const Tensor x = RandomTensor({m, k}, 2);
+// The error of got against want, in the mean (RMS), of what rows of x and of weights with one large
+// number among small ones would make at most.
+double ErrorOfLargest(const Tensor& got, const Tensor& want, double largest_x, double largest_w,
+                      int64_t inputs) {
+  double square = 0;
+  for (int64_t i = 0; i < want.shape().numel(); ++i) {
+    const double error =
+        static_cast<double>(got.Data<float>()[i]) - static_cast<double>(want.Data<float>()[i]);
+    square += error * error;
+  }
+  return std::sqrt(square / static_cast<double>(want.shape().numel() * inputs)) /
+         (largest_x * largest_w);
+}
+
+double LargestOf(const Tensor& tensor) {
+  double largest = 0;
+  for (int64_t i = 0; i < tensor.shape().numel(); ++i) {
+    largest = std::max(largest, static_cast<double>(std::abs(tensor.Data<float>()[i])));
+  }
+  return largest;
+}
+
+TEST_F(DigitFactors, AreFloat32OfTheirRowsLargest) {
+  for (const int64_t m : {1, 5, 16, 17, 33, 300}) {
+    for (const auto& [n, k] :
+         {std::pair<int64_t, int64_t>{1, 1}, {33, 31}, {96, 64}, {70, 300}, {40, 129}}) {
+      Tensor x = RandomTensor({m, k}, 2);
+      x.MutableData<float>()[0] *= 30;  // an outlier
       const Tensor weight = RandomWeight(n, k);
-      const PackedMatrix split = PackMatrix(Device::kCpu, weight, DType::kF32);
-      ASSERT_EQ(split.encoding(), PackedMatrix::Encoding::kSplitFloats);
+      const PackedMatrix digits = PackMatrix(Device::kCpu, weight, DType::kF32);
+      ASSERT_EQ(digits.encoding(), PackedMatrix::Encoding::kDigits);
+      const Tensor got = Product(digits, x);
       const Tensor want =
           Product(PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole), x);
-      EXPECT_LT(RmsError(Product(split, x), want), std::ldexp(1.0, m * n * k < 100 ? -15 : -17))
+      EXPECT_LT(ErrorOfLargest(got, want, LargestOf(x), LargestOf(weight), k), std::ldexp(1.0, -23))
           << m << " " << n << " " << k;
       Tensor unpacked({n, k}, DType::kF32);
-      split.storage().Unpack(unpacked.MutableData<float>());
-      for (int64_t i = 0; i < n * k; ++i) {
-        const float exact = weight.Data<float>()[i];
-        EXPECT_NEAR(unpacked.Data<float>()[i], exact, std::ldexp(std::abs(exact), -16));
+      digits.storage().Unpack(unpacked.MutableData<float>());
+      for (int64_t row = 0; row < n; ++row) {
+        const float* exact = weight.Data<float>() + row * k;
+        const float largest = std::abs(*std::max_element(
+            exact, exact + k, [](float a, float b) { return std::abs(a) < std::abs(b); }));
+        for (int64_t i = 0; i < k; ++i) {
+          EXPECT_NEAR(unpacked.Data<float>()[row * k + i], exact[i], std::ldexp(largest, -22));
+        }
       }
     }
   }
 }
 
-TEST_F(SplitFactors, DoNotHideInfinityAndNaN) {
+TEST_F(DigitFactors, DoNotHideInfinityAndNaN) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  Tensor x = RandomTensor({5, 40}, 2);
+  Tensor x = RandomTensor({6, 40}, 2);
   float* values = x.MutableData<float>();
   values[1 * 40 + 3] = kInfinity;
   values[2 * 40 + 39] = -kInfinity;
   values[3 * 40 + 32] = std::numeric_limits<float>::quiet_NaN();
-  values[4 * 40] = 3.39e38f;  // bfloat16 holds it, barely
+  values[4 * 40] = 3e38f;
+  std::fill_n(values + 5 * 40, 40, 1e-42f);  // counts as 0
   const Tensor weight = RandomWeight(50, 40);
   const Tensor got = Product(PackMatrix(Device::kCpu, weight, DType::kF32), x);
   const Tensor want = Product(PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole), x);
-  for (int64_t i = 0; i < 5 * 50; ++i) {
+  for (int64_t i = 0; i < 6 * 50; ++i) {
     const float exact = want.Data<float>()[i];
-    const float split = got.Data<float>()[i];
-    EXPECT_EQ(std::isfinite(split), std::isfinite(exact)) << i;
+    const float result = got.Data<float>()[i];
+    EXPECT_EQ(std::isfinite(result), std::isfinite(exact)) << i;
     if (std::isfinite(exact)) {
-      EXPECT_NEAR(split, exact, 2e-5 * std::max(1.0f, std::abs(exact))) << i;
+      EXPECT_NEAR(result, exact, 1e-5 * std::max(1.0f, std::abs(exact))) << i;
     }
   }
   Tensor infinite = RandomWeight(50, 40);
@@ -340,17 +369,34 @@ TEST_F(SplitFactors, DoNotHideInfinityAndNaN) {
   EXPECT_TRUE(std::isfinite(product.Data<float>()[8]));
 }
 
-TEST_F(SplitFactors, GiveWayToAForcedImplementation) {
+TEST_F(DigitFactors, TakeZeros) {
+  Tensor x({3, 70}, DType::kF32);
+  const Tensor got = Product(PackMatrix(Device::kCpu, RandomWeight(33, 70), DType::kF32), x);
+  for (int64_t i = 0; i < 3 * 33; ++i) EXPECT_EQ(got.Data<float>()[i], 0);
+}
+
+TEST_F(DigitFactors, GiveWayToAForcedImplementation) {
   const Tensor weight = RandomWeight(8, 4);
   for (const std::string_view op : {"linear", "linear_glu"}) {
     ForceImplementation(op, "highway");
     EXPECT_EQ(PackMatrix(Device::kCpu, weight, DType::kF32).encoding(),
               PackedMatrix::Encoding::kFloats);
-    ForceImplementation(op, cpu::kSplitName);
+    ForceImplementation(op, cpu::kDigitsName);
     EXPECT_EQ(PackMatrix(Device::kCpu, weight, DType::kF32).encoding(),
-              PackedMatrix::Encoding::kSplitFloats);
+              PackedMatrix::Encoding::kDigits);
     ForceImplementation(op, "");
   }
+}
+
+TEST_F(DigitFactors, GiveWayWhereSumsCouldOverflow) {
+  const Tensor weight({1, cpu::kMostDigitInputs + 1}, DType::kF32);
+  EXPECT_EQ(PackMatrix(Device::kCpu, weight, DType::kF32).encoding(),
+            PackedMatrix::Encoding::kFloats);
+  // The largest sums that can be: all digits of the same sign.
+  Tensor ones({1, cpu::kMostDigitInputs}, DType::kF32);
+  std::fill_n(ones.MutableData<float>(), cpu::kMostDigitInputs, 1.0f);
+  const Tensor got = Product(PackMatrix(Device::kCpu, ones, DType::kF32), ones);
+  EXPECT_NEAR(got.Data<float>()[0], cpu::kMostDigitInputs, 0.01);
 }
 
 TEST(Linear, RefusesWhatDoesNotFit) {

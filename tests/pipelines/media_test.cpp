@@ -184,6 +184,21 @@ TEST(Sheet, LaysPicturesOutRowByRow) {
   EXPECT_THROW(MakeSheet(images), Error);
 }
 
+TEST(Sheet, TakesTransparentPicturesBesideOpaqueOnes) {
+  const Image sheet =
+      MakeSheet({{1, 1, 3, {10, 20, 30}}, {1, 1, 4, {40, 50, 60, 70}}, {1, 1, 1, {80}}});
+  ASSERT_EQ(sheet.channels, 4);
+  ASSERT_EQ(sheet.width, 8);
+  const auto at = [&](size_t x, size_t y) {
+    const auto pixel = sheet.pixels.begin() + static_cast<std::ptrdiff_t>(4 * (y * 8 + x));
+    return std::vector<uint8_t>(pixel, pixel + 4);
+  };
+  EXPECT_EQ(at(0, 0), (std::vector<uint8_t>{128, 128, 128, 255}));
+  EXPECT_EQ(at(2, 2), (std::vector<uint8_t>{10, 20, 30, 255}));
+  EXPECT_EQ(at(5, 2), (std::vector<uint8_t>{40, 50, 60, 70}));
+  EXPECT_EQ(at(2, 5), (std::vector<uint8_t>{80, 80, 80, 255}));
+}
+
 TEST_F(Folder, OutputAppearsWholeOrNotAtAll) {
   const fs::path file = path_ / "out.png";
   {

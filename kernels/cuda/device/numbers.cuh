@@ -48,6 +48,12 @@ struct Numbers {
       : data(const_cast<void*>(view.data)),  // NOLINT: written through only where out was passed
         bf16(view.dtype == DType::kBF16) {}
 
+  // Those from number i on; absent ones stay absent.
+  Numbers From(int64_t i) const {
+    Numbers rest = *this;
+    if (data != nullptr) rest.data = static_cast<char*>(data) + i * (bf16 ? 2 : 4);
+    return rest;
+  }
   GESSO_BOTH bool absent() const { return data == nullptr; }
   GESSO_BOTH float Get(int64_t i) const {
     if (!bf16) return static_cast<const float*>(data)[i];

@@ -1,8 +1,10 @@
 // One element of each pointwise op.
 #pragma once
 
+#include "kernels/binary_code.h"
 #include "kernels/cuda/device/norm.cuh"
 #include "kernels/elementwise.h"
+#include "kernels/pool.h"
 
 namespace gesso::cuda {
 
@@ -100,6 +102,54 @@ struct ConvertElement {
 
   GESSO_BOTH void operator()(int64_t i) const {
     out.Set(i, x.Get(i / width * x_stride + i % width));
+  }
+};
+
+struct SignBitElement {
+  const float* x;
+  uint8_t* bits;
+
+  explicit SignBitElement(const SignBitsArgs& args)
+      : x(static_cast<const float*>(args.x.data)), bits(static_cast<uint8_t*>(args.bits.data)) {}
+  GESSO_BOTH void operator()(int64_t i) const { bits[i] = x[i] > 0 ? 1 : 0; }
+};
+
+struct BitCodeElement {
+  const uint8_t* bits;
+  float* codes;
+  float magnitude;
+
+  explicit BitCodeElement(const BitCodesArgs& args)
+      : bits(static_cast<const uint8_t*>(args.bits.data)),
+        codes(static_cast<float*>(args.codes.data)),
+        magnitude(args.magnitude) {}
+  GESSO_BOTH void operator()(int64_t i) const { codes[i] = bits[i] != 0 ? magnitude : -magnitude; }
+};
+
+// i = b * D + d
+struct MaskedMeanElement {
+  const float* x;
+  const int32_t* mask;
+  float* out;
+  int64_t tokens, width;
+
+  explicit MaskedMeanElement(const MaskedMeanArgs& args)
+      : x(static_cast<const float*>(args.x.data)),
+        mask(static_cast<const int32_t*>(args.mask.data)),
+        out(static_cast<float*>(args.out.data)),
+        tokens(args.x.shape[1]),
+        width(args.x.shape[2]) {}
+
+  GESSO_BOTH void operator()(int64_t i) const {
+    const int64_t b = i / width;
+    float sum = 0;
+    int64_t count = 0;
+    for (int64_t t = 0; t < tokens; ++t) {
+      if (mask[b * tokens + t] == 0) continue;
+      sum += x[(b * tokens + t) * width + i % width];
+      ++count;
+    }
+    out[i] = count == 0 ? 0 : sum / static_cast<float>(count);
   }
 };
 
