@@ -59,6 +59,11 @@ std::string_view ForcedImplementation(std::string_view op) {
   return found == Forced().end() ? std::string_view{} : std::string_view(found->second);
 }
 
+bool IsForcedElsewhere(std::string_view op, std::string_view implementation) {
+  const std::string_view forced = ForcedImplementation(op);
+  return !forced.empty() && forced != implementation;
+}
+
 void ForceImplementation(std::string_view op, std::string_view implementation) {
   Require(std::ranges::find(kOps, op) != kOps.end(), ErrorKind::kUsage,
           "--kernel: there is no op '{}' (ops: {})", op, fmt::join(kOps, ", "));

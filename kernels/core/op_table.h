@@ -23,6 +23,8 @@ struct OpImplementation {
 
 // The implementation that `--kernel OP=NAME` forces for an op family; empty if none is forced.
 std::string_view ForcedImplementation(std::string_view op);
+// Whether another than `implementation` is forced for it.
+bool IsForcedElsewhere(std::string_view op, std::string_view implementation);
 // Throws kUsage for an unknown op; an unknown implementation is refused when the op runs.
 void ForceImplementation(std::string_view op, std::string_view implementation);
 

@@ -219,11 +219,9 @@ void SplitConv::Unpack(float* weight) const {
 }
 
 bool SplitsKernel(const Shape& kernel, const Conv2dShape& conv) {
-  const std::string_view forced = ForcedImplementation("conv2d");
-  const bool is_ours = forced.empty() || forced == kSplitName;
-  return HasInstructions() && is_ours && conv.stride == 1 && conv.dilation == 1 &&
-         conv.groups == 1 && conv.end_padding == 0 && kernel[1] >= kPairDepth / 2 &&
-         kernel[2] * kernel[3] <= kMostTaps;
+  return HasInstructions() && !IsForcedElsewhere("conv2d", kSplitName) && conv.stride == 1 &&
+         conv.dilation == 1 && conv.groups == 1 && conv.end_padding == 0 &&
+         kernel[1] >= kPairDepth / 2 && kernel[2] * kernel[3] <= kMostTaps;
 }
 
 PackedKernel PackSplitKernel(ConstView weight, const Conv2dShape& conv) {

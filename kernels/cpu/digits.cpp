@@ -1,6 +1,7 @@
 #include "kernels/cpu/digits.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -16,7 +17,6 @@ int64_t Place(int64_t j, int64_t k) {
   const auto& [width, run, depth] = kInt8Order;
   return kDigitHead + k / depth * kDigitStep + k % depth / run * width * run + j * run + k % run;
 }
-constexpr int64_t kDigitPlane = kInt8Order.depth * kInt8Order.width;
 
 std::array<int8_t, kDigits> DigitsOf(float value) {
   std::array<int8_t, kDigits> digits{};

@@ -1,10 +1,6 @@
 // Weights of float32 products by AMX's tiles for 8-bit integers, each as three digits.
 #pragma once
 
-#include <array>
-#include <optional>
-#include <string_view>
-
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/low_bit.h"
 
@@ -28,9 +24,11 @@ struct DigitPanels final : Panels {
   void Unpack(float* weight) const override;
 };
 
-// Bytes of scales before a panel's digits, of the digits of kInt8Order.depth inputs, of a panel.
+// Bytes of scales before a panel's digits, from a digit of kInt8Order.depth inputs to the next
+// digit, of all of theirs, of a panel.
 constexpr int64_t kDigitHead = kInt8Order.width * 4;
-constexpr int64_t kDigitStep = kDigits * kInt8Order.depth * kInt8Order.width;
+constexpr int64_t kDigitPlane = kInt8Order.depth * kInt8Order.width;
+constexpr int64_t kDigitStep = kDigits * kDigitPlane;
 constexpr int64_t DigitSteps(int64_t depth) {
   return (depth + kInt8Order.depth - 1) / kInt8Order.depth;
 }

@@ -37,8 +37,11 @@ int64_t DigitStride(int64_t depth) {
   return ((cpu::DigitSteps(depth) * kInputStep / kLine + 1) | 1) * kLine;
 }
 
-float& ScaleOf(uint8_t* row, int64_t stride) {
-  return *reinterpret_cast<float*>(row + stride - sizeof(float));
+// Where the scale of a row lies that takes `stride` bytes.
+template <class Byte>
+auto* ScaleOf(Byte* row, int64_t stride) {
+  using Number = std::conditional_t<std::is_const_v<Byte>, const float, float>;
+  return reinterpret_cast<Number*>(row + stride - sizeof(float));
 }
 
 // A row's scale; NaN where a number is infinite or NaN.
@@ -61,7 +64,7 @@ float RowScale(const T* x, int64_t depth) {
 template <class T>
 void DigitRow(const T* x, int64_t depth, int64_t stride, uint8_t* to) {
   const float scale = RowScale(x, depth);
-  ScaleOf(to, stride) = scale;
+  *ScaleOf(to, stride) = scale;
   const VecF inverse = hn::Set(F32(), scale > 0 ? 1 / scale : 0);
   const VecF most = hn::Set(F32(), cpu::kLargestDigit);
   const VecF base = hn::Set(F32(), cpu::kDigitBase);
@@ -104,8 +107,6 @@ void DigitRows(const Job& job, int64_t begin, int64_t end, uint8_t* to) {
 // takes.
 GESSO_AMX_INT8 void MultiplyDigits(Rows<const uint8_t> x, const uint8_t* digits, int64_t steps,
                                    bool fresh, int32_t* sums) {
-  constexpr int64_t kPlane =
-      kDigitDepth * kDigitColumns;  // from a digit of the weights to the next
   constexpr int64_t kRow = kDigitColumns * cpu::kInt8Order.run;
   constexpr int64_t kRight = kRow / 2;  // the second sixteen outputs
   GESSO_BARRIER();
@@ -123,18 +124,18 @@ GESSO_AMX_INT8 void MultiplyDigits(Rows<const uint8_t> x, const uint8_t* digits,
     _tile_dpbssd(0, 6, 7);
     _tile_loadd(7, digits + kRight, kRow);
     _tile_dpbssd(1, 6, 7);
-    _tile_loadd(7, digits + 2 * kPlane, kRow);
+    _tile_loadd(7, digits + 2 * cpu::kDigitPlane, kRow);
     _tile_dpbssd(4, 6, 7);
-    _tile_loadd(7, digits + 2 * kPlane + kRight, kRow);
+    _tile_loadd(7, digits + 2 * cpu::kDigitPlane + kRight, kRow);
     _tile_dpbssd(5, 6, 7);
-    _tile_loadd(7, digits + kPlane, kRow);
+    _tile_loadd(7, digits + cpu::kDigitPlane, kRow);
     _tile_dpbssd(2, 6, 7);
-    _tile_loadd(7, digits + kPlane + kRight, kRow);
+    _tile_loadd(7, digits + cpu::kDigitPlane + kRight, kRow);
     _tile_dpbssd(3, 6, 7);
     _tile_loadd(6, from + kDigitDepth, x.stride);
-    _tile_loadd(7, digits + kPlane, kRow);
+    _tile_loadd(7, digits + cpu::kDigitPlane, kRow);
     _tile_dpbssd(4, 6, 7);
-    _tile_loadd(7, digits + kPlane + kRight, kRow);
+    _tile_loadd(7, digits + cpu::kDigitPlane + kRight, kRow);
     _tile_dpbssd(5, 6, 7);
     _tile_loadd(7, digits, kRow);
     _tile_dpbssd(2, 6, 7);
@@ -163,9 +164,7 @@ void JoinDigits(const int32_t* sums, int64_t rows, Rows<const uint8_t> x, const 
   constexpr int64_t kSums = kDigitRows * kDigitColumns;
   const VecF base = hn::Set(F32(), 1 / cpu::kDigitBase);
   for (int64_t i = 0; i < rows; ++i, sums += kDigitColumns) {
-    const float* row_scale =
-        reinterpret_cast<const float*>(x.data + (i + 1) * x.stride - sizeof(float));
-    const VecF row = hn::Set(F32(), *row_scale);
+    const VecF row = hn::Set(F32(), *ScaleOf(x.At(i, 0).data, x.stride));
     GESSO_UNROLL for (int64_t j = 0; j < kDigitColumns; j += kLanes) {
       const auto sum = [&](int64_t d) HWY_ATTR {
         return hn::ConvertTo(F32(), hn::LoadU(I32(), sums + d * kSums + j));
@@ -256,18 +255,9 @@ namespace gesso::cpu {
 HWY_EXPORT(RunLinearDigits);
 HWY_EXPORT(RunLinearGluDigits);
 
-namespace {
-
-bool IsForcedElsewhere(std::string_view op) {
-  const std::string_view forced = ForcedImplementation(op);
-  return !forced.empty() && forced != kDigitsName;
-}
-
-}  // namespace
-
 bool TakesDigits(int64_t inputs) {
-  return HasAmxInt8() && inputs <= kMostDigitInputs && !IsForcedElsewhere("linear") &&
-         !IsForcedElsewhere("linear_glu");
+  return HasAmxInt8() && inputs <= kMostDigitInputs && !IsForcedElsewhere("linear", kDigitsName) &&
+         !IsForcedElsewhere("linear_glu", kDigitsName);
 }
 
 std::optional<std::string_view> WhyNotDigits(const PackedMatrix& weight) {
