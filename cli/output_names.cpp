@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "kernels/core/error.h"
 #include "models/io/output_file.h"
+#include "pipelines/media/suffix.h"
 
 namespace gesso {
 
@@ -56,9 +55,7 @@ OutputNames::OutputNames(const std::string& output, int64_t count, bool overwrit
     return;
   }
   const fs::path path(output);
-  std::string suffix = path.extension().string();
-  std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return std::tolower(c); });
-  Require(suffix == ".png" || IsSpecial(path), ErrorKind::kUsage,
+  Require(SuffixOf(path) == ".png" || IsSpecial(path), ErrorKind::kUsage,
           "-o {}: pictures are written as .png", output);
   if (const Number number = FindNumber(output); number.end > 0) {
     kind_ = Kind::kPattern;

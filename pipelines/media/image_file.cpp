@@ -89,16 +89,20 @@ void RequireFewPixelsOfPng(std::string_view png, const std::string& name) {
 }
 
 #ifdef GESSO_HAS_WEBP
-ImageSize ReadWebpSize(std::string_view bytes, const std::string& name) {
+WebpHeader ReadSmallWebpHeader(std::string_view bytes, const std::string& name) {
   const WebpHeader header = ReadWebpHeader(bytes, name);
   RequireFewPixels(header.width, header.height, name);
+  return header;
+}
+
+ImageSize ReadWebpSize(std::string_view bytes, const std::string& name) {
+  const WebpHeader header = ReadSmallWebpHeader(bytes, name);
   return {header.width, header.height};
 }
 
 // With `channels`, made of the others as stb makes them.
 Image DecodeWebpAs(std::string_view bytes, int channels, const std::string& name, int& stored) {
-  ReadWebpSize(bytes, name);
-  stored = ReadWebpHeader(bytes, name).has_alpha ? 4 : 3;
+  stored = ReadSmallWebpHeader(bytes, name).has_alpha ? 4 : 3;
   Image rgba = DecodeWebp(bytes, name);
   if (channels == 4) return rgba;
   Image image{rgba.width, rgba.height, channels, {}};
