@@ -194,15 +194,16 @@ xdotool windowfocus "$window" mousemove --window "$window" 500 380 mousedown 1
 for x in 520 560 600; do xdotool mousemove --window "$window" $x 400; sleep 0.3; done
 xdotool mouseup 1
 sleep 1
-# Frames take long here: what was typed is waited for, and typed again if need be.
+# Frames take long here: what was typed is waited for, and typed again if need be. So do the disks
+# of a machine that has just built everything: files are whole on them before they have their names.
 for _ in 1 2 3; do
   xdotool key ctrl+shift+s; sleep 2
   xdotool type --delay 30 "$here/hand.gesso"; sleep 1
   xdotool key Return
-  for _ in $(seq 50); do [[ -e $here/hand.gesso ]] && break 2; sleep 0.1; done
+  for _ in $(seq 300); do [[ -e $here/hand.gesso ]] && break 2; sleep 0.1; done
   xdotool key Escape
 done
-for _ in $(seq 60); do
+for _ in $(seq 240); do
   kill -0 $editor 2>/dev/null || break
   xdotool key ctrl+q
   sleep 0.5

@@ -100,6 +100,25 @@ def key_classes(tonic: int, mode: str) -> set[int]:
     return {(tonic + step) % 12 for step in {*SCALES[mode]} | raised}
 
 
+def fold_free_shift(pitches: list[int], shift: int) -> int:
+    """Of the two shifts by `shift` semitones modulo an octave, the one that leaves fewer of the
+    pitches outside of the picture's rows; of equal ones the smaller."""
+    def cost(by: int) -> tuple[int, int, int]:
+        outside = sum(not roll.LOWEST <= pitch + by <= roll.HIGHEST for pitch in pitches)
+        return outside, abs(by), -by
+    up = shift % 12
+    return min((up, up - 12), key=cost)
+
+
+def in_c(piece: Piece) -> list[Note]:
+    """The notes moved to C major or a minor, as models are shown them."""
+    tonic = 0 if piece.mode == "major" else 9
+    pitches = [note.pitch for note in piece.notes if note.track != DRUMS]
+    shift = fold_free_shift(pitches, tonic - piece.tonic)
+    return [note if note.track == DRUMS else note._replace(pitch=note.pitch + shift)
+            for note in piece.notes]
+
+
 class Composer:
     """Composes a piece after the other; one seed gives one series of pieces."""
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from tools.dataset import roll
-from tools.dataset.music import BARS, Composer, Piece, caption
+from tools.dataset.music import BARS, Composer, Piece, caption, in_c
 from tools.dataset.stream import Reader, training_loader
 
 WINDOWS = 2  # shown of every piece
@@ -16,7 +16,8 @@ WINDOWS = 2  # shown of every piece
 
 class MusicBatches(IterableDataset):
     """Yields (pictures uint8 [B, 64, 64, 3], captions, pieces), new ones for every seed: windows of
-    four bars that begin at any bar of their pieces."""
+    four bars that begin at any bar of their pieces, in C major or a minor whatever the key is that
+    their captions name."""
 
     def __init__(self, batch: int, seed: int):
         if batch % WINDOWS:
@@ -30,7 +31,7 @@ class MusicBatches(IterableDataset):
         firsts = range(BARS - roll.WINDOW_BARS + 1)
         while True:
             pieces = [composer.compose() for _ in range(self.batch // WINDOWS)]
-            pictures = np.stack([roll.draw(piece.notes, first) for piece in pieces
+            pictures = np.stack([roll.draw(notes, first) for notes in map(in_c, pieces)
                                  for first in random.sample(firsts, WINDOWS)])
             shown = [piece for piece in pieces for _ in range(WINDOWS)]
             yield torch.from_numpy(pictures), [caption(p, random) for p in shown], shown

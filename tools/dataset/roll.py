@@ -35,11 +35,16 @@ class Note(NamedTuple):
 
 
 def row_of(track: int, pitch: int) -> int | None:
-    """The picture's row of a note; None where the picture has none."""
+    """The picture's row of a note, of pitches beyond the rows octaves nearer; None of a drum that
+    has none."""
     if track == DRUMS:
         drums = list(DRUM_PITCHES.values())
         return PITCH_ROWS + drums.index(pitch) if pitch in drums else None
-    return HIGHEST - pitch if LOWEST <= pitch <= HIGHEST else None
+    while pitch < LOWEST:
+        pitch += 12
+    while pitch > HIGHEST:
+        pitch -= 12
+    return HIGHEST - pitch
 
 
 def channel_of(track: int) -> int:
