@@ -8,6 +8,7 @@
 #include "models/io/output_file.h"
 #include "pipelines/installed_models.h"
 #include "pipelines/media/image_file.h"
+#include "pipelines/media/midi/key.h"
 #include "pipelines/scratch_folder.h"
 
 namespace gesso {
@@ -65,7 +66,8 @@ MidiFile ComposeAgain(Generator& generator, const MidiFile& song, const Image& m
           ErrorKind::kFormat, "{}: the mask covers nothing; what is composed again is white", name);
   if (!request.model) request.model = std::string(kMusicModel);
   if (!request.prompt) request.prompt = "";
-  return RefillSong(song, mask, SongPainter(generator, request, observer), name);
+  return RefillSong(song, mask, SongPainter(generator, request, observer), name,
+                    KeyNamedIn(*request.prompt));
 }
 
 }  // namespace gesso

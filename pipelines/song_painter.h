@@ -12,9 +12,9 @@ namespace gesso {
 PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObserver& observer);
 
 // `song` with what `mask` covers composed again as `request` says, by kMusicModel if it names no
-// model: RefillSong by a SongPainter, what `gesso inpaint SONG` and the editor do. Throws what they
-// do, kUsage for fields that songs do not have, and kFormat for a mask that covers nothing, naming
-// `name`.
+// model, in the key that its prompt names or else that of the song: RefillSong by a SongPainter,
+// what `gesso inpaint SONG` and the editor do. Throws what they do, kUsage for fields that songs do
+// not have, and kFormat for a mask that covers nothing, naming `name`.
 MidiFile ComposeAgain(Generator& generator, const MidiFile& song, const Image& mask,
                       Request request, GenerateObserver& observer, const std::string& name);
 

@@ -17,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsSupersetOf;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 constexpr int kTicks = 120;  // a sixteenth
 
@@ -156,7 +157,7 @@ TEST(RefillSong, ReplacesTheMaskedBarsAndKeepsTheRestToTheTick) {
                                        {RollLayer::kBass, 60, 9, 37, 98},  // beyond the mask
                                        {RollLayer::kDrums, 48, 1, 38, 97},
                                        {RollLayer::kChords, 70, 2, 61, 96}};  // outside of it
-  const MidiFile after = RefillSong(song, mask, Painter(fresh, &seen, 16), "song");
+  const MidiFile after = RefillSong(song, mask, Painter(fresh, &seen, 16), "song", 0);
   std::vector<MidiNote> kept;
   for (const MidiNote& note : before.notes) {
     const int64_t step = before.grid.StepOf(note.begin);
@@ -171,6 +172,48 @@ TEST(RefillSong, ReplacesTheMaskedBarsAndKeepsTheRestToTheTick) {
   ASSERT_THAT(seen, SizeIs(1));  // bars 2 to 5, of which the middle is empty
   const std::vector<RollNote> shown = Quantise(before.grid, kept, LayersOf(song, kept));
   EXPECT_EQ(seen[0].pixels, DrawRoll(shown, 16, kWindowSteps).pixels);
+}
+
+TEST(RefillSong, ShowsMusicAndMaskInC) {
+  MidiFile song = EmptySong(4, 2);
+  const MidiNote keeps = {1, 0, 63, 9, 0, 60};  // E flat
+  const MidiNote drum = {1, kDrumChannel, 38, 9, 0, 60};
+  ReplaceNotes(song, {}, std::vector<MidiNote>{keeps, drum});
+  Image mask = BarMask(RollGrid(song, "song"), 1, 1);
+  const auto clear_row = [&](int row) {
+    std::fill_n(mask.pixels.begin() + static_cast<std::ptrdiff_t>(row) * 64, 64, 0);
+  };
+  clear_row(91 - 70);  // B flat stays as it is, and so does the snare drum
+  clear_row(62);
+  std::vector<Image> masks;
+  Image seen;
+  const std::vector<RollNote> fresh = {{RollLayer::kMelody, 16, 1, 64, 70},  // E: a G
+                                       {RollLayer::kMelody, 17, 1, 67, 71},  // G: the B flat
+                                       {RollLayer::kMelody, 18, 1, 38, 72},  // a low D: F
+                                       {RollLayer::kDrums, 19, 1, 36, 73}};
+  const PaintRoll paint = [&](const Image& window, const Image& shown) {
+    seen = window;
+    masks.push_back(shown);
+    return DrawRoll(fresh, 0, kWindowSteps);
+  };
+  const auto painted = [&](std::optional<int> key) {
+    return NotesOf(RefillSong(song, mask, paint, "song", key));
+  };
+  EXPECT_THAT(painted(3),  // E flat major goes three semitones down
+              UnorderedElementsAre(keeps, drum, MidiNote{1, 0, 67, 70, 16 * kTicks, 17 * kTicks},
+                                   MidiNote{1, 0, 41, 72, 18 * kTicks, 19 * kTicks},
+                                   MidiNote{1, 9, 36, 73, 19 * kTicks, 20 * kTicks}));
+  EXPECT_EQ(seen.pixels, DrawRoll(std::vector<RollNote>{{RollLayer::kMelody, 0, 1, 60, 9},
+                                                        {RollLayer::kDrums, 0, 1, 38, 9}},
+                                  0, kWindowSteps)
+                             .pixels);
+  const auto at = [&](int row) { return masks[0].pixels[static_cast<size_t>(row * 64 + 16)]; };
+  EXPECT_EQ(at(91 - 67), 0);
+  EXPECT_EQ(at(91 - 70), 255);
+  EXPECT_EQ(at(62), 0);
+  EXPECT_EQ(at(63), 255);
+  painted(std::nullopt);  // the note that stays is most of all a tonic
+  EXPECT_EQ(masks[1].pixels, masks[0].pixels);
 }
 
 TEST(RefillSong, WithNothingMaskedChangesNothing) {

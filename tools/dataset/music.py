@@ -8,7 +8,7 @@ melody puts notes of the chord on the beats and steps through the scale between 
 and every other bar its contour, comes again.
 """
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -100,9 +100,9 @@ def key_classes(tonic: int, mode: str) -> set[int]:
     return {(tonic + step) % 12 for step in {*SCALES[mode]} | raised}
 
 
-def fold_free_shift(pitches: list[int], shift: int) -> int:
-    """Of the two shifts by `shift` semitones modulo an octave, the one that leaves fewer of the
-    pitches outside of the picture's rows; of equal ones the smaller."""
+def shortest_shift(pitches: list[int], shift: int) -> int:
+    """Of the two shifts that are `shift` semitones modulo an octave, the one that leaves fewer of
+    the pitches outside of the picture's rows, or else the shorter one."""
     def cost(by: int) -> tuple[int, int, int]:
         outside = sum(not roll.LOWEST <= pitch + by <= roll.HIGHEST for pitch in pitches)
         return outside, abs(by), -by
@@ -110,13 +110,14 @@ def fold_free_shift(pitches: list[int], shift: int) -> int:
     return min((up, up - 12), key=cost)
 
 
-def in_c(piece: Piece) -> list[Note]:
-    """The notes moved to C major or a minor, as models are shown them."""
+def in_c(piece: Piece) -> Piece:
+    """The piece in C major or a minor, as models are shown it."""
     tonic = 0 if piece.mode == "major" else 9
     pitches = [note.pitch for note in piece.notes if note.track != DRUMS]
-    shift = fold_free_shift(pitches, tonic - piece.tonic)
-    return [note if note.track == DRUMS else note._replace(pitch=note.pitch + shift)
-            for note in piece.notes]
+    shift = shortest_shift(pitches, tonic - piece.tonic)
+    notes = [note if note.track == DRUMS else note._replace(pitch=note.pitch + shift)
+             for note in piece.notes]
+    return replace(piece, tonic=tonic, notes=notes)
 
 
 class Composer:

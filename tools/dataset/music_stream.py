@@ -31,7 +31,7 @@ class MusicBatches(IterableDataset):
         firsts = range(BARS - roll.WINDOW_BARS + 1)
         while True:
             pieces = [composer.compose() for _ in range(self.batch // WINDOWS)]
-            pictures = np.stack([roll.draw(notes, first) for notes in map(in_c, pieces)
+            pictures = np.stack([roll.draw(in_c(piece).notes, first) for piece in pieces
                                  for first in random.sample(firsts, WINDOWS)])
             shown = [piece for piece in pieces for _ in range(WINDOWS)]
             yield torch.from_numpy(pictures), [caption(p, random) for p in shown], shown

@@ -8,7 +8,7 @@ from sentencepiece import SentencePieceProcessor
 
 from tools.dataset import roll
 from tools.dataset.music import (BARS, KEYS, STYLES, Composer, Piece, all_captions, caption,
-                                 key_classes)
+                                 in_c, key_classes, shortest_shift)
 from tools.dataset.music_stream import MusicBatches
 from tools.dataset.roll import BASS, CHORDS, DRUMS, MELODY, STEPS_PER_BAR, Note
 from tools.train.text import train_tokenizer
@@ -56,6 +56,30 @@ def test_what_is_asked_for_is_composed() -> None:
     assert (piece.style, piece.tonic, piece.mode) == ("hymn", 9, "minor")
     texts = {caption(piece, Random(seed)) for seed in range(50)}
     assert texts == {"a hymn song", "music in a minor", "hymn, a minor", "a hymn song in a minor"}
+
+
+def test_models_are_shown_every_piece_in_c() -> None:
+    for piece in pieces():
+        shown = in_c(piece)
+        assert (shown.tonic, shown.mode) == ((0, "major") if piece.mode == "major" else (9, "minor"))
+        shifts = {new.pitch - old.pitch for new, old in zip(shown.notes, piece.notes, strict=True)
+                  if old.track != DRUMS}
+        assert len(shifts) == 1 and shifts <= set(range(-11, 12))
+        assert (shifts.pop() + piece.tonic - shown.tonic) % 12 == 0
+        assert [n for n in shown.notes if n.track == DRUMS] == [n for n in piece.notes
+                                                                if n.track == DRUMS]
+
+
+def test_the_way_to_c_is_short_and_leaves_the_rows_to_few() -> None:
+    assert shortest_shift([60], 7) == -5 and shortest_shift([60], -7) == 5
+    assert shortest_shift([60], 6) == 6
+    assert shortest_shift([roll.LOWEST], 7) == 7 and shortest_shift([roll.HIGHEST], 5) == -7
+
+
+def test_rows_of_pitches_beyond_are_octaves_nearer() -> None:
+    assert roll.row_of(MELODY, roll.HIGHEST + 13) == roll.row_of(MELODY, roll.HIGHEST - 11) == 11
+    assert roll.row_of(BASS, roll.LOWEST - 1) == roll.row_of(BASS, roll.LOWEST + 11)
+    assert roll.row_of(DRUMS, 35) is None
 
 
 def test_pictures_keep_the_notes() -> None:

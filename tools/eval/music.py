@@ -7,7 +7,8 @@
     python -m tools.eval.music --songs songs/ --refilled refilled/   scores what any program made
 
 Of pieces that training does not see, the two bars in the middle of a window are composed again, and
-whole windows are composed for a caption that names the key. Prints JSON: the share of the new notes
+whole windows are composed for a caption. Models are shown and compose music in C major or a minor:
+PyTorch is handed the pieces so, gesso finds their keys by itself. Prints JSON: the share of the new notes
 of melody, chords and bass that are in the key, notes a bar beside those of the real pieces, how
 many windows got new notes at all; of files also the share of kept notes that are what they were.
 """
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 
 from tools.dataset import roll
-from tools.dataset.music import KEYS, Composer, Piece, key_classes
+from tools.dataset.music import KEYS, Composer, Piece, in_c, key_classes
 from tools.dataset.roll import DRUMS, STEPS_PER_BAR, TRACKS, Note
 from tools.dataset.stream import to_model_range
 from tools.eval.evaluate import read_index
@@ -170,7 +171,7 @@ def main() -> None:
             pipeline, defaults = load_pipeline(options.model), read_index(options.model)["defaults"]
         else:
             pipeline = load_checkpoint(options.checkpoint)
-        result, pictures = sample_scores(pipeline, pieces, defaults | given, options.guided,
+        result, pictures = sample_scores(pipeline, [in_c(p) for p in pieces], defaults | given, options.guided,
                                          options.seed)
         if options.sheet:
             save_sheet(pictures[:16], options.sheet, columns=4)

@@ -119,6 +119,12 @@ std::optional<int> RollRowOf(RollLayer layer, int pitch) {
   return kHighest - pitch;
 }
 
+bool HasRollRow(int pitch) { return kLowest <= pitch && pitch <= kHighest; }
+
+std::optional<int> RollPitchOf(int row) {
+  return row < kPitchRows ? std::optional(kHighest - row) : std::nullopt;
+}
+
 RollGrid::RollGrid(const MidiFile& song, const std::string& name)
     : bars_(BarsOf(song, name)), first_{0} {
   for (const MidiBar& bar : bars_) {

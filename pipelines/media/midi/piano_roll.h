@@ -71,6 +71,10 @@ std::vector<RollNote> Quantise(const RollGrid& grid, std::span<const MidiNote> n
 // no row of their own in the one most like them, or nowhere.
 std::optional<int> RollRowOf(RollLayer layer, int pitch);
 
+// Whether a pitch, of no drum, has a row of its own; and the pitch of a row that is no drum's.
+bool HasRollRow(int pitch);
+std::optional<int> RollPitchOf(int row);
+
 // RGB picture of the steps [first, first + columns).
 Image DrawRoll(std::span<const RollNote> notes, int64_t first, int columns);
 

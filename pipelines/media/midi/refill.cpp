@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "kernels/core/error.h"
+#include "pipelines/media/midi/key.h"
 
 namespace gesso {
 
@@ -26,14 +27,16 @@ bool IsMaskedColumn(const Image& mask, int64_t step) {
   return false;
 }
 
-// The columns [first, first + kWindowSteps) of a mask, black behind its end and before `begin`, up
-// to which all is composed.
-Image Cut(const Image& mask, int64_t first, int64_t begin) {
+// The columns [first, first + kWindowSteps) of a mask `shift` semitones higher, black behind its
+// end and before `begin`, up to which all is composed.
+Image Cut(const Image& mask, int64_t first, int64_t begin, int shift) {
   Image part{.width = kWindowSteps, .height = mask.height, .channels = 1, .pixels = {}};
   for (int row = 0; row < mask.height; ++row) {
+    const std::optional<int> pitch = RollPitchOf(row);
+    const int from = pitch ? *RollRowOf(RollLayer::kMelody, *pitch - shift) : row;
     for (int64_t column = 0; column < kWindowSteps; ++column) {
       const int64_t step = first + column;
-      part.pixels.push_back(step >= begin && IsMasked(mask, row, step) ? 255 : 0);
+      part.pixels.push_back(step >= begin && IsMasked(mask, from, step) ? 255 : 0);
     }
   }
   return part;
@@ -199,7 +202,7 @@ Image BarMask(const RollGrid& grid, size_t first, size_t last) {
 }
 
 MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& paint,
-                    const std::string& name) {
+                    const std::string& name, std::optional<int> key) {
   const RollGrid grid(song, name);
   Require(mask.channels == 1 && mask.height == kRollRows && mask.width == grid.steps(),
           ErrorKind::kShape, "the mask is {} x {} pixels; the roll of {} is {} x {}", mask.width,
@@ -215,14 +218,15 @@ MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& pa
     (gone ? removed : StringOf(kept, notes[i])).push_back(notes[i]);
     if (!gone) shown.push_back(rolled[i]);
   }
+  const int shift = ShiftToC(shown, key ? *key : KeyOf(shown));
   MidiFile result = song;
   Parts parts(result, notes, layers);
   std::vector<MidiNote> added;
   for (const Window& window : WindowsOf(grid, mask, name)) {
     const int64_t first = grid.FirstStep(window.first);
-    const Image painted =
-        paint(DrawRoll(shown, first, kWindowSteps), Cut(mask, first, grid.FirstStep(window.begin)));
-    for (const RollNote& note : ReadRoll(painted, first)) {
+    const Image painted = paint(DrawRoll(Transposed(shown, shift), first, kWindowSteps),
+                                Cut(mask, first, grid.FirstStep(window.begin), shift));
+    for (const RollNote& note : Transposed(ReadRoll(painted, first), -shift)) {
       const bool due = note.step >= grid.FirstStep(window.begin) &&
                        note.step < grid.FirstStep(window.end) && Begins(note, mask);
       if (!due) continue;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "pipelines/media/midi/piano_roll.h"
@@ -22,12 +23,14 @@ using PaintRoll = std::function<Image(const Image& window, const Image& mask)>;
 Image BarMask(const RollGrid& grid, size_t first, size_t last);
 
 // Notes that begin under `mask` (grey, kRollRows x the song's steps, 128 .. 255 = compose again)
-// give way to those that `paint` puts there, window by window; the others are told it as they are.
-// A new note ends where the mask does, or where a note that stays begins. It goes to the part that
-// has most notes of its layer; where there is none, a track with a General MIDI instrument is added
-// (in format 0 a channel). Throws kShape for a mask of another size and kUnsupported, naming
-// `name`, where masked bars, or bars in a window of four with them, are not in 4/4.
+// give way to those that `paint` puts there, window by window. It is shown the others, and the
+// mask, transposed to C major or a minor, so that models need to know one key: from `key` (of
+// key.h), or without one from that which the other notes are most likely in. A new note ends where
+// the mask does, or where a note that stays begins. It goes to the part that has most notes of its
+// layer; where there is none, a track with a General MIDI instrument is added (in format 0 a
+// channel). Throws kShape for a mask of another size and kUnsupported, naming `name`, where masked
+// bars, or bars in a window of four with them, are not in 4/4.
 MidiFile RefillSong(const MidiFile& song, const Image& mask, const PaintRoll& paint,
-                    const std::string& name);
+                    const std::string& name, std::optional<int> key = std::nullopt);
 
 }  // namespace gesso
