@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes demo-var with one more scale, of 23 x 23 tokens: twice those of its largest. Its trained
-weights stay; the places and the level of the new tokens are random, so its pictures are for timing
-only.
+weights stay; the places of the new tokens lie between those of the largest map, whose level they
+share, as pictures beyond a model's own size are made without training.
 
     python3 bench/larger_demo.py FOLDER
 """
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 DEMO = Path(__file__).resolve().parent.parent / "assets" / "models" / "demo-var"
@@ -19,19 +20,19 @@ SIDE = 23
 
 def write_larger_demo(folder: Path) -> None:
     shutil.copytree(DEMO, folder)
-    for part, key in (("transformer", "patch_nums"), ("vae", "v_patch_nums")):
+    for part, key in (("vae", "v_patch_nums"), ("transformer", "patch_nums")):
         path = folder / part / "config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
         config[key].append(SIDE)
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     path = folder / "transformer" / "model.safetensors"
     weights = load_file(path)
-    generator = torch.Generator().manual_seed(0)
-    for name, rows, axis in (("pos_1LC", SIDE**2, 1), ("lvl_embed.weight", 1, 0)):
-        shape = list(weights[name].shape)
-        shape[axis] = rows
-        more = torch.randn(shape, generator=generator) * weights[name].float().std()
-        weights[name] = torch.cat([weights[name], more.to(weights[name])], axis)
+    places, levels = weights["pos_1LC"], weights["lvl_embed.weight"]
+    own = config["patch_nums"][-2]
+    largest = places[:, -own**2:].float().transpose(1, 2).unflatten(2, (own, own))
+    more = F.interpolate(largest, size=(SIDE, SIDE), mode="bicubic").flatten(2).transpose(1, 2)
+    weights["pos_1LC"] = torch.cat([places, more.to(places)], 1)
+    weights["lvl_embed.weight"] = torch.cat([levels, levels[-1:]])
     save_file(weights, path)
 
 

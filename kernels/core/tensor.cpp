@@ -188,32 +188,70 @@ bool CanStore(DType dtype) {
 
 }  // namespace
 
+namespace {
+
+// Converts `count` elements, `stride` apart, of a row.
+using ConvertRow = void (*)(ConstView source, const std::byte* from, int64_t stride, int64_t count,
+                            DType dtype, std::byte* to);
+
+void ConvertAny(ConstView source, const std::byte* from, int64_t stride, int64_t count, DType dtype,
+                std::byte* to) {
+  const auto step = stride * static_cast<int64_t>(SizeOf(source.dtype));
+  const bool is_float = IsFloat(dtype);
+  for (int64_t i = 0; i < count; ++i, from += step, to += SizeOf(dtype)) {
+    is_float ? StoreFloat(LoadFloat(from, source.dtype), to, dtype)
+             : StoreInt(LoadInt(from, source.dtype), to, dtype);
+  }
+}
+
+// What nearly all weights are, in loops that compilers make vectors of.
+template <class From, class To>
+void ConvertFloats(ConstView, const std::byte* from, int64_t stride, int64_t count, DType,
+                   std::byte* to) {
+  auto* results = reinterpret_cast<To*>(to);
+  const auto convert = [&](int64_t at) {
+    From value;  // files need not keep it at a multiple of its size
+    std::memcpy(&value, from + at * static_cast<int64_t>(sizeof(From)), sizeof(From));
+    return To(static_cast<float>(value));
+  };
+  if (stride == 1) {
+    for (int64_t i = 0; i < count; ++i) results[i] = convert(i);
+  } else {
+    for (int64_t i = 0; i < count; ++i) results[i] = convert(i * stride);
+  }
+}
+
+ConvertRow ConverterOf(DType from, DType to) {
+  if (from == DType::kBF16 && to == DType::kF32) return ConvertFloats<BFloat16, float>;
+  if (from == DType::kF32 && to == DType::kF32) return ConvertFloats<float, float>;
+  if (from == DType::kF32 && to == DType::kBF16) return ConvertFloats<float, BFloat16>;
+  return ConvertAny;
+}
+
+}  // namespace
+
 Tensor Cast(ConstView source, DType dtype) {
   Require(IsFloat(source.dtype) == IsFloat(dtype) && CanStore(dtype), ErrorKind::kUnsupported,
           "cannot convert {} to {}", NameOf(source.dtype), NameOf(dtype));
   Tensor result(source.shape, dtype);
-  const auto* from = source.Bytes();
-  auto* to = result.mutable_view().Bytes();
+  const ConvertRow convert = ConverterOf(source.dtype, dtype);
   const auto source_size = static_cast<int64_t>(SizeOf(source.dtype));
-  const auto target_size = static_cast<int64_t>(SizeOf(dtype));
-  const bool is_float = IsFloat(dtype);
-  // Converts the innermost runs; `axis` walks the outer dimensions.
-  const std::function<void(int, int64_t)> copy = [&](int axis, int64_t offset) {
-    const int last = source.shape.rank() - 1;
-    const int64_t extent = last < 0 ? 1 : source.shape[axis];
-    const int64_t stride = last < 0 ? 1 : source.strides[static_cast<size_t>(axis)];
-    for (int64_t i = 0; i < extent; ++i, offset += stride) {
-      if (axis < last) {
-        copy(axis + 1, offset);
-        continue;
-      }
-      const std::byte* element = from + offset * source_size;
-      is_float ? StoreFloat(LoadFloat(element, source.dtype), to, dtype)
-               : StoreInt(LoadInt(element, source.dtype), to, dtype);
-      to += target_size;
+  const int last = source.shape.rank() - 1;
+  const int64_t columns = last < 0 ? 1 : source.shape[last];
+  const int64_t stride = last < 0 ? 1 : source.strides[static_cast<size_t>(last)];
+  const int64_t row_bytes = columns * static_cast<int64_t>(SizeOf(dtype));
+  auto* to = result.mutable_view().Bytes();
+  // Row by row; `axis` walks the outer dimensions.
+  const std::function<void(int, const std::byte*)> copy = [&](int axis, const std::byte* from) {
+    if (axis >= last) {
+      convert(source, from, stride, columns, dtype, to);
+      to += row_bytes;
+      return;
     }
+    const int64_t step = source.strides[static_cast<size_t>(axis)] * source_size;
+    for (int64_t i = 0; i < source.shape[axis]; ++i) copy(axis + 1, from + i * step);
   };
-  copy(0, 0);
+  copy(0, source.Bytes());
   return result;
 }
 

@@ -1,12 +1,15 @@
 #include "kernels/cpu/digits.h"
 
 #include <algorithm>
-#include <array>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <vector>
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/gemm_digits.h"
+#include "kernels/cpu/highway.h"
 
 namespace gesso::cpu {
 
@@ -18,39 +21,44 @@ int64_t Place(int64_t j, int64_t k) {
   return kDigitHead + k / depth * kDigitStep + k % depth / run * width * run + j * run + k % run;
 }
 
-std::array<int8_t, kDigits> DigitsOf(float value) {
-  std::array<int8_t, kDigits> digits{};
-  for (int8_t& digit : digits) {
-    const float rounded = std::nearbyint(value);
-    digit = static_cast<int8_t>(rounded);
-    value = (value - rounded) * kDigitBase;
+// The scale of a row, NaN where a weight is infinite or NaN. By bits, which compilers make vectors
+// of: those of numbers without a sign are in the same order.
+float ScaleOf(const float* weights, int64_t count) {
+  constexpr uint32_t kInfinity = 0x7f800000;
+  uint32_t largest = std::bit_cast<uint32_t>(kSmallestRow);
+  for (int64_t k = 0; k < count; ++k) {
+    largest = std::max(largest, std::bit_cast<uint32_t>(weights[k]) & 0x7fffffffU);
   }
-  return digits;
+  if (largest >= kInfinity) return std::numeric_limits<float>::quiet_NaN();
+  return std::bit_cast<float>(largest) / kLargestDigit;
 }
 
-// The weights of output j of a panel.
-void PackOutput(const float* weights, int64_t count, int64_t j, uint8_t* panel) {
-  float largest = kSmallestRow;
-  bool finite = true;
-  for (int64_t k = 0; k < count; ++k) {
-    largest = std::max(largest, std::abs(weights[k]));
-    finite = finite && std::isfinite(weights[k]);
-  }
-  float& scale = reinterpret_cast<float*>(panel)[j];
-  scale = largest / kLargestDigit;
-  if (!finite) {
-    scale = std::numeric_limits<float>::quiet_NaN();
-    return;
-  }
-  const float inverse = 1 / scale;
+// The digits of weights, [kDigits, count].
+void WriteDigits(const float* weights, int64_t count, float inverse, int8_t* digits) {
   for (int64_t k = 0; k < count; ++k) {
     // Rounding may take the largest a little beyond.
-    const auto digits = DigitsOf(std::clamp(weights[k] * inverse, -kLargestDigit, kLargestDigit));
-    uint8_t* to = panel + Place(j, k);
-    for (const int8_t digit : digits) {
-      *to = static_cast<uint8_t>(digit);
-      to += kDigitPlane;
+    float value = std::clamp(weights[k] * inverse, -kLargestDigit, kLargestDigit);
+    for (int64_t d = 0; d < kDigits; ++d) {
+      constexpr float kWhole = 0x1.8p23f;  // plus a number below 2^22: rounded, in the last byte
+      const float shifted = value + kWhole;
+      digits[d * count + k] = static_cast<int8_t>(std::bit_cast<uint32_t>(shifted));
+      value = (value - (shifted - kWhole)) * kDigitBase;
     }
+  }
+}
+
+// The weights of output j of a panel; `digits` has room for theirs.
+void PackOutput(const float* weights, int64_t count, int64_t j, int8_t* digits, uint8_t* panel) {
+  constexpr int64_t kRun = kInt8Order.run;
+  const float scale = ScaleOf(weights, count);
+  reinterpret_cast<float*>(panel)[j] = scale;
+  if (std::isnan(scale)) return;
+  WriteDigits(weights, count, 1 / scale, digits);
+  for (int64_t d = 0; d < kDigits; ++d, digits += count) {
+    uint8_t* plane = panel + d * kDigitPlane;
+    int64_t k = 0;
+    for (; k + kRun <= count; k += kRun) std::memcpy(plane + Place(j, k), digits + k, kRun);
+    for (; k < count; ++k) plane[Place(j, k)] = static_cast<uint8_t>(digits[k]);
   }
 }
 
@@ -84,9 +92,12 @@ PackedMatrix PackDigits(ConstView weight) {
   const int64_t panels = (rows + kInt8Order.width - 1) / kInt8Order.width;
   storage->values = Tensor({panels, DigitPanelBytes(cols)}, DType::kU8);
   auto* to = storage->values.MutableData<uint8_t>();
-  ParallelFor(rows, [&](int64_t row) {
-    PackOutput(from + row * cols, cols, row % kInt8Order.width,
-               to + row / kInt8Order.width * DigitPanelBytes(cols));
+  ParallelRange(rows, RowsATask(cols), [&](int64_t begin, int64_t end) {
+    std::vector<int8_t> digits(static_cast<size_t>(kDigits * cols));
+    for (int64_t row = begin; row < end; ++row) {
+      PackOutput(from + row * cols, cols, row % kInt8Order.width, digits.data(),
+                 to + row / kInt8Order.width * DigitPanelBytes(cols));
+    }
   });
   return PackedMatrix(storage, rows, cols, DType::kF32, PackedMatrix::Encoding::kDigits,
                       storage->values.view().bytes());
