@@ -115,9 +115,8 @@ const CLI::Option* AddClipOptions(CLI::App& command, Options& options) {
                    "Replace a file that exists; without --resume an unfinished clip, too");
   command.add_flag("--resume", options.resume,
                    "Go on with an interrupted clip, whose finished parts lie in OUTPUT.work");
-  command.add_option(
-      "--codec", options.clip.codec,
-      "h264, vp9 or av1; what suits the file if absent (here: " + PresentCodecs() + ")");
+  command.add_option("--codec", options.clip.codec,
+                     "h264, vp9 or av1; what suits the file if absent");
   command.add_option("--crf", options.clip.crf, "Quality: 0 is the best, 51 or 63 the worst");
   command.add_option("--pixel-format", options.clip.pixel_format,
                      "How colours are kept: yuv420p (if absent), yuv444p, ...");
@@ -148,17 +147,21 @@ void AddVideo(CLI::App& app, Command& chosen) {
   AddRequestOptions(*command, options->request, Medium::kClip);
   const CLI::Option* filter = AddClipOptions(*command, *options);
   options->engine.AddTo(*command);
-  command->footer(
-      "Examples:\n"
-      "  gesso video \"a ball bounces\" -o ball.mp4\n"
-      "  gesso video \"a red car moves left\" --frames 48 --scale 4 -o car.webm\n"
-      "  gesso video \"a star spins\" --loop --interpolate 2 -o star.gif\n"
-      "  gesso video \"a cat moves up\" --image cat.png --crf 12 -o cat.mp4\n"
-      "  gesso video --prompt-schedule \"0:a red car moves left|24:a blue car moves left\" \\\n"
-      "      --frames 48 -o cars.mp4\n"
-      "  gesso video \"a fish moves right\" --frames 2000 -o long.mp4 --resume\n"
-      "  gesso video --from ball.mp4 --steps 50 -o finer.mp4\n"
-      "  gesso video \"a ball bounces\" -o frames/");
+  command->footer([] {  // when it is asked for: FFmpeg has to be loaded
+    return "Examples:\n"
+           "  gesso video \"a ball bounces\" -o ball.mp4\n"
+           "  gesso video \"a red car moves left\" --frames 48 --scale 4 -o car.webm\n"
+           "  gesso video \"a star spins\" --loop --interpolate 2 -o star.gif\n"
+           "  gesso video \"a cat moves up\" --image cat.png --crf 12 -o cat.mp4\n"
+           "  gesso video --prompt-schedule \"0:a red car moves left|24:a blue car moves left\" "
+           "\\\n"
+           "      --frames 48 -o cars.mp4\n"
+           "  gesso video \"a fish moves right\" --frames 2000 -o long.mp4 --resume\n"
+           "  gesso video --from ball.mp4 --steps 50 -o finer.mp4\n"
+           "  gesso video \"a ball bounces\" -o frames/"
+           "\n\nCodecs here: " +
+           PresentCodecs();
+  });
   UseSettings(*command, [options] { options->request->reads_flags = true; });
   command->callback([options, filter, &chosen] {
     RequireEffect(*filter, options->scale > 1, "without --scale");

@@ -8,10 +8,7 @@
 #include "pipelines/media/apng.h"
 #include "pipelines/media/frame_folder.h"
 #include "pipelines/media/suffix.h"
-#ifdef GESSO_HAS_VIDEO
-#include "pipelines/media/ffmpeg/gif.h"
-#include "pipelines/media/ffmpeg/video.h"
-#endif
+#include "pipelines/media/video_module.h"
 
 namespace gesso {
 
@@ -58,22 +55,25 @@ void RefuseOptions(const fs::path& path, const ClipOptions& options) {
   refuse(!options.pixel_format.empty(), "pixel_format");
 }
 
-[[maybe_unused]] [[noreturn]] void FailWithoutFfmpeg(const fs::path& path) {
-  Fail(ErrorKind::kUnsupported,
-       "{}: this build of gesso has no FFmpeg (packages.txt, group video); it writes .apng and "
-       "folders of frames",
-       path.string());
+// Throws kUnsupported, naming `path`, where FFmpeg is missing.
+const VideoModule& Video(const fs::path& path) {
+  const VideoModule* module = LoadVideoModule();
+  Require(
+      module != nullptr, ErrorKind::kUnsupported,
+      "{}: gesso has no FFmpeg here (packages.txt, group video); it writes .apng and folders of "
+      "frames",
+      path.string());
+  return *module;
 }
 
 }  // namespace
 
-#ifdef GESSO_HAS_VIDEO
-
 void CheckClip(const fs::path& path, const ClipOptions& options) {
   const Format& format = FormatOf(path);
   if (format.kind == Kind::kVideo) {
-    ffmpeg::CheckVideo(format.container, options);
+    Video(path).check_video(format.container, options);
   } else {
+    if (format.kind == Kind::kGif) Video(path);
     RefuseOptions(path, options);
   }
   if (format.kind == Kind::kFolder) return CheckFrameFolder(path);
@@ -86,9 +86,9 @@ std::unique_ptr<ClipWriter> OpenClip(const fs::path& path, const ClipSpec& spec,
   const Format& format = FormatOf(path);
   switch (format.kind) {
     case Kind::kVideo:
-      return ffmpeg::OpenVideo(path, format.container, spec, options);
+      return Video(path).open_video(path, format.container, spec, options);
     case Kind::kGif:
-      return ffmpeg::OpenGif(path, spec, options);
+      return Video(path).open_gif(path, spec, options);
     case Kind::kApng:
       return OpenApng(path, spec, options);
     case Kind::kFolder:
@@ -97,25 +97,9 @@ std::unique_ptr<ClipWriter> OpenClip(const fs::path& path, const ClipSpec& spec,
   return OpenFrameFolder(path, spec);
 }
 
-#else
-
-void CheckClip(const fs::path& path, const ClipOptions& options) {
-  const Format& format = FormatOf(path);
-  if (format.kind == Kind::kVideo || format.kind == Kind::kGif) FailWithoutFfmpeg(path);
-  RefuseOptions(path, options);
-  if (format.kind == Kind::kFolder) return CheckFrameFolder(path);
-  CheckOutput(path, options.overwrite);
+std::string PresentCodecs() {
+  const VideoModule* module = LoadVideoModule();
+  return module != nullptr ? module->present_codecs() : "none";
 }
-
-std::unique_ptr<ClipWriter> OpenClip(const fs::path& path, const ClipSpec& spec,
-                                     const ClipOptions& options) {
-  CheckClip(path, options);
-  if (FormatOf(path).kind == Kind::kApng) return OpenApng(path, spec, options);
-  return OpenFrameFolder(path, spec);
-}
-
-std::string PresentCodecs() { return "none"; }
-
-#endif
 
 }  // namespace gesso

@@ -2,11 +2,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <optional>
 
-#ifdef GESSO_HAS_VIDEO
-#include "pipelines/media/ffmpeg/clip_text.h"
-#endif
+#include "pipelines/media/video_module.h"
 
 namespace gesso {
 
@@ -50,19 +47,16 @@ std::vector<Request> ParseMetadata(std::string_view png, const std::string& name
 }
 
 std::vector<Request> ReadMetadata(const std::filesystem::path& path) {
-#ifdef GESSO_HAS_VIDEO
   std::string head(kPngSignature.size(), '\0');
   std::ifstream(path, std::ios::binary)
       .read(head.data(), static_cast<std::streamsize>(head.size()));
-  const std::optional<std::string> comment =
-      head == kPngSignature ? std::nullopt : ffmpeg::ReadComment(path);
-  if (comment) {
+  const VideoModule* video = head == kPngSignature ? nullptr : LoadVideoModule();
+  if (const auto comment = video != nullptr ? video->read_comment(path) : std::nullopt) {
     Require(comment->starts_with('{'), ErrorKind::kFormat,
             "{}: holds no settings of gesso (made by another program, or saved anew by one)",
             path.string());
     return ParseSettings(*comment, path.string());
   }
-#endif
   return ParseMetadata(ReadFile(path, kMaxFileBytes), path.string());
 }
 

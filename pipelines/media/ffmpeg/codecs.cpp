@@ -10,9 +10,7 @@ extern "C" {
 #include "kernels/core/error.h"
 #include "pipelines/media/clip_writer.h"
 
-namespace gesso {
-
-namespace ffmpeg {
+namespace gesso::ffmpeg {
 
 namespace {
 
@@ -58,16 +56,14 @@ const CodecInfo& ChooseCodec(const std::string& name, const std::string& contain
        container, PresentCodecs());
 }
 
-}  // namespace ffmpeg
-
 std::string PresentCodecs() {
   std::string list;
-  for (const ffmpeg::CodecInfo& codec : ffmpeg::Codecs()) {
-    const AVCodec* encoder = ffmpeg::FindEncoder(codec);
+  for (const CodecInfo& codec : Codecs()) {
+    const AVCodec* encoder = FindEncoder(codec);
     if (encoder == nullptr) continue;
     list += (list.empty() ? "" : ", ") + codec.name + " (" + encoder->name + ")";
   }
   return list.empty() ? "none" : list;
 }
 
-}  // namespace gesso
+}  // namespace gesso::ffmpeg

@@ -26,4 +26,7 @@ const AVCodec* FindEncoder(const CodecInfo& codec);
 // kUnsupported for one that this FFmpeg lacks. All name those present.
 const CodecInfo& ChooseCodec(const std::string& name, const std::string& container);
 
+// The codecs that are there, as "h264 (libx264)".
+std::string PresentCodecs();
+
 }  // namespace gesso::ffmpeg

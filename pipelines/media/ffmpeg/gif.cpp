@@ -10,6 +10,7 @@ extern "C" {
 #include <cmath>
 #include <cstring>
 
+#include "pipelines/media/ffmpeg/codecs.h"
 #include "pipelines/media/ffmpeg/muxer.h"
 
 namespace gesso::ffmpeg {
