@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "models/io/json.h"
+#include "pipelines/media/exif.h"
 #ifdef GESSO_HAS_WEBP
 #include "pipelines/media/webp/webp.h"
 #endif
@@ -25,11 +26,7 @@ constexpr uint8_t kOpaque = 255;
 
 // stb also knows older formats, whose decoders are no place for files from the internet.
 bool IsPngOrJpeg(std::string_view bytes) {
-  return bytes.starts_with("\x89PNG\r\n\x1a\n") || bytes.starts_with("\xff\xd8\xff");
-}
-
-bool IsWebp(std::string_view bytes) {
-  return bytes.size() >= 12 && bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP";
+  return bytes.starts_with(kPngSignature) || IsJpeg(bytes);
 }
 
 // A part of a picture, whose rows are `stride` bytes apart.
@@ -239,6 +236,11 @@ Image Resized(const Image& image, int width, int height, PixelKind kind) {
 
 std::string EncodeJpeg(const Image& image) {
   constexpr int kQuality = 95;
+  constexpr int kMaxSide = 65535;
+  Require(image.width <= kMaxSide && image.height <= kMaxSide, ErrorKind::kUnsupported,
+          "{} x {} pixels do not fit into a JPEG picture, whose sides have at most {}; save it as "
+          ".png",
+          image.width, image.height, kMaxSide);
   const Image opaque = image.channels == 4 ? Opaque(image, 3) : image;
   std::string jpeg;
   const int written = stbi_write_jpg_to_func(Append, &jpeg, image.width, image.height,
