@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "models/io/file_bytes.h"
 #include "models/io/json.h"
 #include "pipelines/media/exif.h"
 #ifdef GESSO_HAS_WEBP
@@ -198,7 +199,11 @@ RgbaImage ReadRgba(const std::filesystem::path& path) {
 }
 
 ImageSize ReadImageSize(const std::filesystem::path& path) {
-  return ReadHeader(ReadFile(path, kMaxFileBytes), path.string());
+  const FileBytes file = MapFile(path);
+  const std::string_view bytes = AsText(file.bytes);
+  Require(bytes.size() <= kMaxFileBytes, ErrorKind::kFormat, "{}: is larger than {} bytes",
+          path.string(), kMaxFileBytes);
+  return ReadHeader(bytes, path.string());
 }
 
 Image Opaque(const Image& rgba, int channels) {

@@ -10,6 +10,7 @@
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
 #include "pipelines/media/png.h"
+#include "tests/support/files.h"
 
 namespace gesso {
 namespace {
@@ -132,6 +133,37 @@ TEST(Png, RefusesAPictureThatDeclaresTooManyPixels) {
     EXPECT_EQ(error.kind(), ErrorKind::kFormat);
     EXPECT_THAT(error.what(), HasSubstr("bomb.png"));
   }
+}
+
+TEST_F(Folder, SizesAreReadFromHeadersAlone) {
+  const fs::path path = path_ / "picture";
+  const std::string png = EncodePng(Gradient(13, 7, 3), {});
+  const std::string jpeg = EncodeJpeg(Gradient(19, 5, 3));
+  const auto expect_size = [&](int width, int height) {
+    const ImageSize size = ReadImageSize(path);
+    EXPECT_EQ(size.width, width);
+    EXPECT_EQ(size.height, height);
+  };
+  const auto bytes_read = [] {  // by the process so far
+    std::string name;
+    int64_t count = -1;
+    std::ifstream("/proc/self/io") >> name >> count;
+    EXPECT_EQ(name, "rchar:");
+    return count;
+  };
+  for (const auto& [bytes, width, height] :
+       {std::tuple(png.substr(0, 33), 13, 7), std::tuple(jpeg, 19, 5)}) {
+    WriteFile(path, bytes, true);
+    fs::resize_file(path, size_t{256} << 20);  // zeros, which take no room on disk
+    const int64_t before = bytes_read();
+    expect_size(width, height);
+    EXPECT_LT(bytes_read() - before, 10000);
+  }
+  fs::resize_file(path, (size_t{256} << 20) + 1);
+  ExpectError(ErrorKind::kFormat, {"picture: is larger than 268435456 bytes"},
+              [&] { ReadImageSize(path); });
+  ExpectError(ErrorKind::kIo, {"not a regular file"}, [&] { ReadImageSize(path_); });
+  ExpectError(ErrorKind::kIo, {"nix", "cannot be opened"}, [&] { ReadImageSize(path_ / "nix"); });
 }
 
 TEST(Metadata, ComesBackFromAPicture) {
