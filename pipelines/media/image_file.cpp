@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "models/io/file_bytes.h"
 #include "models/io/json.h"
@@ -150,22 +151,40 @@ ImageSize ReadHeader(std::string_view bytes, const std::string& name) {
   return size;
 }
 
+// 16 bits as 8, rounded to nearest; stb itself leaves the lower ones out.
+uint8_t To8Bits(uint16_t value) {
+  return static_cast<uint8_t>((uint32_t{value} * 255 + 32767) / 65535);
+}
+
+// What stb has decoded, each of its values converted to 8 bits; frees it.
+template <class T, class Convert>
+Image Take(T* decoded, ImageSize size, int channels, const std::string& name,
+           const Convert& convert) {
+  const std::unique_ptr<T, decltype(&stbi_image_free)> pixels(decoded, &stbi_image_free);
+  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
+          FailureReason());
+  Image image{size.width, size.height, channels, {}};
+  image.pixels.resize(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) *
+                      static_cast<size_t>(channels));
+  std::transform(decoded, decoded + image.pixels.size(), image.pixels.begin(), convert);
+  return image;
+}
+
 // With `channels`; `stored` becomes the number that the file has, transparent colours counted.
 Image Decode(std::string_view bytes, int channels, const std::string& name, int& stored) {
   bytes = bytes.substr(0, kMaxFileBytes);
   if (IsWebp(bytes)) return DecodeWebpAs(bytes, channels, name, stored);
   ImageSize size = ReadHeader(bytes, name);
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
-                            static_cast<int>(bytes.size()), &size.width, &size.height, &stored,
-                            channels),
-      &stbi_image_free);
-  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
-          FailureReason());
-  const size_t count = static_cast<size_t>(size.width) * static_cast<size_t>(size.height) *
-                       static_cast<size_t>(channels);
-  return {size.width, size.height, channels,
-          std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const auto length = static_cast<int>(bytes.size());
+  if (stbi_is_16_bit_from_memory(data, length) != 0) {
+    uint16_t* decoded =
+        stbi_load_16_from_memory(data, length, &size.width, &size.height, &stored, channels);
+    return Take(decoded, size, channels, name, To8Bits);
+  }
+  uint8_t* decoded =
+      stbi_load_from_memory(data, length, &size.width, &size.height, &stored, channels);
+  return Take(decoded, size, channels, name, std::identity());
 }
 
 // Row y of `image` with as many channels or more: grey as a colour, colours opaque.

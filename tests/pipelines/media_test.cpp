@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -114,6 +115,50 @@ TEST(Png, BoundsTheTextOfAllChunksTogether) {
     EXPECT_EQ(error.kind(), ErrorKind::kFormat);
     EXPECT_THAT(error.what(), HasSubstr("x.png: has more than 16777216 bytes of text"));
   }
+}
+
+// A PNG file of one row with 16 bits a value, in zlib's block without compression.
+std::string PngOf16Bits(uint8_t colour, int width, const std::vector<uint16_t>& values) {
+  const auto two = [](size_t value) { return PngInteger(static_cast<uint32_t>(value)).substr(2); };
+  std::string row(1, '\0');  // no filter
+  for (const uint16_t value : values) row += two(value);
+  const std::string length = {static_cast<char>(row.size()), static_cast<char>(row.size() >> 8)};
+  std::string packed = "\x78\x01\x01" + length;
+  for (const char byte : length) packed += static_cast<char>(~byte);
+  uint32_t a = 1;
+  uint32_t b = 0;
+  for (const char byte : row) {
+    a = (a + static_cast<uint8_t>(byte)) % 65521;
+    b = (b + a) % 65521;
+  }
+  packed += row + PngInteger(b << 16 | a);
+  const std::string header = PngInteger(static_cast<uint32_t>(width)) + PngInteger(1) + '\x10' +
+                             static_cast<char>(colour) + std::string(3, '\0');
+  return std::string(kPngSignature) + PngChunk("IHDR", header) + PngChunk("IDAT", packed) +
+         PngChunk("IEND", "");
+}
+
+// Of 257 values each 8-bit one stands for, the middle one is exact.
+TEST(Png, Rounds16BitsTo8) {
+  constexpr uint8_t kGreyColour = 0;
+  constexpr uint8_t kRgba = 6;
+  const std::string grey = PngOf16Bits(
+      kGreyColour, 12, {0, 128, 129, 255, 257, 385, 386, 32767, 32768, 65406, 65407, 65535});
+  EXPECT_EQ(DecodeImage(grey, 1, "a.png").pixels,
+            (std::vector<uint8_t>{0, 0, 1, 1, 1, 1, 2, 127, 128, 254, 255, 255}));
+  std::vector<uint16_t> all(65536);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);
+  for (size_t begin = 0; begin < all.size(); begin += 16384) {
+    const std::vector<uint16_t> part(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                                     all.begin() + static_cast<std::ptrdiff_t>(begin) + 16384);
+    const Image image = DecodeImage(PngOf16Bits(kGreyColour, 16384, part), 1, "a.png");
+    for (size_t i = 0; i < part.size(); ++i) {
+      ASSERT_EQ(image.pixels[i], std::lround(part[i] / 257.0)) << part[i];
+    }
+  }
+  const std::string rgba = PngOf16Bits(kRgba, 1, {129, 386, 65407, 32768});
+  EXPECT_EQ(DecodeImage(rgba, 4, "a.png").pixels, (std::vector<uint8_t>{1, 2, 255, 128}));
+  EXPECT_EQ(DecodeImage(rgba, 3, "a.png").pixels, (std::vector<uint8_t>{1, 2, 255}));
 }
 
 TEST(Png, RefusesAPictureThatIsNone) {
