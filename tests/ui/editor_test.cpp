@@ -52,6 +52,23 @@ TEST_F(EditorTest, PaintsUnderTheMaskAndNowhereElse) {
   EXPECT_EQ(Flatten(editor_.document()).pixels, painted.pixels);
 }
 
+TEST_F(EditorTest, ShowsTheResultWhereThePictureIsTransparentInPart) {
+  OpenWithMask();
+  Image glass{8, 8, 4, {}};
+  for (int i = 0; i < 8 * 8 * 4; ++i) glass.pixels.push_back(static_cast<uint8_t>(1 + i * 7 % 251));
+  WriteFile(photo_, EncodePng(glass, {}), true);
+  editor_.Open(photo_);
+  Image mask{8, 8, 1, {}};  // soft from left to right
+  for (int i = 0; i < 8 * 8; ++i) mask.pixels.push_back(static_cast<uint8_t>(i % 8 * 36));
+  editor_.Edit("soft", [&](Document& document) { LoadMask(document, mask); });
+  editor_.Submit();
+  WaitUntilDone();
+  ASSERT_EQ(editor_.document().layers.size(), 2u);
+  const Image& result = *editor_.results().results().front().image;
+  EXPECT_NE(result.pixels, glass.pixels);
+  EXPECT_EQ(Flatten(editor_.document()).pixels, result.pixels);
+}
+
 TEST_F(EditorTest, MakesThePixelsOfTheCommandLine) {
   OpenWithMask();
   editor_.Submit();
