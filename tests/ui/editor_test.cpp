@@ -360,6 +360,51 @@ TEST_F(EditorTest, RecentFilesAreThoseThatExist) {
   EXPECT_EQ(RecentFiles(state), std::vector<fs::path>{b});
 }
 
+// Projects in the folder of those that are written unasked.
+int64_t CountSaved(const fs::path& state) {
+  std::error_code error;
+  return std::ranges::count_if(
+      fs::directory_iterator(state / "autosave", error),
+      [](const fs::directory_entry& entry) { return entry.path().extension() == ".gesso"; });
+}
+
+TEST_F(EditorTest, WhatIsLeftBehindIsToldByItsLock) {
+  const fs::path state = folder_.path() / "state";
+  const auto unsaved = [&] {
+    auto autosave = std::make_unique<Autosave>(editor_, background_, state);
+    autosave->Finish();
+    background_.Wait();
+    return autosave;
+  };
+  editor_.New(30, 20);
+  editor_.Edit("mask", FillMask);
+  std::unique_ptr<Autosave> one = unsaved();
+  std::unique_ptr<Autosave> other = unsaved();
+  EXPECT_EQ(CountSaved(state), 2);
+  EXPECT_FALSE(Autosave::TakeLeftover(state).has_value());  // both editors run
+  one.reset();
+  const std::optional<fs::path> left = Autosave::TakeLeftover(state);
+  ASSERT_TRUE(left.has_value());
+  EXPECT_FALSE(ReadProject(*left).document.mask.IsZero());
+  EXPECT_FALSE(Autosave::TakeLeftover(state).has_value());  // the other one runs
+  other.reset();
+  EXPECT_TRUE(Autosave::TakeLeftover(state).has_value());
+  EXPECT_TRUE(fs::is_empty(state / "autosave"));
+  // The name says nothing: process 1 runs everywhere, and after a restart of a container this one.
+  for (const std::string& name : {std::string("1"), std::to_string(getpid())}) {
+    fs::copy_file(*left, state / "autosave" / (name + ".gesso"));
+    std::ofstream(state / "autosave" / (name + ".gesso.part")) << "half";
+    std::ofstream(state / "autosave" / (name + ".lock"));  // as a crash leaves it
+    EXPECT_TRUE(Autosave::TakeLeftover(state).has_value()) << name;
+    EXPECT_TRUE(fs::is_empty(state / "autosave"));
+  }
+  // What was saved needs no copy.
+  editor_.Save(folder_.path() / "saved.gesso");
+  WaitUntilDone();
+  unsaved();
+  EXPECT_TRUE(fs::is_empty(state / "autosave"));
+}
+
 TEST(Autosave, AKilledEditorLosesNothingOlderThanFiveSeconds) {
   using Clock = std::chrono::steady_clock;
   const TempFolder folder;
@@ -385,10 +430,12 @@ TEST(Autosave, AKilledEditorLosesNothingOlderThanFiveSeconds) {
     }
     while (true) pause();
   }
-  const fs::path saved = folder.path() / "autosave" / (std::to_string(child) + ".gesso");
   const auto start = Clock::now();
-  while (!fs::exists(saved) && Clock::now() - start < std::chrono::seconds(60)) usleep(10000);
+  while (CountSaved(folder.path()) == 0 && Clock::now() - start < std::chrono::seconds(60)) {
+    usleep(10000);
+  }
   usleep(900000);  // in the midst of the pause until the next
+  EXPECT_FALSE(Autosave::TakeLeftover(folder.path()).has_value());  // its editor runs
   kill(child, SIGKILL);
   const auto end = Clock::now();
   waitpid(child, nullptr, 0);
