@@ -13,13 +13,13 @@ void AddGenerate(CLI::App& app, Command& chosen) {
                       "Jobs, one a line: a prompt, or JSON as --json and gesso metadata print it; "
                       "- for standard input");
   command->add_option("--from", options->from,
-                      "Make the picture in this PNG file again, from the settings inside it");
+                      "Make the picture in this file again, from the settings inside it");
   PictureOptions::AddTo(*command, options);
   command->footer(
       "Examples:\n"
       "  gesso generate \"a red apple and a cat\" -o out.png\n"
       "  gesso generate \"two blue fish\" -b 16 --grid --seed 7 -o sheet.png\n"
-      "  gesso generate \"a cat\" -i photo.jpg --strength 0.6 -o cat.png\n"
+      "  gesso generate \"a cat\" -i photo.jpg --strength 0.6 -o cat.webp\n"
       "  gesso generate --prompt-file prompts.txt -o 'out/%03d.png'\n"
       "  gesso generate --from out.png --steps 50 -o finer.png");
   UseSettings(*command, [options] { options->request->reads_flags = true; });

@@ -85,7 +85,7 @@ int InpaintSong(const PictureOptions& options, const std::string& song, const st
   options.engine.Apply();
   Generator generator(options.engine.Device());
   Progress progress;
-  const MidiFile after = ComposeAgain(generator, before, mask, request, progress, song);
+  const MidiFile after = ComposeAgain(generator, before, mask, request, progress, song).song;
   if (synthesiser) {
     RenderSong(*synthesiser, after, output, options.writer.overwrite);
   } else {

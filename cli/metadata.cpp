@@ -34,7 +34,7 @@ void AddMetadata(CLI::App& app, Command& chosen) {
   auto options = std::make_shared<Options>();
   CLI::App* command =
       app.add_subcommand("metadata", "Print the settings a picture or clip was made with");
-  command->add_option("picture", options->pictures, "Pictures (PNG) and clips")->required();
+  command->add_option("picture", options->pictures, "Pictures and clips")->required();
   command->add_flag("--json", options->json, "One JSON object a line, as --prompt-file takes them");
   command->footer(
       "Examples:\n"

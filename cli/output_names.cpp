@@ -4,7 +4,6 @@
 
 #include "kernels/core/error.h"
 #include "models/io/output_file.h"
-#include "pipelines/media/suffix.h"
 
 namespace gesso {
 
@@ -39,6 +38,13 @@ bool IsSpecial(const fs::path& path) {
 
 }  // namespace
 
+const PictureFormat& FormatNamed(const std::string& option, const fs::path& path) {
+  const PictureFormat* format = FindPictureFormat(path);
+  Require(format != nullptr || IsSpecial(path), ErrorKind::kUsage,
+          "{} {}: the name of a picture ends in {}", option, path.string(), PictureSuffixes());
+  return format != nullptr ? *format : PictureFormats().front();
+}
+
 OutputNames::OutputNames(const std::string& output, int64_t count, bool overwrite)
     : overwrite_(overwrite) {
   std::error_code error;
@@ -55,8 +61,7 @@ OutputNames::OutputNames(const std::string& output, int64_t count, bool overwrit
     return;
   }
   const fs::path path(output);
-  Require(SuffixOf(path) == ".png" || IsSpecial(path), ErrorKind::kUsage,
-          "-o {}: pictures are written as .png", output);
+  format_ = &FormatNamed("-o", path);
   if (const Number number = FindNumber(output); number.end > 0) {
     kind_ = Kind::kPattern;
     before_ = output.substr(0, number.begin);

@@ -36,13 +36,14 @@ std::vector<Request> JobsOf(const PictureOptions& options) {
 // Returns the option --preview-every.
 const CLI::Option* AddWriterOptions(CLI::App& command, WriterOptions& writer) {
   command.add_option("-o,--output", writer.output,
-                     "File, name with a number (%03d, from 0), folder, or - for standard output; "
-                     "a fresh gesso-SEED.png if absent");
+                     "File (" + PictureSuffixes() +
+                         "), name with a number (%03d, from 0), or a folder or - for standard "
+                         "output, which get PNG; a fresh gesso-SEED.png if absent");
   command.add_flag("--overwrite", writer.overwrite, "Replace files that exist");
   command.add_flag("--grid", writer.grid, "Put all pictures on one sheet");
   command.add_flag("--json", writer.json, "Print a JSON object a file instead of its path");
   command.add_option("--preview", writer.preview,
-                     "File that shows the pictures being made, written anew every few steps");
+                     "Picture file that shows those being made, written anew every few steps");
   return command
       .add_option("--preview-every", writer.preview_every, "Steps from preview to preview")
       ->check(CLI::Range(int64_t{1}, int64_t{10000}))

@@ -47,7 +47,10 @@ PictureWriter::PictureWriter(const WriterOptions& options, const std::vector<Req
       last_time_(std::chrono::steady_clock::now()) {
   Require(!(names_.is_stdout() && options.json), ErrorKind::kUsage,
           "--json and -o - both want standard output");
-  if (!options_.preview.empty()) CheckOutput(options_.preview, true);
+  if (!options_.preview.empty()) {
+    preview_format_ = &FormatNamed("--preview", options_.preview);
+    CheckOutput(options_.preview, true);
+  }
   int64_t index = 0;
   for (const Request& job : jobs) {
     Require(!options.grid || (job.width == jobs[0].width && job.height == jobs[0].height),
@@ -82,7 +85,7 @@ void PictureWriter::ShowProgress(const StepReport& step) {
 void PictureWriter::WritePreview(const StepReport& step) {
   const std::vector<Image> images = step.preview();
   const Image& image = images.size() == 1 ? images.front() : MakeSheet(images);
-  WriteFile(options_.preview, EncodePng(image, {}), true);
+  WriteFile(options_.preview, preview_format_->encode(image, {}), true);
 }
 
 void PictureWriter::OnPicture(const Picture& picture) {
@@ -103,13 +106,13 @@ void PictureWriter::Finish() {
 }
 
 void PictureWriter::Write(const Image& image, const std::vector<Request>& settings) {
-  const std::string png = EncodePng(image, MetadataOf(settings));
+  const std::string file = names_.format().encode(image, MetadataOf(settings));
   progress_.Clear();
   const std::filesystem::path path = names_.At(written_++, *settings.front().seed);
   if (names_.is_stdout()) {
-    WriteStdout(png);
+    WriteStdout(file);
   } else {
-    WriteFile(path, png, options_.overwrite);
+    WriteFile(path, file, options_.overwrite);
   }
   Report(path.string(), image, settings);
 }

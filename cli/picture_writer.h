@@ -43,6 +43,7 @@ class PictureWriter : public GenerateObserver {
   WriterOptions options_;
   int64_t total_;
   OutputNames names_;
+  const PictureFormat* preview_format_ = nullptr;  // where there is a file for previews
   ProgressBar progress_;
   std::chrono::steady_clock::time_point last_time_;
   int64_t done_ = 0;     // pictures

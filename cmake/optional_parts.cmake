@@ -80,10 +80,10 @@ gesso_optional_part(VIDEO "FFmpeg's libraries" FOUND ${GESSO_HAS_VIDEO}
 
 set(GESSO_HAS_WEBP FALSE)
 if(NOT GESSO_WEBP STREQUAL "OFF")
-  pkg_check_modules(webp QUIET IMPORTED_TARGET libwebp)
+  pkg_check_modules(webp QUIET IMPORTED_TARGET libwebp libwebpmux)
   set(GESSO_HAS_WEBP ${webp_FOUND})
 endif()
-gesso_optional_part(WEBP "libwebp" FOUND ${GESSO_HAS_WEBP} DETAIL "${webp_VERSION}"
+gesso_optional_part(WEBP "libwebp" FOUND ${GESSO_HAS_WEBP} DETAIL "${webp_libwebp_VERSION}"
                     BUILDS "reads and writes WebP pictures")
 
 set(mpi_found FALSE)

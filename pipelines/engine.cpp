@@ -247,10 +247,12 @@ class Engine::Worker {
     if (!request.batch_count) request.batch_count = 1;
     Change(entry, [&](JobStatus& status) { status.request = request; });
     Follower follower(*this, entry);
-    auto song = std::make_shared<const MidiFile>(ComposeAgain(
-        generator_, *entry.song->song, *entry.song->mask, request, follower, entry.song->name));
+    ComposedSong composed = ComposeAgain(generator_, *entry.song->song, *entry.song->mask, request,
+                                         follower, entry.song->name);
+    auto song = std::make_shared<const MidiFile>(std::move(composed.song));
     Change(entry, [&](JobStatus& status) {
       status.song = std::move(song);
+      status.request = composed.request;
       status.progress = 1;
     });
   }

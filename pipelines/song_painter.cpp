@@ -33,24 +33,33 @@ constexpr std::array<std::string_view, 8> kNotOfSongs = {"width",       "height"
                                                          "mask_invert", "mask_grow",   "mask_blur",
                                                          "only_masked", "mask_padding"};
 
-}  // namespace
+// `resolved` as it is asked for: without what is of a window alone.
+Request OfTheSong(const Request& resolved) {
+  Request request = resolved;
+  VisitFields(request, [](const FieldInfo& info, auto& field) {
+    if (std::ranges::count(kNotOfSongs, info.name) > 0) field.reset();
+  });
+  request.init_image.reset();
+  request.mask.reset();
+  return request;
+}
 
-PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObserver& observer) {
-  CHECK(!request.init_image && !request.mask);
-  Require(request.batch_count.value_or(1) == 1, ErrorKind::kUsage,
-          "batch_count: a song is composed once; run it again with another seed");
-  auto next = std::make_shared<Request>(request);
-  return [&generator, &observer, next](const Image& window, const Image& mask) {
+// Paints windows as `request` says; window i with seed + i. The first completes it. All three
+// outlive the painter.
+PaintRoll SongPainter(Generator& generator, Request& request, GenerateObserver& observer) {
+  auto windows = std::make_shared<uint64_t>(0);
+  return [&generator, &request, &observer, windows](const Image& window, const Image& mask) {
     const ScratchFolder folder("song");
     const auto write = [&](const char* file, const Image& picture) {
       WriteFile(folder.path() / file, EncodePng(picture, {}), true);
       return (folder.path() / file).string();
     };
-    Request asked = *next;
+    Request asked = request;
+    if (*windows > 0) asked.seed = *asked.seed + *windows;
     asked.init_image = write("window.png", window);
     asked.mask = write("mask.png", mask);
     const Request resolved = generator.Resolve(asked);
-    next->seed = *resolved.seed + 1;
+    if ((*windows)++ == 0) request = OfTheSong(resolved);
     OnePicture painted(observer);
     generator.Run(resolved, painted);
     CHECK(painted.image.has_value());
@@ -58,16 +67,22 @@ PaintRoll SongPainter(Generator& generator, const Request& request, GenerateObse
   };
 }
 
-MidiFile ComposeAgain(Generator& generator, const MidiFile& song, const Image& mask,
-                      Request request, GenerateObserver& observer, const std::string& name) {
+}  // namespace
+
+ComposedSong ComposeAgain(Generator& generator, const MidiFile& song, const Image& mask,
+                          Request request, GenerateObserver& observer, const std::string& name) {
+  CHECK(!request.init_image && !request.mask);
+  Require(request.batch_count.value_or(1) == 1, ErrorKind::kUsage,
+          "batch_count: a song is composed once; run it again with another seed");
   RefuseFields(request, kNotOfSongs,
                "songs are composed in windows of one size, by the mask as it is");
   Require(std::ranges::any_of(mask.pixels, [](uint8_t value) { return value >= kRollMasked; }),
           ErrorKind::kFormat, "{}: the mask covers nothing; what is composed again is white", name);
   if (!request.model) request.model = std::string(kMusicModel);
   if (!request.prompt) request.prompt = "";
-  return RefillSong(song, mask, SongPainter(generator, request, observer), name,
-                    KeyNamedIn(*request.prompt));
+  MidiFile composed = RefillSong(song, mask, SongPainter(generator, request, observer), name,
+                                 KeyNamedIn(*request.prompt));
+  return {std::move(composed), request};
 }
 
 }  // namespace gesso

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <span>
 
+#include "pipelines/mask/over.h"
+
 namespace gesso {
 
 namespace {
@@ -24,21 +26,6 @@ void Mix(std::span<const uint8_t> painted, int paint, uint8_t* pixel) {
     const int sum = pixel[c] * (kFull - paint) + painted[c] * paint;
     pixel[c] = static_cast<uint8_t>((sum + kFull / 2) / kFull);
   }
-}
-
-// A layer of the colour `painted` (grey or RGB) and opacity `paint` over an RGBA pixel: source over
-// of Porter and Duff 1984, "Compositing digital images", where the pixel's colour is not multiplied
-// by its alpha.
-void PutOver(std::span<const uint8_t> painted, int paint, uint8_t* pixel) {
-  if (paint == 0) return;  // also the hidden colour of what is transparent stays
-  const int over = paint * kFull;
-  const int under = pixel[3] * (kFull - paint);
-  const int sum = over + under;
-  for (size_t c = 0; c < 3; ++c) {
-    const int colour = painted[painted.size() == 1 ? 0 : c];
-    pixel[c] = static_cast<uint8_t>((pixel[c] * under + colour * over + sum / 2) / sum);
-  }
-  pixel[3] = static_cast<uint8_t>((sum + kFull / 2) / kFull);
 }
 
 }  // namespace

@@ -8,8 +8,11 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
+#include "models/io/file_bytes.h"
 #include "models/io/json.h"
+#include "pipelines/media/exif.h"
 #ifdef GESSO_HAS_WEBP
 #include "pipelines/media/webp/webp.h"
 #endif
@@ -25,11 +28,7 @@ constexpr uint8_t kOpaque = 255;
 
 // stb also knows older formats, whose decoders are no place for files from the internet.
 bool IsPngOrJpeg(std::string_view bytes) {
-  return bytes.starts_with("\x89PNG\r\n\x1a\n") || bytes.starts_with("\xff\xd8\xff");
-}
-
-bool IsWebp(std::string_view bytes) {
-  return bytes.size() >= 12 && bytes.starts_with("RIFF") && bytes.substr(8, 4) == "WEBP";
+  return bytes.starts_with(kPngSignature) || IsJpeg(bytes);
 }
 
 // A part of a picture, whose rows are `stride` bytes apart.
@@ -152,22 +151,40 @@ ImageSize ReadHeader(std::string_view bytes, const std::string& name) {
   return size;
 }
 
+// 16 bits as 8, rounded to nearest; stb itself leaves the lower ones out.
+uint8_t To8Bits(uint16_t value) {
+  return static_cast<uint8_t>((uint32_t{value} * 255 + 32767) / 65535);
+}
+
+// What stb has decoded, each of its values converted to 8 bits; frees it.
+template <class T, class Convert>
+Image Take(T* decoded, ImageSize size, int channels, const std::string& name,
+           const Convert& convert) {
+  const std::unique_ptr<T, decltype(&stbi_image_free)> pixels(decoded, &stbi_image_free);
+  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
+          FailureReason());
+  Image image{size.width, size.height, channels, {}};
+  image.pixels.resize(static_cast<size_t>(size.width) * static_cast<size_t>(size.height) *
+                      static_cast<size_t>(channels));
+  std::transform(decoded, decoded + image.pixels.size(), image.pixels.begin(), convert);
+  return image;
+}
+
 // With `channels`; `stored` becomes the number that the file has, transparent colours counted.
 Image Decode(std::string_view bytes, int channels, const std::string& name, int& stored) {
   bytes = bytes.substr(0, kMaxFileBytes);
   if (IsWebp(bytes)) return DecodeWebpAs(bytes, channels, name, stored);
   ImageSize size = ReadHeader(bytes, name);
-  const std::unique_ptr<stbi_uc, decltype(&stbi_image_free)> pixels(
-      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(bytes.data()),
-                            static_cast<int>(bytes.size()), &size.width, &size.height, &stored,
-                            channels),
-      &stbi_image_free);
-  Require(pixels != nullptr, ErrorKind::kFormat, "{}: cannot be decoded ({})", name,
-          FailureReason());
-  const size_t count = static_cast<size_t>(size.width) * static_cast<size_t>(size.height) *
-                       static_cast<size_t>(channels);
-  return {size.width, size.height, channels,
-          std::vector<uint8_t>(pixels.get(), pixels.get() + count)};
+  const auto* data = reinterpret_cast<const stbi_uc*>(bytes.data());
+  const auto length = static_cast<int>(bytes.size());
+  if (stbi_is_16_bit_from_memory(data, length) != 0) {
+    uint16_t* decoded =
+        stbi_load_16_from_memory(data, length, &size.width, &size.height, &stored, channels);
+    return Take(decoded, size, channels, name, To8Bits);
+  }
+  uint8_t* decoded =
+      stbi_load_from_memory(data, length, &size.width, &size.height, &stored, channels);
+  return Take(decoded, size, channels, name, std::identity());
 }
 
 // Row y of `image` with as many channels or more: grey as a colour, colours opaque.
@@ -201,7 +218,11 @@ RgbaImage ReadRgba(const std::filesystem::path& path) {
 }
 
 ImageSize ReadImageSize(const std::filesystem::path& path) {
-  return ReadHeader(ReadFile(path, kMaxFileBytes), path.string());
+  const FileBytes file = MapFile(path);
+  const std::string_view bytes = AsText(file.bytes);
+  Require(bytes.size() <= kMaxFileBytes, ErrorKind::kFormat, "{}: is larger than {} bytes",
+          path.string(), kMaxFileBytes);
+  return ReadHeader(bytes, path.string());
 }
 
 Image Opaque(const Image& rgba, int channels) {
@@ -239,6 +260,11 @@ Image Resized(const Image& image, int width, int height, PixelKind kind) {
 
 std::string EncodeJpeg(const Image& image) {
   constexpr int kQuality = 95;
+  constexpr int kMaxSide = 65535;
+  Require(image.width <= kMaxSide && image.height <= kMaxSide, ErrorKind::kUnsupported,
+          "{} x {} pixels do not fit into a JPEG picture, whose sides have at most {}; save it as "
+          ".png",
+          image.width, image.height, kMaxSide);
   const Image opaque = image.channels == 4 ? Opaque(image, 3) : image;
   std::string jpeg;
   const int written = stbi_write_jpg_to_func(Append, &jpeg, image.width, image.height,

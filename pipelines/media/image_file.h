@@ -26,7 +26,8 @@ struct RgbaImage {
 };
 RgbaImage ReadRgba(const std::filesystem::path& path);
 
-// The file's width and height, from its header alone. Throws as ReadImage for what that tells.
+// The file's width and height, from its header alone: nothing more of it is read. Throws as
+// ReadImage for what that tells, and kIo for what is no regular file.
 struct ImageSize {
   int width = 0;
   int height = 0;

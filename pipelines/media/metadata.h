@@ -11,13 +11,17 @@
 
 namespace gesso {
 
+// What the two texts are called.
+constexpr std::string_view kParametersKeyword = "parameters";
+constexpr std::string_view kSettingsKeyword = "gesso";
+
 // One request for a picture; a sheet has one for each job on it.
 std::vector<PngText> MetadataOf(const std::vector<Request>& requests);
 
-// The requests in a PNG file's bytes. Throws kFormat where there are none and kUsage where they do
-// not hold, both naming `name`.
-std::vector<Request> ParseMetadata(std::string_view png, const std::string& name);
-// Of a picture (PNG, APNG) or a clip.
+// The requests in the bytes of a PNG, JPEG or WebP file. Throws kFormat where there are none and
+// kUsage where they do not hold, both naming `name`; kUnsupported for WebP in a build without it.
+std::vector<Request> ParseMetadata(std::string_view picture, const std::string& name);
+// Of a picture (PNG, APNG, JPEG, WebP) or a clip.
 std::vector<Request> ReadMetadata(const std::filesystem::path& path);
 
 }  // namespace gesso

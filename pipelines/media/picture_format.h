@@ -13,11 +13,12 @@ namespace gesso {
 
 struct PictureFormat {
   std::string_view suffix;  // ".png"
-  // A whole file of a grey, RGB or RGBA picture; with `texts` where it can carry any (PNG).
+  // A whole file of a grey, RGB or RGBA picture with `texts`, which are MetadataOf's or none: PNG's
+  // chunks, else Exif. Those that do not fit into a JPEG file are left out with a warning.
   std::string (*encode)(const Image& image, const std::vector<PngText>& texts);
 };
 
-// Those that this build can write.
+// Those that this build can write; the first is PNG.
 const std::vector<PictureFormat>& PictureFormats();
 // Their suffixes for messages: ".png, .jpg".
 std::string PictureSuffixes();

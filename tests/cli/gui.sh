@@ -126,6 +126,7 @@ Expect 0 '' inpaint "$song" --mask "$here/song-mask.png" -m tiny-hdit -s 5 'a tu
 cmp "$here/refilled.mid" "$here/line.mid" || Fail 'gesso inpaint composes another song'
 cmp "$here/refilled.mid" "$here/reopened.mid" || Fail 'the project holds another song'
 ! cmp -s "$here/refilled.mid" "$song" || Fail 'nothing was composed'
+cmp "$here/refilled.mid" "$here"/state/gesso/results/*-000.mid || Fail 'the strip has another song'
 printf 'open %s\nsave %s\n' "$here/photo.png" "$here/photo.mid" >"$here/wrong"
 Expect 2 'photo.mid: what is open is a picture, which has no notes' gui --script "$here/wrong"
 if command -v fluidsynth >/dev/null && compgen -G '/usr/share/sounds/sf[23]/*' >/dev/null; then

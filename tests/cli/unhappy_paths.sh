@@ -185,7 +185,11 @@ ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
 ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
 ExpectNothing 2 'threads' generate x --threads 0 -o a.png
 ExpectNothing 2 'no op' generate x --kernel nix=ref -o a.png
-ExpectNothing 2 '\.png' generate x -o a.jpg
+ExpectNothing 2 '-o a.gif: the name of a picture ends in .png, .jpg' generate x -o a.gif
+ExpectNothing 2 '-o a: the name of a picture ends in' generate x -o a
+ExpectNothing 2 '-o a.tiff: the name of a picture ends in' \
+  inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var -o a.tiff
+ExpectNothing 2 '--preview p.gif: the name of a picture ends in' generate x -o a.png --preview p.gif
 GESSO_STEPS=0 ExpectNothing 2 'GESSO_STEPS' generate x -o a.png
 mkdir -p "$here/config/gesso"
 printf '{"steps": 3, "stepz": 4}' >"$here/config/gesso/config.json"
@@ -216,6 +220,23 @@ Expect 0 '' metadata long.png
 (($(stat -c %s "$here/stdout") > 1000000)) || Fail 'the metadata lost some of the 1 MB prompt'
 LeavesOnly empty.png long.png
 rm ./*.png
+
+# --- kinds of pictures ------------------------------------------------------------------------------
+Expect 0 '' generate x -s 1 -o a.png
+kinds=(jpg jpeg JPG)
+[[ $("$program" generate --help) != *.webp* ]] || kinds+=(webp)
+for kind in "${kinds[@]}"; do
+  Expect 0 "a.$kind: 32 x 32" generate x -s 1 -o "a.$kind" --preview "p.$kind" --preview-every 1
+  Expect 0 '' generate --from "a.$kind" -o again.png
+  cmp a.png again.png || Fail "a.$kind has other settings than a.png"
+  [[ $(head -c 4 "a.$kind" | od -An -tx1) == $(head -c 4 "p.$kind" | od -An -tx1) ]] ||
+    Fail "the preview p.$kind is of another kind"
+  rm again.png "a.$kind" "p.$kind"
+done
+Expect 0 'without its settings: they take' generate --prompt-file "$here/megabyte" -o long.jpg
+Expect 3 'long.jpg: holds no settings' metadata long.jpg
+LeavesOnly a.png long.jpg
+rm a.png long.jpg
 
 # --- memory ---------------------------------------------------------------------------------------
 if [[ -z $sanitizers ]]; then

@@ -42,11 +42,11 @@ const std::map<std::string, Rule, std::less<>> kRules = {
     {"ui",
      {.folders = {"ui"},
       .files = {"pipelines/engine.h", "pipelines/installed_models.h", "pipelines/mask/mask.h",
-                "pipelines/media/image_file.h", "pipelines/media/metadata.h",
-                "pipelines/media/midi/piano_roll.h", "pipelines/media/midi/synthesiser.h",
-                "pipelines/media/picture_format.h", "pipelines/media/suffix.h",
-                "pipelines/media/zip_writer.h", "models/io/output_file.h",
-                "models/io/zip_archive.h"},
+                "pipelines/mask/over.h", "pipelines/media/image_file.h",
+                "pipelines/media/metadata.h", "pipelines/media/midi/piano_roll.h",
+                "pipelines/media/midi/synthesiser.h", "pipelines/media/picture_format.h",
+                "pipelines/media/suffix.h", "pipelines/media/zip_writer.h", "models/io/file_lock.h",
+                "models/io/output_file.h", "models/io/zip_archive.h"},
       .libraries = {"window"}}},
 };
 

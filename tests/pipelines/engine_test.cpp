@@ -160,9 +160,18 @@ TEST(Engine, ComposesWhatInpaintComposes) {
   Pictures ignored;
   const auto snapshot = engine.snapshot();
   ASSERT_NE(snapshot->at(0)->song, nullptr);
-  EXPECT_EQ(*snapshot->at(0)->song, ComposeAgain(generator, *song, *mask, Cat(7), ignored, "pop"));
+  EXPECT_EQ(*snapshot->at(0)->song,
+            ComposeAgain(generator, *song, *mask, Cat(7), ignored, "pop").song);
   EXPECT_NE(*snapshot->at(0)->song, *song);
   EXPECT_EQ(snapshot->at(0)->progress, 1);
+  // The job's settings are complete, and make it again.
+  const Request settings = snapshot->at(0)->request;
+  EXPECT_EQ(settings.seed, 7);
+  EXPECT_TRUE(settings.dtype && settings.steps && settings.sampling_method);
+  EXPECT_FALSE(settings.init_image || settings.mask || settings.width || settings.mask_blur);
+  const ComposedSong again = ComposeAgain(generator, *song, *mask, settings, ignored, "pop");
+  EXPECT_EQ(again.song, *snapshot->at(0)->song);
+  EXPECT_EQ(again.request, settings);
   EXPECT_TRUE(snapshot->at(0)->pictures.empty());
   EXPECT_THAT(snapshot->at(1)->error->what(), HasSubstr("outpaint: has no effect"));
   EXPECT_THAT(snapshot->at(2)->error->what(), HasSubstr("pop: the mask covers nothing"));

@@ -10,6 +10,7 @@
 #include "kernels/core/parallel.h"
 #include "pipelines/mask/crop.h"
 #include "pipelines/mask/masked_content.h"
+#include "pipelines/mask/over.h"
 #include "tests/support/ops.h"
 
 namespace gesso {
@@ -191,6 +192,38 @@ TEST(Paste, PutsALayerOverWhatIsTransparent) {
   // Under 102 = 0.4: alpha a + 0.4 (1 - a); colours in proportion to 0.6 a and 0.4.
   EXPECT_EQ(pasted(102, part), Pixels({140, 110, 80, 255, 157, 136, 114, 179, 200, 200, 200, 102}));
   EXPECT_EQ(pasted(255, Grey(3, 1, {1, 2, 3})), Pixels({1, 1, 1, 255, 2, 2, 2, 255, 3, 3, 3, 255}));
+}
+
+TEST(TakeApart, GivesTheLayerThatMakesThePixel) {
+  using Pixel = std::array<uint8_t, 4>;
+  const auto apart = [](const Pixel& below, Pixel pixel) {
+    TakeApart(below.data(), pixel.data());
+    return pixel;
+  };
+  const Pixel glass = {100, 50, 0, 128};
+  EXPECT_EQ(apart(glass, {157, 136, 114, 179}), (Pixel{199, 200, 198, 103}));  // 200 under 102
+  EXPECT_EQ(apart(glass, glass), Pixel{});
+  EXPECT_EQ(apart(glass, {1, 2, 3, 255}), (Pixel{1, 2, 3, 255}));
+  EXPECT_EQ(apart({9, 8, 7, 0}, {1, 2, 3, 40}), (Pixel{1, 2, 3, 40}));
+  EXPECT_EQ(apart(glass, {1, 2, 3, 90}), Pixel{});  // no layer takes alpha away
+  // There and back again to the byte, whatever the alpha and the mask.
+  const std::array<std::array<uint8_t, 3>, 3> colours = {
+      {{0, 90, 255}, {255, 128, 3}, {31, 200, 77}}};
+  for (int alpha = 0; alpha < 256; ++alpha) {
+    for (int paint = 0; paint < 256; ++paint) {
+      for (size_t i = 0; i < 9; ++i) {
+        const auto& c = colours[i / 3];
+        const Pixel below = {c[0], c[1], c[2], static_cast<uint8_t>(alpha)};
+        Pixel pixel = below;
+        PutOver(colours[i % 3], paint, pixel.data());
+        const Pixel layer = apart(below, pixel);
+        Pixel again = below;
+        PutOver(std::span(layer).first<3>(), layer[3], again.data());
+        if (layer[3] == 255) again = layer;
+        ASSERT_EQ(again, pixel) << alpha << " under " << paint;
+      }
+    }
+  }
 }
 
 TEST(MaskedContent, IsKeptBlurredNoisyOrAColour) {

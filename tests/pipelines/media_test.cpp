@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
@@ -10,6 +11,7 @@
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
 #include "pipelines/media/png.h"
+#include "tests/support/files.h"
 
 namespace gesso {
 namespace {
@@ -115,6 +117,50 @@ TEST(Png, BoundsTheTextOfAllChunksTogether) {
   }
 }
 
+// A PNG file of one row with 16 bits a value, in zlib's block without compression.
+std::string PngOf16Bits(uint8_t colour, int width, const std::vector<uint16_t>& values) {
+  const auto two = [](size_t value) { return PngInteger(static_cast<uint32_t>(value)).substr(2); };
+  std::string row(1, '\0');  // no filter
+  for (const uint16_t value : values) row += two(value);
+  const std::string length = {static_cast<char>(row.size()), static_cast<char>(row.size() >> 8)};
+  std::string packed = "\x78\x01\x01" + length;
+  for (const char byte : length) packed += static_cast<char>(~byte);
+  uint32_t a = 1;
+  uint32_t b = 0;
+  for (const char byte : row) {
+    a = (a + static_cast<uint8_t>(byte)) % 65521;
+    b = (b + a) % 65521;
+  }
+  packed += row + PngInteger(b << 16 | a);
+  const std::string header = PngInteger(static_cast<uint32_t>(width)) + PngInteger(1) + '\x10' +
+                             static_cast<char>(colour) + std::string(3, '\0');
+  return std::string(kPngSignature) + PngChunk("IHDR", header) + PngChunk("IDAT", packed) +
+         PngChunk("IEND", "");
+}
+
+// Of 257 values each 8-bit one stands for, the middle one is exact.
+TEST(Png, Rounds16BitsTo8) {
+  constexpr uint8_t kGreyColour = 0;
+  constexpr uint8_t kRgba = 6;
+  const std::string grey = PngOf16Bits(
+      kGreyColour, 12, {0, 128, 129, 255, 257, 385, 386, 32767, 32768, 65406, 65407, 65535});
+  EXPECT_EQ(DecodeImage(grey, 1, "a.png").pixels,
+            (std::vector<uint8_t>{0, 0, 1, 1, 1, 1, 2, 127, 128, 254, 255, 255}));
+  std::vector<uint16_t> all(65536);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);
+  for (size_t begin = 0; begin < all.size(); begin += 16384) {
+    const std::vector<uint16_t> part(all.begin() + static_cast<std::ptrdiff_t>(begin),
+                                     all.begin() + static_cast<std::ptrdiff_t>(begin) + 16384);
+    const Image image = DecodeImage(PngOf16Bits(kGreyColour, 16384, part), 1, "a.png");
+    for (size_t i = 0; i < part.size(); ++i) {
+      ASSERT_EQ(image.pixels[i], std::lround(part[i] / 257.0)) << part[i];
+    }
+  }
+  const std::string rgba = PngOf16Bits(kRgba, 1, {129, 386, 65407, 32768});
+  EXPECT_EQ(DecodeImage(rgba, 4, "a.png").pixels, (std::vector<uint8_t>{1, 2, 255, 128}));
+  EXPECT_EQ(DecodeImage(rgba, 3, "a.png").pixels, (std::vector<uint8_t>{1, 2, 255}));
+}
+
 TEST(Png, RefusesAPictureThatIsNone) {
   EXPECT_THROW(DecodeImage("", 3, "empty.png"), Error);
   EXPECT_THROW(DecodeImage("GIF89a", 3, "a.gif"), Error);
@@ -132,6 +178,37 @@ TEST(Png, RefusesAPictureThatDeclaresTooManyPixels) {
     EXPECT_EQ(error.kind(), ErrorKind::kFormat);
     EXPECT_THAT(error.what(), HasSubstr("bomb.png"));
   }
+}
+
+TEST_F(Folder, SizesAreReadFromHeadersAlone) {
+  const fs::path path = path_ / "picture";
+  const std::string png = EncodePng(Gradient(13, 7, 3), {});
+  const std::string jpeg = EncodeJpeg(Gradient(19, 5, 3));
+  const auto expect_size = [&](int width, int height) {
+    const ImageSize size = ReadImageSize(path);
+    EXPECT_EQ(size.width, width);
+    EXPECT_EQ(size.height, height);
+  };
+  const auto bytes_read = [] {  // by the process so far
+    std::string name;
+    int64_t count = -1;
+    std::ifstream("/proc/self/io") >> name >> count;
+    EXPECT_EQ(name, "rchar:");
+    return count;
+  };
+  for (const auto& [bytes, width, height] :
+       {std::tuple(png.substr(0, 33), 13, 7), std::tuple(jpeg, 19, 5)}) {
+    WriteFile(path, bytes, true);
+    fs::resize_file(path, size_t{256} << 20);  // zeros, which take no room on disk
+    const int64_t before = bytes_read();
+    expect_size(width, height);
+    EXPECT_LT(bytes_read() - before, 10000);
+  }
+  fs::resize_file(path, (size_t{256} << 20) + 1);
+  ExpectError(ErrorKind::kFormat, {"picture: is larger than 268435456 bytes"},
+              [&] { ReadImageSize(path); });
+  ExpectError(ErrorKind::kIo, {"not a regular file"}, [&] { ReadImageSize(path_); });
+  ExpectError(ErrorKind::kIo, {"nix", "cannot be opened"}, [&] { ReadImageSize(path_ / "nix"); });
 }
 
 TEST(Metadata, ComesBackFromAPicture) {

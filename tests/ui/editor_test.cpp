@@ -52,6 +52,23 @@ TEST_F(EditorTest, PaintsUnderTheMaskAndNowhereElse) {
   EXPECT_EQ(Flatten(editor_.document()).pixels, painted.pixels);
 }
 
+TEST_F(EditorTest, ShowsTheResultWhereThePictureIsTransparentInPart) {
+  OpenWithMask();
+  Image glass{8, 8, 4, {}};
+  for (int i = 0; i < 8 * 8 * 4; ++i) glass.pixels.push_back(static_cast<uint8_t>(1 + i * 7 % 251));
+  WriteFile(photo_, EncodePng(glass, {}), true);
+  editor_.Open(photo_);
+  Image mask{8, 8, 1, {}};  // soft from left to right
+  for (int i = 0; i < 8 * 8; ++i) mask.pixels.push_back(static_cast<uint8_t>(i % 8 * 36));
+  editor_.Edit("soft", [&](Document& document) { LoadMask(document, mask); });
+  editor_.Submit();
+  WaitUntilDone();
+  ASSERT_EQ(editor_.document().layers.size(), 2u);
+  const Image& result = *editor_.results().results().front().image;
+  EXPECT_NE(result.pixels, glass.pixels);
+  EXPECT_EQ(Flatten(editor_.document()).pixels, result.pixels);
+}
+
 TEST_F(EditorTest, MakesThePixelsOfTheCommandLine) {
   OpenWithMask();
   editor_.Submit();
@@ -343,6 +360,51 @@ TEST_F(EditorTest, RecentFilesAreThoseThatExist) {
   EXPECT_EQ(RecentFiles(state), std::vector<fs::path>{b});
 }
 
+// Projects in the folder of those that are written unasked.
+int64_t CountSaved(const fs::path& state) {
+  std::error_code error;
+  return std::ranges::count_if(
+      fs::directory_iterator(state / "autosave", error),
+      [](const fs::directory_entry& entry) { return entry.path().extension() == ".gesso"; });
+}
+
+TEST_F(EditorTest, WhatIsLeftBehindIsToldByItsLock) {
+  const fs::path state = folder_.path() / "state";
+  const auto unsaved = [&] {
+    auto autosave = std::make_unique<Autosave>(editor_, background_, state);
+    autosave->Finish();
+    background_.Wait();
+    return autosave;
+  };
+  editor_.New(30, 20);
+  editor_.Edit("mask", FillMask);
+  std::unique_ptr<Autosave> one = unsaved();
+  std::unique_ptr<Autosave> other = unsaved();
+  EXPECT_EQ(CountSaved(state), 2);
+  EXPECT_FALSE(Autosave::TakeLeftover(state).has_value());  // both editors run
+  one.reset();
+  const std::optional<fs::path> left = Autosave::TakeLeftover(state);
+  ASSERT_TRUE(left.has_value());
+  EXPECT_FALSE(ReadProject(*left).document.mask.IsZero());
+  EXPECT_FALSE(Autosave::TakeLeftover(state).has_value());  // the other one runs
+  other.reset();
+  EXPECT_TRUE(Autosave::TakeLeftover(state).has_value());
+  EXPECT_TRUE(fs::is_empty(state / "autosave"));
+  // The name says nothing: process 1 runs everywhere, and after a restart of a container this one.
+  for (const std::string& name : {std::string("1"), std::to_string(getpid())}) {
+    fs::copy_file(*left, state / "autosave" / (name + ".gesso"));
+    std::ofstream(state / "autosave" / (name + ".gesso.part")) << "half";
+    std::ofstream(state / "autosave" / (name + ".lock"));  // as a crash leaves it
+    EXPECT_TRUE(Autosave::TakeLeftover(state).has_value()) << name;
+    EXPECT_TRUE(fs::is_empty(state / "autosave"));
+  }
+  // What was saved needs no copy.
+  editor_.Save(folder_.path() / "saved.gesso");
+  WaitUntilDone();
+  unsaved();
+  EXPECT_TRUE(fs::is_empty(state / "autosave"));
+}
+
 TEST(Autosave, AKilledEditorLosesNothingOlderThanFiveSeconds) {
   using Clock = std::chrono::steady_clock;
   const TempFolder folder;
@@ -368,10 +430,12 @@ TEST(Autosave, AKilledEditorLosesNothingOlderThanFiveSeconds) {
     }
     while (true) pause();
   }
-  const fs::path saved = folder.path() / "autosave" / (std::to_string(child) + ".gesso");
   const auto start = Clock::now();
-  while (!fs::exists(saved) && Clock::now() - start < std::chrono::seconds(60)) usleep(10000);
+  while (CountSaved(folder.path()) == 0 && Clock::now() - start < std::chrono::seconds(60)) {
+    usleep(10000);
+  }
   usleep(900000);  // in the midst of the pause until the next
+  EXPECT_FALSE(Autosave::TakeLeftover(folder.path()).has_value());  // its editor runs
   kill(child, SIGKILL);
   const auto end = Clock::now();
   waitpid(child, nullptr, 0);

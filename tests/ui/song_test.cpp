@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "models/io/output_file.h"
+#include "pipelines/mask/crop.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/midi/refill.h"
 #include "pipelines/song_painter.h"
@@ -113,7 +114,7 @@ TEST_F(SongTest, ComposesUnderTheMaskAndNowhereElse) {
   Generator generator(Device::kCpu);
   Request request = editor_.request;
   request.only_masked.reset();
-  EXPECT_EQ(song, ComposeAgain(generator, *before.song, mask, request, ignored, "pop"));
+  EXPECT_EQ(song, ComposeAgain(generator, *before.song, mask, request, ignored, "pop").song);
   // The layers show it, outside of the mask as before.
   const Image roll = Flatten(after);
   const Image old = Flatten(before);
@@ -187,6 +188,97 @@ TEST_F(SongTest, OneIsComposedAtATime) {
   WaitUntilDone();
   ExpectRefusal("The song was another");
   EXPECT_TRUE(editor_.document() == before);
+}
+
+TEST_F(SongTest, WhatWasComposedGoesToTheStrip) {
+  OpenSongWithMask(80, 0, 96, 64);  // the sixth of eight bars
+  editor_.request.seed.reset();
+  const Document before = editor_.document();
+  editor_.Submit();
+  WaitUntilDone();
+  const Document composed = editor_.document();
+  ASSERT_EQ(editor_.results().results().size(), 1u);
+  const Result made = editor_.results().results().front();
+  EXPECT_TRUE(made.is_song);
+  EXPECT_TRUE(made.request.seed.has_value());
+  EXPECT_FALSE(made.request.mask || made.request.width);
+  // The last four bars, as the document shows them.
+  const Image roll = Flatten(composed);
+  EXPECT_EQ(made.image->pixels, CutOut(roll, {64, 0, 64, kRollRows}).pixels);
+  // Again with its settings: the same.
+  editor_.Undo();
+  editor_.UseSettings(made);
+  editor_.Submit();
+  WaitUntilDone();
+  EXPECT_EQ(*editor_.document().song, *composed.song);
+  // In the song's place, and back.
+  editor_.Undo();
+  editor_.Use(made);
+  EXPECT_EQ(*editor_.document().song, *composed.song);
+  EXPECT_EQ(Flatten(editor_.document()).pixels, roll.pixels);
+  editor_.Undo();
+  EXPECT_TRUE(editor_.document() == before);
+  // After a restart, from its file.
+  Background background;
+  Editor second(engine_, background, folder_.path() / "state");
+  background.Wait();
+  second.Update();
+  ASSERT_EQ(second.results().results().size(), 2u);
+  const Result found = second.results().results().back();
+  EXPECT_TRUE(found.is_song);
+  EXPECT_EQ(found.song, nullptr);
+  EXPECT_EQ(found.request, made.request);
+  EXPECT_EQ(ResultStore::ImageOf(found).pixels, made.image->pixels);
+  second.OpenResult(found);
+  ASSERT_NE(second.document().song, nullptr);
+  EXPECT_EQ(*second.document().song, *composed.song);
+  // It is no layer of a picture.
+  second.New(128, 64);
+  second.Use(found);
+  ASSERT_TRUE(second.notice().has_value());
+  EXPECT_THAT(second.notice()->text, HasSubstr("a song of other bars"));
+  EXPECT_EQ(second.document().layers.size(), 1u);
+  fs::remove(ResultStore::SongFile(found.path));
+  second.OpenResult(found);
+  EXPECT_THAT(second.notice()->text, HasSubstr(".mid"));
+}
+
+TEST_F(SongTest, AProjectBringsItsSongsAlong) {
+  OpenSongWithMask(80, 0, 96, 64);
+  editor_.Submit();
+  WaitUntilDone();
+  const Document composed = editor_.document();
+  const fs::path path = folder_.path() / "song.gesso";
+  editor_.Save(path);
+  WaitUntilDone();
+  Editor other(engine_, background_, folder_.path() / "elsewhere");
+  other.Open(path);
+  background_.Wait();
+  other.Update();
+  ASSERT_EQ(other.results().results().size(), 1u);
+  const Result& result = other.results().results().front();
+  EXPECT_TRUE(result.is_song);
+  EXPECT_EQ(*ResultStore::SongOf(result), *composed.song);
+  EXPECT_EQ(result.path.parent_path(), folder_.path() / "elsewhere" / "results");
+}
+
+// The oldest go, and a song with its picture.
+TEST_F(SongTest, TheStripForgetsSongsAndTheirPicturesTogether) {
+  const fs::path results = folder_.path() / "old" / "results";
+  fs::create_directories(results);
+  for (int i = 0; i < 101; ++i) {
+    for (const char* suffix : {"png", "mid"}) {
+      std::ofstream(results / fmt::format("{}-000.{}", 1000 + i, suffix)) << kPngSignature;
+    }
+  }
+  std::ofstream(results / "0999-000.png") << kPngSignature;  // 203 in all
+  Editor editor(engine_, background_, folder_.path() / "old");
+  background_.Wait();
+  EXPECT_FALSE(fs::exists(results / "0999-000.png"));
+  EXPECT_FALSE(fs::exists(results / "1000-000.mid"));
+  EXPECT_FALSE(fs::exists(results / "1000-000.png"));
+  EXPECT_TRUE(fs::exists(results / "1001-000.mid"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(results), {}), 200);
 }
 
 TEST_F(SongTest, AProjectKeepsTheSong) {

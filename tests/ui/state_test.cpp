@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipelines/mask/crop.h"
 #include "tests/support/files.h"
 #include "ui/actions/layer_actions.h"
 #include "ui/state/file_space.h"
@@ -98,6 +99,25 @@ TEST(Document, APaintedLayerLeavesTheRestAlone) {
     const bool is_opaque = i == under_mask || i == beyond;
     EXPECT_EQ(alone.pixels[4 * i + 3], is_opaque ? 255 : 0) << i;
   }
+}
+
+// What Paste made of half-transparent pixels is not laid over them once more.
+TEST(Document, APaintedLayerLetsThroughWhatTheResultLetThrough) {
+  // Opaque, half transparent, transparent with a hidden colour; under a mask of 102 = 0.4.
+  const Image photo{3, 1, 4, {100, 50, 0, 255, 100, 50, 0, 128, 9, 8, 7, 0}};
+  const Image mask{3, 1, 1, {102, 102, 102}};
+  Image result = photo;
+  Paste({3, 1, 3, std::vector<uint8_t>(9, 200)}, 0, 0, mask, result);
+  ASSERT_EQ(result.pixels,
+            (std::vector<uint8_t>{140, 110, 80, 255, 157, 136, 114, 179, 200, 200, 200, 102}));
+  Document document = OpenAsDocument(photo, "photo");
+  document.mask.Paste(mask, 0, 0);
+  const uint64_t id = AddPaintedLayer(document, result, Document(document), {.name = "result"});
+  EXPECT_EQ(Flatten(document).pixels, result.pixels);
+  const Image layer = document.Find(id)->pixels.ToImage();
+  // The paint and its mask, within what 8 bits tell; the opaque pixel shows nothing through.
+  EXPECT_EQ(layer.pixels,
+            (std::vector<uint8_t>{140, 110, 80, 255, 199, 200, 198, 103, 200, 200, 200, 102}));
 }
 
 TEST(Document, ACanvasGrowsAroundItsPicture) {

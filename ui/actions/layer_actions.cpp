@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "pipelines/mask/over.h"
+
 namespace gesso::ui {
 
 namespace {
@@ -44,8 +46,14 @@ uint64_t AddPaintedLayer(Document& document, const Image& image, const Document&
   const Image old = ToRgba(Flatten(before));
   const Image mask = before.mask.ToImage();
   for (size_t i = 0; i < mask.pixels.size(); ++i) {
-    const bool is_old = std::memcmp(&rgba.pixels[4 * i], &old.pixels[4 * i], 3) == 0;
-    if (mask.pixels[i] == 0 && is_old) std::memset(&rgba.pixels[4 * i], 0, 4);
+    uint8_t* pixel = &rgba.pixels[4 * i];
+    const uint8_t* below = &old.pixels[4 * i];
+    if (mask.pixels[i] == 0 && std::memcmp(pixel, below, 4) == 0) {
+      std::memset(pixel, 0, 4);
+    } else {
+      // What shows through from below is in the result already.
+      TakeApart(below, pixel);
+    }
   }
   return AddLayer(document, rgba, std::move(info));
 }

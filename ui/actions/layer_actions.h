@@ -13,7 +13,7 @@ Document OpenAsDocument(const Image& image, const std::string& name);
 uint64_t AddLayer(Document& document, const Image& image, LayerInfo info);
 // A result that was painted into the picture and under the mask of `before`: the layer is
 // transparent where the mask is zero, but for what the paint has changed beyond it (a mask that was
-// grown or blurred on the way).
+// grown or blurred on the way). Over `before` it makes the result, also where that shows through.
 uint64_t AddPaintedLayer(Document& document, const Image& image, const Document& before,
                          LayerInfo info);
 void RemoveLayer(Document& document, uint64_t id);

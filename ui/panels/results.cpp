@@ -19,12 +19,14 @@ void DrawResultStrip(Ui& ui) {
     ImGui::EndGroup();
     ui.Mark(fmt::format("result-{}", i));
     Tooltip(result.request.prompt.value_or("") +
-            fmt::format("\nseed {}, {}\nDouble click: as a layer. Right click: more.",
-                        result.request.seed.value_or(0), result.request.model.value_or("")));
+            fmt::format("\nseed {}, {}\nDouble click: {}. Right click: more.",
+                        result.request.seed.value_or(0), result.request.model.value_or(""),
+                        result.is_song ? "in the song's place" : "as a layer"));
     const bool is_chosen = ImGui::IsItemHovered() && ImGui::IsMouseDoubleClicked(0);
     bool stop = false;  // the list may be another one now
     if (ImGui::BeginPopupContextItem("menu")) {
-      if (ImGui::MenuItem("As a layer")) ui.editor.Use(result), stop = true;
+      if (ImGui::MenuItem(result.is_song ? "In the song's place" : "As a layer"))
+        ui.editor.Use(result), stop = true;
       if (ImGui::MenuItem("Use as input (a document of its own)"))
         ui.editor.OpenResult(result), stop = true;
       if (ImGui::MenuItem("Take over its settings")) ui.editor.UseSettings(result);

@@ -1,10 +1,7 @@
 #include "ui/state/autosave.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
+#include <set>
 
 namespace gesso::ui {
 
@@ -17,20 +14,41 @@ constexpr std::chrono::milliseconds kPause{2500};
 
 fs::path FolderOf(const fs::path& state_folder) { return state_folder / "autosave"; }
 
-bool IsRunning(const std::string& process) {
-  char* end = nullptr;
-  const long id = std::strtol(process.c_str(), &end, 10);
-  return id > 0 && id != getpid() && *end == '\0' &&
-         (kill(static_cast<pid_t>(id), 0) == 0 || errno == EPERM);
+int64_t Milliseconds() {
+  const auto time = std::chrono::system_clock::now().time_since_epoch();
+  return time / std::chrono::milliseconds(1);
+}
+
+// What an editor writes is named after it: <name>.gesso, <name>.gesso.part, <name>.lock.
+fs::path LockOf(const fs::path& folder, const std::string& name) {
+  return folder / (name + ".lock");
+}
+fs::path ProjectOf(const fs::path& folder, const std::string& name) {
+  return folder / (name + ".gesso");
+}
+
+// The names of editors that have left something in `folder`, or are at work.
+std::set<std::string> NamesIn(const fs::path& folder) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    names.insert(name.substr(0, name.find('.')));
+  }
+  return names;
 }
 
 }  // namespace
 
 Autosave::Autosave(Editor& editor, Background& background, const fs::path& state_folder)
-    : editor_(editor),
-      background_(background),
-      path_(FolderOf(state_folder) / (std::to_string(getpid()) + ".gesso")) {
-  fs::create_directories(FolderOf(state_folder));
+    : editor_(editor), background_(background) {
+  const fs::path folder = FolderOf(state_folder);
+  fs::create_directories(folder);
+  for (int64_t time = Milliseconds(); lock_ == nullptr; ++time) {
+    const std::string name = std::to_string(time);
+    path_ = ProjectOf(folder, name);
+    if (!fs::exists(path_)) lock_ = FileLock::TryTake(LockOf(folder, name));
+  }
 }
 
 void Autosave::Update() {
@@ -45,31 +63,35 @@ void Autosave::Write() {
   written_ = editor_.document();
   written_request_ = editor_.request;
   auto project = std::make_shared<const Project>(editor_.ToProject(false));
-  background_.Run([project, path = path_, writer = writer_] { writer->Write(*project, path); });
+  background_.Run(
+      [project, path = path_, writer = writer_, lock = lock_] { writer->Write(*project, path); });
 }
 
 void Autosave::Finish() {
   if (editor_.is_modified()) return Write();
-  background_.Run([path = path_] { fs::remove(path); });
+  background_.Run([path = path_, lock = lock_] { fs::remove(path); });
 }
 
 std::optional<fs::path> Autosave::TakeLeftover(const fs::path& state_folder) {
+  const fs::path saves = FolderOf(state_folder);
   std::error_code error;
   std::vector<fs::directory_entry> found;
-  for (const auto& entry : fs::directory_iterator(FolderOf(state_folder), error)) {
-    const std::string name = entry.path().filename().string();
-    if (IsRunning(name.substr(0, name.find('.')))) continue;
-    if (name.ends_with(".gesso")) found.push_back(entry);
+  std::vector<std::unique_ptr<FileLock>> locks;  // so that another that starts leaves them alone
+  for (const std::string& name : NamesIn(saves)) {
+    std::unique_ptr<FileLock> lock = FileLock::TryTake(LockOf(saves, name));
+    if (lock == nullptr) continue;  // its editor is running
+    locks.push_back(std::move(lock));
+    const fs::path project = ProjectOf(saves, name);
     // It was killed in the midst of writing: what it had written before is whole.
-    if (name.ends_with(".part")) fs::remove(entry.path(), error);
+    fs::remove(project.string() + ".part", error);
+    if (fs::exists(project, error)) found.emplace_back(project);
   }
   if (found.empty()) return std::nullopt;
   const auto newest = std::ranges::max_element(
       found, {}, [&](const fs::directory_entry& entry) { return entry.last_write_time(error); });
   const fs::path folder = state_folder / "recovered";
   fs::create_directories(folder, error);
-  const auto time = std::chrono::system_clock::now().time_since_epoch();
-  const fs::path kept = folder / fmt::format("{}.gesso", time / std::chrono::milliseconds(1));
+  const fs::path kept = folder / fmt::format("{}.gesso", Milliseconds());
   fs::rename(newest->path(), kept, error);
   if (error) return std::nullopt;
   return kept;

@@ -2,32 +2,22 @@
 
 #include <cstring>
 
+#include "pipelines/mask/over.h"
+
 namespace gesso::ui {
 
 namespace {
 
 constexpr size_t kTilePixels = size_t{kTileSide} * kTileSide;
-constexpr uint32_t kFull = 255;
+constexpr int kFull = 255;
 
-uint32_t DivideBy255(uint32_t value) { return (value + kFull / 2) / kFull; }
-
-// One pixel over another, both RGBA; `alpha` is that of `top` with its layer's opacity.
-void Over(const uint8_t* top, uint32_t alpha, uint8_t* bottom) {
-  const uint32_t below = DivideBy255(bottom[3] * (kFull - alpha));
-  const uint32_t sum = alpha + below;
-  for (int c = 0; c < 3; ++c) {
-    bottom[c] = static_cast<uint8_t>((top[c] * alpha + bottom[c] * below + sum / 2) / sum);
-  }
-  bottom[3] = static_cast<uint8_t>(sum);
-}
-
-void BlendTile(const uint8_t* top, uint32_t opacity, uint8_t* rgba) {
+void BlendTile(const uint8_t* top, int opacity, uint8_t* rgba) {
   for (size_t i = 0; i < kTilePixels; ++i, top += 4, rgba += 4) {
-    const uint32_t alpha = DivideBy255(top[3] * opacity);
+    const int alpha = (top[3] * opacity + kFull / 2) / kFull;
     if (alpha == kFull) {
       std::memcpy(rgba, top, 4);
-    } else if (alpha > 0) {
-      Over(top, alpha, rgba);
+    } else {
+      PutOver({top, 3}, alpha, rgba);
     }
   }
 }
@@ -61,7 +51,7 @@ void CompositeTile(const Document& document, size_t index, uint8_t* rgba) {
   for (const Layer& layer : document.layers) {
     const TilePtr& tile = layer.pixels.tile(index);
     if (!layer.info.visible || tile == nullptr) continue;
-    const auto opacity = static_cast<uint32_t>(layer.info.opacity * kFull + 0.5f);
+    const auto opacity = static_cast<int>(layer.info.opacity * kFull + 0.5f);
     BlendTile(tile->pixels.data(), opacity, rgba);
   }
 }

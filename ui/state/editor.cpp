@@ -259,7 +259,8 @@ void Editor::SubmitSong(Job job) {
   job.song = SongPart{document_.song, std::make_shared<const Image>(document_.mask.ToImage()),
                       path_.empty() ? "the song" : path_.string()};
   const JobId id = engine_.Submit(std::move(job));
-  pending_.push_back({id, {}, serial_, std::make_shared<const Document>(document_), true});
+  pending_.push_back(
+      {id, results_.NewStem(), serial_, std::make_shared<const Document>(document_), true});
 }
 
 void Editor::Update() {
@@ -292,19 +293,33 @@ void Editor::AddArrivals() {
 void Editor::Take(Pending& pending, const JobStatus& status) {
   for (; pending.taken < status.pictures.size(); ++pending.taken) {
     const std::shared_ptr<const Picture>& picture = status.pictures[pending.taken];
-    StoredResult result = results_.Add(pending.stem, *picture);
-    if (pending.serial != serial_) continue;  // made for another document
-    made_.insert(made_.begin(), std::move(result));
-    if (made_.size() > kMaxProjectResults) made_.pop_back();
-    if (*status.request.batch_count == 1) arrivals_.push_back({pending, picture, nullptr});
+    Store(pending, *picture);
+    const bool is_alone = *status.request.batch_count == 1;
+    if (is_alone && pending.serial == serial_) arrivals_.push_back({pending, picture, nullptr});
   }
   if (status.state == JobState::kFailed) Tell(status.error->what(), true);
   if (!IsOver(status.state)) return;
-  if (status.song != nullptr) arrivals_.push_back({pending, nullptr, status.song});
+  if (status.song != nullptr) TakeSong(pending, status);
   if (status.pictures.empty()) return;
   if (*status.request.batch_count == 1) return engine_.ForgetPictures(status.id);
   variations_.push_back(pending);
   grid_job = status.id;
+}
+
+void Editor::TakeSong(const Pending& pending, const JobStatus& status) {
+  Guard([&] {
+    const Image roll = DrawComposed(*status.song, pending.document->mask);
+    Store(pending, {roll, 0, status.request}, status.song);
+    arrivals_.push_back({pending, nullptr, status.song});
+  });
+}
+
+void Editor::Store(const Pending& pending, const Picture& picture,
+                   std::shared_ptr<const MidiFile> song) {
+  StoredResult result = results_.Add(pending.stem, picture, std::move(song));
+  if (pending.serial != serial_) return;  // made for another document
+  made_.insert(made_.begin(), std::move(result));
+  if (made_.size() > kMaxProjectResults) made_.pop_back();
 }
 
 void Editor::ForgetOld(const EngineSnapshot& snapshot) {
@@ -369,7 +384,8 @@ void Editor::AddToDocument(const Pending& pending, const Picture& picture) {
 void Editor::AddToDocument(const Pending& pending, std::shared_ptr<const MidiFile> song) {
   if (pending.serial != serial_) return;
   if (document_.song != pending.document->song) {
-    return Tell("The song was another when this was composed for it; paint again.", true);
+    return Tell("The song was another when this was composed for it; the strip below has it.",
+                true);
   }
   Edit("Compose", [&](Document& document) { ReplaceSong(document, std::move(song)); });
   shows_mask = false;
@@ -400,12 +416,21 @@ bool Editor::is_busy() const { return !pending_.empty() || !background_.is_idle(
 
 void Editor::Use(const Result& result) {
   Guard([&] {
-    const Image image = ResultStore::ImageOf(result);
     if (document_.empty()) return OpenResult(result);
+    if (result.is_song) return UseSong(result);
+    const Image image = ResultStore::ImageOf(result);
     const LayerInfo info = {.name = result.request.prompt.value_or(""), .request = result.request};
     Edit("Add result",
          [&](Document& document) { selected_layer_ = AddLayer(document, image, info); });
   });
+}
+
+void Editor::UseSong(const Result& result) {
+  std::shared_ptr<const MidiFile> song = ResultStore::SongOf(result);
+  Require(
+      document_.song != nullptr && HaveSameBars(*document_.song, *song), ErrorKind::kUsage,
+      "this is a song of other bars than what is open; use it as input (a document of its own)");
+  Edit("Use result", [&](Document& document) { ReplaceSong(document, std::move(song)); });
 }
 
 void Editor::UseSettings(const Result& result) {
@@ -416,7 +441,9 @@ void Editor::UseSettings(const Result& result) {
 
 void Editor::OpenResult(const Result& result) {
   Guard([&] {
-    Replace(OpenAsDocument(ResultStore::ImageOf(result), result.request.prompt.value_or("")));
+    const std::string name = result.request.prompt.value_or("");
+    if (result.is_song) return Replace(OpenSong(*ResultStore::SongOf(result), "the song"));
+    Replace(OpenAsDocument(ResultStore::ImageOf(result), name));
     document_.layers.back().info.request = result.request;
   });
 }

@@ -89,7 +89,8 @@ class Editor {
   std::string_view usual_model() const;
   // Picture `index` of a job with several, as if it had been the only one.
   void TakeVariation(JobId id, size_t index);
-  void Use(const Result& result);          // as a new layer
+  // As a new layer; a song takes the place of the document's, if that has the same bars.
+  void Use(const Result& result);
   void UseSettings(const Result& result);  // its request into the panel
   void OpenResult(const Result& result);   // as a document of its own
   // Starts to play the song, or stops. What keeps it from sounding becomes a notice.
@@ -148,6 +149,11 @@ class Editor {
   void RenderWave(const std::filesystem::path& path);
   void SubmitSong(Job job);
   void Take(Pending& pending, const JobStatus& status);
+  void TakeSong(const Pending& pending, const JobStatus& status);
+  // Into the strip's store, and among what was made for the document.
+  void Store(const Pending& pending, const Picture& picture,
+             std::shared_ptr<const MidiFile> song = nullptr);
+  void UseSong(const Result& result);
   void AddArrivals();  // unless a stroke is being drawn
   // Pictures and jobs that nobody will ask for again leave the memory.
   void ForgetOld(const EngineSnapshot& snapshot);

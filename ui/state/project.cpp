@@ -24,34 +24,41 @@ constexpr std::string_view kSong = "song.mid";
 std::string LayerFile(uint64_t id) { return fmt::format("layers/{}.png", id); }
 std::string ResultFile(const std::string& name) { return "history/" + name; }
 
-// The pictures of the newest results that fit into a project; of those that are gone, nothing.
-std::map<std::string, std::string> PicturesOf(const Project& project) {
-  std::map<std::string, std::string> pictures;
+// The files of the newest results that fit into a project, pictures and the songs beside them, by
+// name; of those that are gone, nothing.
+std::map<std::string, std::string> FilesOf(const Project& project) {
+  std::map<std::string, std::string> files;
   size_t bytes = 0;
+  size_t count = 0;
   for (const StoredResult& result : project.results) {
     std::error_code error;
     const uintmax_t size = fs::file_size(result.file, error);
     if (error || !project.has_pictures) continue;
-    bytes += size;
-    if (pictures.size() == kMaxProjectResults || bytes > kMaxProjectResultBytes) break;
-    pictures[result.name] = ReadFile(result.file, kMaxProjectResultBytes);
+    const fs::path song = ResultStore::SongFile(result.file);
+    const bool is_song = fs::exists(song, error);
+    bytes += size + (is_song ? fs::file_size(song) : 0);
+    if (count++ == kMaxProjectResults || bytes > kMaxProjectResultBytes) break;
+    files[result.name] = ReadFile(result.file, kMaxProjectResultBytes);
+    if (is_song) files[song.filename().string()] = ReadFile(song, kMaxProjectResultBytes);
   }
-  return pictures;
+  return files;
 }
 
 Json Describe(const std::vector<StoredResult>& results,
-              const std::map<std::string, std::string>& pictures) {
+              const std::map<std::string, std::string>& files) {
   Json history = Json::array();
   for (const StoredResult& result : results) {
     if (history.size() == kMaxProjectResults) break;
     Json entry = {{"name", result.name}, {"request", ToJson(result.request)}};
-    if (pictures.contains(result.name)) entry["picture"] = ResultFile(result.name);
+    const std::string song = ResultStore::SongFile(result.name).string();
+    if (files.contains(result.name)) entry["picture"] = ResultFile(result.name);
+    if (files.contains(song)) entry["song"] = ResultFile(song);
     history.push_back(std::move(entry));
   }
   return history;
 }
 
-Json Describe(const Project& project, const std::map<std::string, std::string>& pictures) {
+Json Describe(const Project& project, const std::map<std::string, std::string>& files) {
   const Document& document = project.document;
   Json layers = Json::array();
   for (const Layer& layer : document.layers) {
@@ -73,7 +80,7 @@ Json Describe(const Project& project, const std::map<std::string, std::string>& 
                {"layers", std::move(layers)},
                {"mask", kMask},
                {"request", ToJson(project.request)},
-               {"history", Describe(project.results, pictures)}};
+               {"history", Describe(project.results, files)}};
   if (document.song != nullptr) json["song"] = kSong;
   return json;
 }
@@ -138,6 +145,10 @@ std::vector<StoredResult> ReadResults(const Reader& reader, const Json& history)
       Require(result.png.starts_with(kPngSignature), ErrorKind::kFormat, "{}: is not a PNG picture",
               result.name);
     }
+    if (entry.contains("song")) {
+      result.midi = reader.Entry(Get<std::string>(entry, "song"));
+      ParseMidi(result.midi, result.name);  // what is no song is told now
+    }
     results.push_back(std::move(result));
   }
   return results;
@@ -201,14 +212,14 @@ void ProjectWriter::Write(const Project& project, const fs::path& path) {
   OutputFile file(path);
   ZipWriter zip(file);
   const Document& document = project.document;
-  const std::map<std::string, std::string> pictures = PicturesOf(project);
-  zip.Add(std::string(kSettings), Describe(project, pictures).dump(1));
+  const std::map<std::string, std::string> files = FilesOf(project);
+  zip.Add(std::string(kSettings), Describe(project, files).dump(1));
   for (const Layer& layer : document.layers) {
     zip.Add(LayerFile(layer.info.id), Encode(layer.info.id, layer.pixels));
   }
   if (!document.empty()) zip.Add(std::string(kMask), Encode(0, document.mask));
   if (document.song != nullptr) zip.Add(std::string(kSong), SerializeMidi(*document.song));
-  for (const auto& [name, png] : pictures) zip.Add(ResultFile(name), png);
+  for (const auto& [name, bytes] : files) zip.Add(ResultFile(name), bytes);
   std::erase_if(encoded_, [&](const auto& item) {
     return item.first != 0 && document.Find(item.first) == nullptr;
   });

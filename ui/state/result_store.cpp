@@ -37,18 +37,27 @@ fs::path ResultStore::NewStem() {
   return folder_ / std::to_string(last_stem_);
 }
 
-StoredResult ResultStore::Add(const fs::path& stem, const Picture& picture) {
+StoredResult ResultStore::Add(const fs::path& stem, const Picture& picture,
+                              std::shared_ptr<const MidiFile> song) {
   auto image = std::make_shared<Image>(picture.image);
-  Result result{stem.string() + fmt::format("-{:03}.png", picture.index), picture.request,
-                std::make_shared<Image>(Thumbnail(*image, kThumbnailSide)), image};
-  background_.Run([path = result.path, request = result.request, image] {
+  Result result{stem.string() + fmt::format("-{:03}.png", picture.index),
+                picture.request,
+                std::make_shared<Image>(Thumbnail(*image, kThumbnailSide)),
+                image,
+                song != nullptr,
+                song};
+  background_.Run([path = result.path, request = result.request, image, song = std::move(song)] {
+    if (song != nullptr) WriteMidi(SongFile(path), *song, true);  // first: the picture shows it
     WriteFile(path, EncodePng(*image, MetadataOf({request})), true);
   });
   const StoredResult stored{result.path.filename().string(), result.request, result.path};
   results_.insert(results_.begin(), std::move(result));
   // Only the newest are kept in memory whole.
   constexpr size_t kWhole = 8;
-  if (results_.size() > kWhole) results_[kWhole].image = nullptr;
+  if (results_.size() > kWhole) {
+    results_[kWhole].image = nullptr;
+    results_[kWhole].song = nullptr;
+  }
   return stored;
 }
 
@@ -71,6 +80,8 @@ std::vector<StoredResult> ResultStore::Import(std::vector<StoredResult> stored) 
   background_.Run([this, stored = std::move(stored)] {
     for (const StoredResult& result : stored) {
       const fs::path path = folder_ / result.name;
+      const fs::path song = SongFile(path);
+      if (!result.midi.empty() && !fs::exists(song)) WriteFile(song, result.midi, false);
       if (!result.png.empty() && !fs::exists(path)) WriteFile(path, result.png, false);
       LoadFile(path);
     }
@@ -87,6 +98,14 @@ Image ResultStore::ImageOf(const Result& result) {
   return result.image != nullptr ? *result.image : ReadImage(result.path, 3);
 }
 
+std::shared_ptr<const MidiFile> ResultStore::SongOf(const Result& result) {
+  CHECK(result.is_song);
+  if (result.song != nullptr) return result.song;
+  return std::make_shared<const MidiFile>(ReadMidi(SongFile(result.path)));
+}
+
+fs::path ResultStore::SongFile(fs::path picture) { return picture.replace_extension(".mid"); }
+
 void ResultStore::Load() {
   RemoveOldest();
   std::vector<fs::path> paths;
@@ -99,7 +118,7 @@ void ResultStore::Load() {
 }
 
 void ResultStore::LoadFile(const fs::path& path) {
-  Result result{path, {}, nullptr, nullptr};
+  Result result{path, {}, nullptr, nullptr, fs::exists(SongFile(path))};
   try {
     result.request = ReadMetadata(path).front();
     result.thumbnail = std::make_shared<Image>(Thumbnail(ReadImage(path, 3), kThumbnailSide));
@@ -115,7 +134,14 @@ void ResultStore::RemoveOldest() {
   for (const auto& entry : fs::directory_iterator(folder_)) paths.push_back(entry.path());
   if (paths.size() <= kMaxResults) return;
   std::ranges::sort(paths);
-  paths.resize(paths.size() - kMaxResults);
+  // A job's files go together: a song and its picture.
+  const auto job = [](const fs::path& path) {
+    const std::string name = path.filename().string();
+    return name.substr(0, name.find('-'));
+  };
+  size_t count = paths.size() - kMaxResults;
+  while (count < paths.size() && job(paths[count]) == job(paths[count - 1])) ++count;
+  paths.resize(count);
   for (const fs::path& path : paths) fs::remove(path);
 }
 

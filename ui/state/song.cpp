@@ -1,5 +1,7 @@
 #include "ui/state/song.h"
 
+#include <algorithm>
+
 #include "ui/actions/layer_actions.h"
 
 namespace gesso::ui {
@@ -66,6 +68,25 @@ void ReplaceSong(Document& document, std::shared_ptr<const MidiFile> song) {
       layer.pixels.Paste(DrawNotes(roll, *layer.info.notes, document.width), 0, 0);
   }
   document.song = std::move(song);
+}
+
+bool HaveSameBars(const MidiFile& one, const MidiFile& other) {
+  return RollGrid(one, "the song").bars() == RollGrid(other, "the other song").bars();
+}
+
+Image DrawComposed(const MidiFile& song, const TiledImage& mask) {
+  constexpr size_t kFewest = 4;  // bars; as many as a model sees
+  const RollGrid grid(song, "the song");
+  const Box masked = mask.UsedBox();
+  const size_t count = grid.bars().size();
+  size_t first = grid.BarOf(masked.left);
+  const size_t end = std::min(std::max(grid.BarOf(masked.right - 1) + 1, first + kFewest), count);
+  first = std::min(first, end - std::min(end, kFewest));
+  const int64_t left = grid.FirstStep(first);
+  const Image roll = Flatten(OpenSong(song, "the song"));
+  TiledImage part(static_cast<int>(grid.FirstStep(end) - left), kRollRows, roll.channels);
+  part.Paste(roll, -static_cast<int>(left), 0);
+  return part.ToImage();
 }
 
 }  // namespace gesso::ui

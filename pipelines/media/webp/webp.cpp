@@ -2,6 +2,7 @@
 
 #include <webp/decode.h>
 #include <webp/encode.h>
+#include <webp/mux.h>
 
 #include <memory>
 
@@ -92,6 +93,23 @@ std::string EncodeWebp(const Image& image) {
           "not enough memory to encode a picture of {} x {} (WebP, code {})", image.width,
           image.height, static_cast<int>(picture.error_code));
   return {reinterpret_cast<const char*>(encoding.writer.mem), encoding.writer.size};
+}
+
+std::string AddExifToWebp(std::string_view webp, std::string_view exif) {
+  const auto data = [](std::string_view bytes) { return WebPData{BytesOf(bytes), bytes.size()}; };
+  const WebPData file = data(webp);
+  const WebPData block = data(exif);
+  const std::unique_ptr<WebPMux, decltype(&WebPMuxDelete)> mux(WebPMuxCreate(&file, 0),
+                                                               &WebPMuxDelete);
+  CHECK(mux != nullptr);
+  WebPData whole{nullptr, 0};
+  const WebPMuxError set = WebPMuxSetChunk(mux.get(), "EXIF", &block, 0);
+  const WebPMuxError put = set == WEBP_MUX_OK ? WebPMuxAssemble(mux.get(), &whole) : set;
+  const std::unique_ptr<void, decltype(&WebPFree)> owner(const_cast<uint8_t*>(whole.bytes),
+                                                         &WebPFree);
+  Require(put == WEBP_MUX_OK, ErrorKind::kMemory,
+          "not enough memory to put settings into a WebP picture (code {})", static_cast<int>(put));
+  return {reinterpret_cast<const char*>(whole.bytes), whole.size};
 }
 
 }  // namespace gesso

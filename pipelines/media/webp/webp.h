@@ -27,4 +27,7 @@ Image DecodeWebp(std::string_view bytes, const std::string& name);
 // 16383 pixels on a side, kMemory.
 std::string EncodeWebp(const Image& image);
 
+// `webp`, a whole file, with an Exif block in a part of its own. Throws kMemory.
+std::string AddExifToWebp(std::string_view webp, std::string_view exif);
+
 }  // namespace gesso

@@ -42,7 +42,7 @@ std::string WithChecksums(std::string_view bytes) {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace gesso;
-  const std::string_view png = AsText(AsFile(data, size).bytes);
-  ReadOrRefuse([&] { ParseMetadata(png, "input"); });
-  return ReadOrRefuse([&] { ParseMetadata(WithChecksums(png), "input"); });
+  const std::string_view picture = AsText(AsFile(data, size).bytes);
+  ReadOrRefuse([&] { ParseMetadata(picture, "input"); });
+  return ReadOrRefuse([&] { ParseMetadata(WithChecksums(picture), "input"); });
 }
