@@ -4,6 +4,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/bf16_panels.h"
+#include "kernels/cpu/conv.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/x86.h"
@@ -201,7 +202,18 @@ HWY_EXPORT(RunConvSplit);
 
 namespace {
 
+// Of an output map. There is little to compute then, and errors matter more: of the few numbers of
+// a group of channels all may be nearly equal, and a norm enlarges their differences.
+constexpr int64_t kFewPixels = 64;
+
 bool HasInstructions() { return HasAmxBF16() && HasAvx512BF16(); }
+
+// Whether a kernel [O, I, KH, KW] is kept whole too, for maps of few pixels: where it takes little
+// memory, and groups of channels are narrow.
+bool KeepsWhole(const Shape& kernel) {
+  constexpr int64_t kMostChannels = 128;
+  return std::max(kernel[0], kernel[1]) <= kMostChannels && ForcedImplementation("conv2d").empty();
+}
 
 }  // namespace
 
@@ -218,6 +230,12 @@ void SplitConv::Unpack(float* weight) const {
   }
 }
 
+const PackedKernel& SplitConv::PackedWhole(const Conv2dShape& conv) const {
+  std::call_once(is_packed_,
+                 [&] { packed_whole_ = PackKernel(whole, DType::kF32, conv, Factors::kWhole); });
+  return packed_whole_;
+}
+
 bool SplitsKernel(const Shape& kernel, const Conv2dShape& conv) {
   return HasInstructions() && !IsForcedElsewhere("conv2d", kSplitName) && conv.stride == 1 &&
          conv.dilation == 1 && conv.groups == 1 && conv.end_padding == 0 &&
@@ -232,6 +250,7 @@ PackedKernel PackSplitKernel(ConstView weight, const Conv2dShape& conv) {
   const float* values = (copy.empty() ? weight : copy.view()).Data<float>();
   auto split = std::make_shared<SplitConv>();
   split->shape = shape;
+  if (KeepsWhole(shape)) split->whole = Cast(weight, DType::kF32);
   split->matrix = PackSplit(shape[0], taps * depth, [&](int64_t output, float* to) {
     const float* from = values + output * shape[1] * taps;
     std::fill_n(to, taps * depth, 0.0f);
@@ -249,7 +268,15 @@ std::optional<std::string_view> WhyNotSplitConv(const Conv2dArgs& args) {
   return std::nullopt;
 }
 
-void Conv2dSplit(Context&, const Conv2dArgs& args) { HWY_DYNAMIC_DISPATCH(RunConvSplit)(args); }
+void Conv2dSplit(Context& ctx, const Conv2dArgs& args) {
+  const auto& split = static_cast<const SplitConv&>(args.kernel->storage());
+  if (!split.whole.empty() && args.out.shape[1] * args.out.shape[2] <= kFewPixels) {
+    Conv2dArgs whole = args;
+    whole.kernel = &split.PackedWhole(args.kernel->conv());
+    return cpu::Conv2d(ctx, whole);
+  }
+  HWY_DYNAMIC_DISPATCH(RunConvSplit)(args);
+}
 
 }  // namespace gesso::cpu
 

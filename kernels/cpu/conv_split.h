@@ -1,6 +1,7 @@
 // Convolutions in float32 by AMX's tiles for bfloat16, each factor in two parts (split-inl.h).
 #pragma once
 
+#include <mutex>
 #include <optional>
 #include <string_view>
 
@@ -17,7 +18,14 @@ constexpr int64_t kMostTaps = 49;  // KH * KW
 struct SplitConv final : PackedKernel::Storage {
   Shape shape;          // [O, I, KH, KW]
   PackedMatrix matrix;  // [O, KH * KW * I], split, each I padded to kPairDepth with zeros
+  Tensor whole;         // of small kernels, as it is: for maps of few pixels
   void Unpack(float* weight) const override;
+  // `whole` packed for oneDNN, which most programs never start, when it is first asked for.
+  const PackedKernel& PackedWhole(const Conv2dShape& conv) const;
+
+ private:
+  mutable std::once_flag is_packed_;
+  mutable PackedKernel packed_whole_;
 };
 
 // Whether such convolutions take this kernel [O, I, KH, KW] here: they step by one pixel, over

@@ -87,6 +87,9 @@ Config ParseConfig(const Json& json) {
   config.num_classes = GetInt(json, "num_embeds_ada_norm", 1, kMaxClasses);
   config.scan_patterns = GetInt(json, "scan_pattern_len", 0, 3, 3) + 1;
   config.encoder_start = GetInt(json, "encoder_start_blk_id", 0, config.layers, 1);
+  Require(config.encoder_start % 2 == 1, ErrorKind::kConfig,
+          "field 'encoder_start_blk_id': {} leaves an odd number of the {} layers",
+          config.encoder_start, config.layers);
   config.padding = ParsePadding(json);
   config.skip_split = Get<bool>(json, "skip_split", config.width > 512);
   config.skip_tune = ParseSkipTune(json);

@@ -32,14 +32,16 @@ struct Config {
   int64_t num_classes = 0;
   int64_t pads = 0;           // pad tokens a row and a column
   int64_t scan_patterns = 4;  // scan_pattern_len + 1
-  int64_t encoder_start = 1;  // encoder_start_blk_id
+  int64_t encoder_start = 1;  // encoder_start_blk_id, odd
   Padding padding = Padding::kLateral;
   bool skip_split = true;  // two linear layers of a skip instead of one over both
   std::optional<SkipTune> skip_tune;
   mamba::MambaConfig mixer;
 
-  // Blocks 1..skips() of the first half are joined to the last blocks of the second.
-  int64_t skips() const { return (layers - 1) / 2; }
+  // So many blocks from encoder_start on are joined to the last blocks.
+  int64_t skips() const { return (layers - encoder_start) / 2; }
+  // The first block that takes a skip.
+  int64_t decoder_start() const { return layers - skips(); }
   // 0: rows, 1: rows from the end, 2: columns, 3: columns from the end.
   int64_t ScanOrder(int64_t layer) const;
   // Of the skip that the i-th block of the second half takes.

@@ -97,7 +97,7 @@ Model::Model(const Config& configuration)
       proj_out_1(WithBias(2 * config.width, config.width, kFull)),
       proj_out_2(WithBias(config.patch * config.patch * config.out_channels, config.width, kFull)) {
   for (int64_t layer = 0; layer < config.layers; ++layer) {
-    blocks.emplace_back(config, layer > config.skips());
+    blocks.emplace_back(config, layer >= config.decoder_start());
   }
 }
 

@@ -249,7 +249,7 @@ void Session::RunBlocks(Context& ctx, const Condition& condition, View sequence)
   const Arena::Scope scope(*ctx.arena);
   const Config& config = model_->config;
   std::array<View, 2> buffers = {sequence, ctx.arena->Alloc(sequence.shape, DType::kF32)};
-  // [skips, B, N, D]: the results of blocks 1 to skips.
+  // [skips, B, N, D]: the results of the blocks whose skips are taken.
   const Shape& s = sequence.shape;
   const View skips =
       ctx.arena->Alloc({std::max<int64_t>(config.skips(), 1), s[0], s[1], s[2]}, DType::kF32);
@@ -260,14 +260,15 @@ void Session::RunBlocks(Context& ctx, const Condition& condition, View sequence)
     const Block& block = model_->blocks[static_cast<size_t>(layer)];
     // What is not x: never a buffer that a later block reads.
     const auto other = [&] { return x.data == buffers[0].data ? buffers[1] : buffers[0]; };
-    if (layer > config.skips()) {
-      const int64_t i = layer - config.skips() - 1;
+    if (layer >= config.decoder_start()) {
+      const int64_t i = layer - config.decoder_start();
       const View joined = other();
       block.skip.front().Forward(ctx, x, static_cast<float>(config.SkipFactor(i)),
                                  skip(config.skips() - 1 - i), joined);
       x = joined;
     }
-    const View next = layer >= 1 && layer <= config.skips() ? skip(layer - 1) : other();
+    const int64_t stored = layer - config.encoder_start;
+    const View next = stored >= 0 && stored < config.skips() ? skip(stored) : other();
     Reorder(ctx, order, config.ScanOrder(layer), x, next);
     order = config.ScanOrder(layer);
     x = next;

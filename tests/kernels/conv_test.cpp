@@ -87,6 +87,7 @@ std::vector<Case> Cases() {
   const DType f32 = DType::kF32;
   return {
       {.x = {1, 8, 8, 16}, .kernel = {32, 16, 3, 3}, .conv = {.padding = 1}},
+      {.x = {1, 9, 8, 16}, .kernel = {32, 16, 3, 3}, .conv = {.padding = 1}},
       {.x = {2, 7, 9, 3}, .kernel = {5, 3, 3, 3}, .conv = {.padding = 1}, .bias = true},
       {.x = {1, 9, 7, 8},
        .kernel = {16, 8, 3, 3},
@@ -120,7 +121,7 @@ std::vector<Case> Cases() {
        .bias = true,
        .residual = true,
        .activation = Activation::kSilu},
-      {.x = {1, 7, 9, 70}, .kernel = {33, 70, 5, 5}, .conv = {.padding = 1}, .bias = true},
+      {.x = {1, 12, 9, 70}, .kernel = {33, 70, 5, 5}, .conv = {.padding = 1}, .bias = true},
       {.x = {1, 11, 700, 64}, .kernel = {7, 64, 3, 2}, .conv = {.padding = 1}, .out_dtype = bf16},
       {.x = {1, 1, 1, 4}, .kernel = {4, 4, 3, 3}, .conv = {.padding = 1}},
       {.x = {1, 8, 6, 24},
@@ -188,6 +189,20 @@ TEST(Conv2d, OneKernelServesEverySize) {
     Conv2d(ctx, args);
     EXPECT_LT(RmsError(got, want), 1e-5) << side;
   }
+}
+
+TEST(Conv2d, SplitsNoFactorsOfFewPixels) {
+  const Tensor weight = RandomTensor({32, 32, 3, 3}, 1, DType::kF32, 0.1f);
+  const Tensor x = RandomTensor({2, 2, 3, 32}, 2);
+  const auto convolve = [&](Factors factors) {
+    const PackedKernel packed =
+        PackKernel(Device::kCpu, weight, DType::kF32, {.padding = 1}, factors);
+    Tensor out({2, 2, 3, 32}, DType::kF32);
+    Context ctx;
+    Conv2d(ctx, {.x = x, .kernel = &packed, .bias = {}, .residual = {}, .out = out.mutable_view()});
+    return out;
+  };
+  EXPECT_EQ(RmsError(convolve(Factors::kSplit), convolve(Factors::kWhole)), 0);
 }
 
 TEST(Conv2d, DoesNotDependOnThreads) {

@@ -93,6 +93,9 @@ TEST(DiffusionMamba, NamesSizesThatDoNotFit) {
   json["num_layers"] = 4;
   ExpectError(ErrorKind::kConfig, "num_layers", [&] { dim::ParseConfig(json); });
   json = DimJson();
+  json["encoder_start_blk_id"] = 2;
+  ExpectError(ErrorKind::kConfig, "encoder_start_blk_id", [&] { dim::ParseConfig(json); });
+  json = DimJson();
   json["is_freeu"] = true;
   ExpectError(ErrorKind::kUnsupported, "FreeU", [&] { dim::ParseConfig(json); });
 }
