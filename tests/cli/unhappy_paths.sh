@@ -237,6 +237,10 @@ Expect 0 'without its settings: they take' generate --prompt-file "$here/megabyt
 Expect 3 'long.jpg: holds no settings' metadata long.jpg
 LeavesOnly a.png long.jpg
 rm a.png long.jpg
+# What FFmpeg itself has to say of a file is no message for people.
+{ printf 'RIFF\0\0\0\0WAVEfmt '; head -c 2000 /dev/zero; } >sound.wav
+Expect 3 '^gesso: error: sound.wav: is not a PNG, JPEG or WebP picture $' metadata sound.wav
+rm sound.wav
 
 # --- memory ---------------------------------------------------------------------------------------
 if [[ -z $sanitizers ]]; then

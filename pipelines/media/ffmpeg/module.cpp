@@ -4,6 +4,7 @@
 #include "pipelines/media/ffmpeg/clip_text.h"
 #include "pipelines/media/ffmpeg/codecs.h"
 #include "pipelines/media/ffmpeg/gif.h"
+#include "pipelines/media/ffmpeg/muxer.h"
 #include "pipelines/media/ffmpeg/video.h"
 
 extern "C" const gesso::VideoModule* GessoVideoModule() {
@@ -11,5 +12,6 @@ extern "C" const gesso::VideoModule* GessoVideoModule() {
   static constexpr gesso::VideoModule kModule = {ffmpeg::CheckVideo, ffmpeg::OpenVideo,
                                                  ffmpeg::OpenGif, ffmpeg::ReadComment,
                                                  ffmpeg::PresentCodecs};
+  ffmpeg::KeepMessages();
   return &kModule;
 }

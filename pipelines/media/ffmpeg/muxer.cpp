@@ -55,6 +55,8 @@ class LastMessage {
 
 }  // namespace
 
+void KeepMessages() { LastMessage::Get(); }
+
 void Check(int code, ErrorKind kind, const std::string& what) {
   if (code >= 0) return;
   std::array<char, AV_ERROR_MAX_STRING_SIZE> reason{};

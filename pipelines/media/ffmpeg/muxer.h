@@ -27,6 +27,9 @@ struct Free {
 template <class T>
 using Owned = std::unique_ptr<T, Free>;
 
+// From now on FFmpeg's messages are kept, for what Check throws, and not printed.
+void KeepMessages();
+
 // Throws kind `kind`, with FFmpeg's reason and last message, if `code` is an error.
 void Check(int code, ErrorKind kind, const std::string& what);
 
