@@ -1,6 +1,7 @@
 #include "cli/picture_writer.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -21,6 +22,14 @@ int64_t CountPictures(const std::vector<Request>& jobs) {
 
 void StopIfInterrupted() {
   if (Interrupted()) Fail(ErrorKind::kCancelled, "interrupted");
+}
+
+// `format`; for a picture with longer sides than it takes PNG, and the name becomes one of PNG.
+const PictureFormat& FormatThatHolds(const Image& image, const PictureFormat& format,
+                                     std::filesystem::path& path) {
+  if (std::max(image.width, image.height) <= format.max_side) return format;
+  path.replace_extension(PictureFormats().front().suffix);
+  return PictureFormats().front();
 }
 
 // Adds one picture's settings to those of a sheet: pictures that only count the seed up are one
@@ -85,7 +94,8 @@ void PictureWriter::ShowProgress(const StepReport& step) {
 void PictureWriter::WritePreview(const StepReport& step) {
   const std::vector<Image> images = step.preview();
   const Image& image = images.size() == 1 ? images.front() : MakeSheet(images);
-  WriteFile(options_.preview, preview_format_->encode(image, {}), true);
+  std::filesystem::path path = options_.preview;
+  WriteFile(path, FormatThatHolds(image, *preview_format_, path).encode(image, {}), true);
 }
 
 void PictureWriter::OnPicture(const Picture& picture) {
@@ -106,9 +116,14 @@ void PictureWriter::Finish() {
 }
 
 void PictureWriter::Write(const Image& image, const std::vector<Request>& settings) {
-  const std::string file = names_.format().encode(image, MetadataOf(settings));
   progress_.Clear();
-  const std::filesystem::path path = names_.At(written_++, *settings.front().seed);
+  std::filesystem::path path = names_.At(written_++, *settings.front().seed);
+  const PictureFormat& format = FormatThatHolds(image, names_.format(), path);
+  if (&format != &names_.format()) {
+    spdlog::warn("{} x {} pixels are too many for {}: written as {}", image.width, image.height,
+                 names_.format().suffix, path.string());
+  }
+  const std::string file = format.encode(image, MetadataOf(settings));
   if (names_.is_stdout()) {
     WriteStdout(file);
   } else {

@@ -17,7 +17,7 @@ namespace gesso::ui {
 //   new WIDTH HEIGHT         a white canvas
 //   set FIELD VALUE          of the request
 //   brush SIZE [HARDNESS]    hardness 0 .. 1
-//   action NAME              as docs/gui.md lists them
+//   action NAME              of ui/commands.cpp
 //   move X Y, move NAME      the mouse
 //   down, up, wheel STEPS
 //   click NAME, click X Y    move, down, up

@@ -186,27 +186,23 @@ bool CanStore(DType dtype) {
   return dtype != DType::kF16 && dtype != DType::kI16 && dtype != DType::kI8;
 }
 
-}  // namespace
-
-namespace {
-
 // Converts `count` elements, `stride` apart, of a row.
-using ConvertRow = void (*)(ConstView source, const std::byte* from, int64_t stride, int64_t count,
+using ConvertRow = void (*)(DType source, const std::byte* from, int64_t stride, int64_t count,
                             DType dtype, std::byte* to);
 
-void ConvertAny(ConstView source, const std::byte* from, int64_t stride, int64_t count, DType dtype,
+void ConvertAny(DType source, const std::byte* from, int64_t stride, int64_t count, DType dtype,
                 std::byte* to) {
-  const auto step = stride * static_cast<int64_t>(SizeOf(source.dtype));
+  const auto step = stride * static_cast<int64_t>(SizeOf(source));
   const bool is_float = IsFloat(dtype);
   for (int64_t i = 0; i < count; ++i, from += step, to += SizeOf(dtype)) {
-    is_float ? StoreFloat(LoadFloat(from, source.dtype), to, dtype)
-             : StoreInt(LoadInt(from, source.dtype), to, dtype);
+    is_float ? StoreFloat(LoadFloat(from, source), to, dtype)
+             : StoreInt(LoadInt(from, source), to, dtype);
   }
 }
 
 // What nearly all weights are, in loops that compilers make vectors of.
 template <class From, class To>
-void ConvertFloats(ConstView, const std::byte* from, int64_t stride, int64_t count, DType,
+void ConvertFloats(DType, const std::byte* from, int64_t stride, int64_t count, DType,
                    std::byte* to) {
   auto* results = reinterpret_cast<To*>(to);
   const auto convert = [&](int64_t at) {
@@ -244,7 +240,7 @@ Tensor Cast(ConstView source, DType dtype) {
   // Row by row; `axis` walks the outer dimensions.
   const std::function<void(int, const std::byte*)> copy = [&](int axis, const std::byte* from) {
     if (axis >= last) {
-      convert(source, from, stride, columns, dtype, to);
+      convert(source.dtype, from, stride, columns, dtype, to);
       to += row_bytes;
       return;
     }

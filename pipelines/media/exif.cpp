@@ -131,7 +131,11 @@ std::optional<std::string_view> FindInWebp(std::string_view webp) {
     for (size_t i = kFrame; i > 4; --i) size = size << 8 | static_cast<uint8_t>(rest[i - 1]);
     Require(size <= rest.size() - kFrame, ErrorKind::kFormat,
             "is no whole WebP file: a part of {} bytes goes beyond its end (truncated?)", size);
-    if (rest.starts_with("EXIF")) return rest.substr(kFrame, size);
+    if (rest.starts_with("EXIF")) {
+      std::string_view exif = rest.substr(kFrame, size);
+      if (exif.starts_with(kExifSegment)) exif.remove_prefix(kExifSegment.size());  // some have it
+      return exif;
+    }
     rest.remove_prefix(std::min(kFrame + size + size % 2, rest.size()));
   }
   return std::nullopt;

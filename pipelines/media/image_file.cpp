@@ -13,6 +13,7 @@
 #include "models/io/file_bytes.h"
 #include "models/io/json.h"
 #include "pipelines/media/exif.h"
+#include "pipelines/media/picture_format.h"
 #ifdef GESSO_HAS_WEBP
 #include "pipelines/media/webp/webp.h"
 #endif
@@ -260,11 +261,10 @@ Image Resized(const Image& image, int width, int height, PixelKind kind) {
 
 std::string EncodeJpeg(const Image& image) {
   constexpr int kQuality = 95;
-  constexpr int kMaxSide = 65535;
-  Require(image.width <= kMaxSide && image.height <= kMaxSide, ErrorKind::kUnsupported,
+  Require(image.width <= kMaxJpegSide && image.height <= kMaxJpegSide, ErrorKind::kUnsupported,
           "{} x {} pixels do not fit into a JPEG picture, whose sides have at most {}; save it as "
           ".png",
-          image.width, image.height, kMaxSide);
+          image.width, image.height, kMaxJpegSide);
   const Image opaque = image.channels == 4 ? Opaque(image, 3) : image;
   std::string jpeg;
   const int written = stbi_write_jpg_to_func(Append, &jpeg, image.width, image.height,

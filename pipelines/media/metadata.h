@@ -19,7 +19,7 @@ constexpr std::string_view kSettingsKeyword = "gesso";
 std::vector<PngText> MetadataOf(const std::vector<Request>& requests);
 
 // The requests in the bytes of a PNG, JPEG or WebP file. Throws kFormat where there are none and
-// kUsage where they do not hold, both naming `name`; kUnsupported for WebP in a build without it.
+// kUsage where they do not hold, both naming `name`.
 std::vector<Request> ParseMetadata(std::string_view picture, const std::string& name);
 // Of a picture (PNG, APNG, JPEG, WebP) or a clip.
 std::vector<Request> ReadMetadata(const std::filesystem::path& path);

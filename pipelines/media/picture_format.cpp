@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "pipelines/media/exif.h"
 #include "pipelines/media/image_file.h"
@@ -49,11 +50,11 @@ std::string EncodeWebpWith(const Image& image, const std::vector<PngText>& texts
 
 const std::vector<PictureFormat>& PictureFormats() {
   static const std::vector<PictureFormat> kFormats = {
-      {".png", EncodePng},
-      {".jpg", EncodeJpegWith},
-      {".jpeg", EncodeJpegWith},
+      {".png", std::numeric_limits<int>::max(), EncodePng},
+      {".jpg", kMaxJpegSide, EncodeJpegWith},
+      {".jpeg", kMaxJpegSide, EncodeJpegWith},
 #ifdef GESSO_HAS_WEBP
-      {".webp", EncodeWebpWith},
+      {".webp", kMaxWebpSide, EncodeWebpWith},
 #endif
   };
   return kFormats;

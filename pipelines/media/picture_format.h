@@ -11,8 +11,12 @@
 
 namespace gesso {
 
+constexpr int kMaxJpegSide = 65535;  // pixels
+constexpr int kMaxWebpSide = 16383;
+
 struct PictureFormat {
   std::string_view suffix;  // ".png"
+  int max_side;             // pixels
   // A whole file of a grey, RGB or RGBA picture with `texts`, which are MetadataOf's or none: PNG's
   // chunks, else Exif. Those that do not fit into a JPEG file are left out with a warning.
   std::string (*encode)(const Image& image, const std::vector<PngText>& texts);

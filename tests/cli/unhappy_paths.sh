@@ -233,6 +233,13 @@ for kind in "${kinds[@]}"; do
     Fail "the preview p.$kind is of another kind"
   rm again.png "a.$kind" "p.$kind"
 done
+if [[ " ${kinds[*]} " == *" webp "* ]]; then  # sides of 16383 pixels at most
+  Png wide.png 16400 8 16392
+  Expect 0 'too many for .webp: written as w.png' inpaint wide.png x --mask wide.png --only-masked \
+    -m tiny-hdit -o w.webp
+  [[ $(cat "$here/stdout") == w.png ]] || Fail 'the file that was written has another name'
+  rm wide.png w.png
+fi
 Expect 0 'without its settings: they take' generate --prompt-file "$here/megabyte" -o long.jpg
 Expect 3 'long.jpg: holds no settings' metadata long.jpg
 LeavesOnly a.png long.jpg

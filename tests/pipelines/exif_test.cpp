@@ -92,6 +92,14 @@ TEST(Exif, PicturesOfEveryKindCarryTheirSettings) {
               [] { ParseMetadata("text", "a.txt"); });
 }
 
+// Some writers put JPEG's head of the segment into WebP's as well.
+TEST(Exif, IsFoundInWebpBehindTheNameOfItsSegment) {
+  const std::string exif = EncodeExif({"", "{}"});
+  const std::string named = "Exif\0\0"s + exif;
+  const std::string size = {static_cast<char>(named.size()), 0, 0, 0};
+  EXPECT_EQ(FindExif("RIFF\0\0\0\0WEBPEXIF"s + size + named), exif);
+}
+
 TEST(Exif, RefusesFilesThatAreCutShort) {
   for (const PictureFormat& format : PictureFormats()) {
     const std::string name = "a" + std::string(format.suffix);

@@ -210,6 +210,19 @@ TEST_F(EditorTest, ResultsSurviveARestart) {
   EXPECT_EQ(Flatten(second.document()).pixels, image.pixels);
 }
 
+TEST_F(EditorTest, TheNewestResultsAreKeptAlsoOfOneJob) {
+  const fs::path results = folder_.path() / "many" / "results";
+  fs::create_directories(results);
+  const auto name = [&](size_t i) { return results / fmt::format("1700000000000-{:03}.png", i); };
+  for (size_t i = 0; i < kMaxResults + 50; ++i) WriteFile(name(i), "no picture", true);
+  const Editor second(engine_, background_, folder_.path() / "many");
+  background_.Wait();
+  EXPECT_FALSE(fs::exists(name(49)));
+  EXPECT_TRUE(fs::exists(name(50)));
+  EXPECT_EQ(std::distance(fs::directory_iterator(results), fs::directory_iterator()),
+            static_cast<std::ptrdiff_t>(kMaxResults));
+}
+
 TEST_F(EditorTest, AProjectKeepsEverything) {
   OpenWithMask();
   editor_.Submit();

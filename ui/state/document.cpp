@@ -16,7 +16,7 @@ void BlendTile(const uint8_t* top, int opacity, uint8_t* rgba) {
     const int alpha = (top[3] * opacity + kFull / 2) / kFull;
     if (alpha == kFull) {
       std::memcpy(rgba, top, 4);
-    } else {
+    } else if (alpha > 0) {
       PutOver({top, 3}, alpha, rgba);
     }
   }

@@ -134,13 +134,9 @@ void ResultStore::RemoveOldest() {
   for (const auto& entry : fs::directory_iterator(folder_)) paths.push_back(entry.path());
   if (paths.size() <= kMaxResults) return;
   std::ranges::sort(paths);
-  // A job's files go together: a song and its picture.
-  const auto job = [](const fs::path& path) {
-    const std::string name = path.filename().string();
-    return name.substr(0, name.find('-'));
-  };
   size_t count = paths.size() - kMaxResults;
-  while (count < paths.size() && job(paths[count]) == job(paths[count - 1])) ++count;
+  // A song goes with its picture.
+  if (count < paths.size() && paths[count].stem() == paths[count - 1].stem()) ++count;
   paths.resize(count);
   for (const fs::path& path : paths) fs::remove(path);
 }

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "kernels/core/error.h"
+#include "pipelines/media/picture_format.h"
 
 namespace gesso {
 
@@ -68,11 +69,11 @@ Image DecodeWebp(std::string_view bytes, const std::string& name) {
 
 std::string EncodeWebp(const Image& image) {
   CHECK(image.channels == 1 || image.channels == 3 || image.channels == 4);
-  Require(image.width <= WEBP_MAX_DIMENSION && image.height <= WEBP_MAX_DIMENSION,
-          ErrorKind::kUnsupported,
+  static_assert(kMaxWebpSide == WEBP_MAX_DIMENSION);
+  Require(image.width <= kMaxWebpSide && image.height <= kMaxWebpSide, ErrorKind::kUnsupported,
           "{} x {} pixels do not fit into a WebP picture, whose sides have at most {}; save it as "
           ".png",
-          image.width, image.height, WEBP_MAX_DIMENSION);
+          image.width, image.height, kMaxWebpSide);
   constexpr int kEffort = 4;  // of 9: the rest takes long for little
   const Image coloured = Coloured(image);
   WebPConfig config;
