@@ -19,7 +19,7 @@ constexpr uint16_t kUndefined = 7;
 constexpr size_t kHeaderBytes = 8;
 constexpr size_t kEntryBytes = 12;
 
-constexpr std::string_view kNoteOfGesso("gesso\0\0", 8);
+constexpr std::string_view kNoteOfGesso("gesso\0\0\0", 8);
 constexpr std::string_view kUnicode("UNICODE\0", 8);
 constexpr size_t kJpegMarker = 2;  // bytes
 constexpr std::string_view kExifSegment("Exif\0\0", 6);
