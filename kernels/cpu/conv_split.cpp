@@ -250,7 +250,7 @@ PackedKernel PackSplitKernel(ConstView weight, const Conv2dShape& conv) {
   const float* values = (copy.empty() ? weight : copy.view()).Data<float>();
   auto split = std::make_shared<SplitConv>();
   split->shape = shape;
-  if (KeepsWhole(shape)) split->whole = Cast(weight, DType::kF32);
+  if (KeepsWhole(shape)) split->whole = copy.empty() ? Cast(weight, DType::kF32) : copy;
   split->matrix = PackSplit(shape[0], taps * depth, [&](int64_t output, float* to) {
     const float* from = values + output * shape[1] * taps;
     std::fill_n(to, taps * depth, 0.0f);

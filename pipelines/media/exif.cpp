@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
 
 #include "kernels/core/error.h"
+#include "models/io/file_bytes.h"
 #include "pipelines/media/png.h"
 
 namespace gesso {
@@ -127,8 +129,7 @@ std::optional<std::string_view> FindInWebp(std::string_view webp) {
   std::string_view rest = webp.substr(kPictureHead);
   constexpr size_t kFrame = 8;  // kind and size, the lowest byte first
   while (rest.size() >= kFrame) {
-    size_t size = 0;
-    for (size_t i = kFrame; i > 4; --i) size = size << 8 | static_cast<uint8_t>(rest[i - 1]);
+    const size_t size = ReadLittleEndian<uint32_t>(std::as_bytes(std::span(rest)), 4);
     Require(size <= rest.size() - kFrame, ErrorKind::kFormat,
             "is no whole WebP file: a part of {} bytes goes beyond its end (truncated?)", size);
     if (rest.starts_with("EXIF")) {

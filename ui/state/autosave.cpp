@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "ui/state/clock.h"
+
 namespace gesso::ui {
 
 namespace {
@@ -13,11 +15,6 @@ namespace fs = std::filesystem;
 constexpr std::chrono::milliseconds kPause{2500};
 
 fs::path FolderOf(const fs::path& state_folder) { return state_folder / "autosave"; }
-
-int64_t Milliseconds() {
-  const auto time = std::chrono::system_clock::now().time_since_epoch();
-  return time / std::chrono::milliseconds(1);
-}
 
 // What an editor writes is named after it: <name>.gesso, <name>.gesso.part, <name>.lock.
 fs::path LockOf(const fs::path& folder, const std::string& name) {
@@ -44,7 +41,7 @@ Autosave::Autosave(Editor& editor, Background& background, const fs::path& state
     : editor_(editor), background_(background) {
   const fs::path folder = FolderOf(state_folder);
   fs::create_directories(folder);
-  for (int64_t time = Milliseconds(); lock_ == nullptr; ++time) {
+  for (int64_t time = UnixMilliseconds(); lock_ == nullptr; ++time) {
     const std::string name = std::to_string(time);
     path_ = ProjectOf(folder, name);
     if (!fs::exists(path_)) lock_ = FileLock::TryTake(LockOf(folder, name));
@@ -91,7 +88,7 @@ std::optional<fs::path> Autosave::TakeLeftover(const fs::path& state_folder) {
       found, {}, [&](const fs::directory_entry& entry) { return entry.last_write_time(error); });
   const fs::path folder = state_folder / "recovered";
   fs::create_directories(folder, error);
-  const fs::path kept = folder / fmt::format("{}.gesso", Milliseconds());
+  const fs::path kept = folder / fmt::format("{}.gesso", UnixMilliseconds());
   fs::rename(newest->path(), kept, error);
   if (error) return std::nullopt;
   return kept;

@@ -10,6 +10,7 @@
 #include "pipelines/media/suffix.h"
 #include "ui/actions/layer_actions.h"
 #include "ui/actions/mask_actions.h"
+#include "ui/state/clock.h"
 #include "ui/state/project.h"
 #include "ui/state/recent_files.h"
 #include "ui/state/song.h"
@@ -85,9 +86,7 @@ void Editor::Redo() {
 }
 
 void Editor::KeepUnsaved() {
-  const auto time = std::chrono::system_clock::now().time_since_epoch();
-  const fs::path kept =
-      state_folder_ / "recovered" / fmt::format("{}.gesso", time / std::chrono::milliseconds(1));
+  const fs::path kept = state_folder_ / "recovered" / fmt::format("{}.gesso", UnixMilliseconds());
   auto project = std::make_shared<const Project>(ToProject(true));
   background_.Run([project, kept] {
     fs::create_directories(kept.parent_path());
@@ -441,9 +440,8 @@ void Editor::UseSettings(const Result& result) {
 
 void Editor::OpenResult(const Result& result) {
   Guard([&] {
-    const std::string name = result.request.prompt.value_or("");
     if (result.is_song) return Replace(OpenSong(*ResultStore::SongOf(result), "the song"));
-    Replace(OpenAsDocument(ResultStore::ImageOf(result), name));
+    Replace(OpenAsDocument(ResultStore::ImageOf(result), result.request.prompt.value_or("")));
     document_.layers.back().info.request = result.request;
   });
 }

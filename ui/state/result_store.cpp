@@ -9,6 +9,7 @@
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
+#include "ui/state/clock.h"
 
 namespace gesso::ui {
 
@@ -30,10 +31,7 @@ ResultStore::ResultStore(fs::path folder, Background& background)
 }
 
 fs::path ResultStore::NewStem() {
-  using std::chrono::milliseconds;
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const int64_t time = std::chrono::duration_cast<milliseconds>(now).count();
-  last_stem_ = std::max(last_stem_ + 1, time);
+  last_stem_ = std::max(last_stem_ + 1, UnixMilliseconds());
   return folder_ / std::to_string(last_stem_);
 }
 
