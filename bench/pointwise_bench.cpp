@@ -1,6 +1,7 @@
 // Ops that memory bounds, on the shapes of the oxford-flowers HDiT at 256 pixels.
 #include <fmt/format.h>
 
+#include <cmath>
 #include <vector>
 
 #include "bench/op_bench.h"
@@ -49,8 +50,15 @@ struct RopeCall {
       : qkv(Values({1, tokens, 3 * heads, 64}, dtype)),
         scale({heads}, DType::kF32),
         cosine(Values({tokens, heads, 16})),
-        sine(Values({tokens, heads, 16})) {
+        sine(cosine.shape(), DType::kF32) {
     std::fill_n(scale.MutableData<float>(), heads, 10.0f);
+    // True rotations: with others x, which is turned in place again and again, would fade into
+    // denormal numbers.
+    for (int64_t i = 0; i < cosine.shape().numel(); ++i) {
+      const float angle = cosine.Data<float>()[i];
+      cosine.MutableData<float>()[i] = std::cos(angle);
+      sine.MutableData<float>()[i] = std::sin(angle);
+    }
     args.x = qkv.mutable_view().Slice(2, 0, heads);
     args.scale = scale;
     args.cos = cosine;
