@@ -1,6 +1,7 @@
 // Which keys a query attends to: one struct a kind of attention. A warp a query (attention.cuh)
 // asks for the keys of one query; a block of queries (flash_attention.cuh) for rectangles of
-// queries and of the keys that any of them sees, and then for single pairs.
+// queries and of the keys that any of them sees, and then for single pairs, unless all count and
+// have no bias (SeesAll).
 #pragma once
 
 #include "kernels/attention.h"
@@ -60,6 +61,7 @@ struct AllKeys {
   }
   GESSO_BOTH Place FirstKey(Place) const { return {0, 0}; }
   GESSO_BOTH bool Sees(Place, Place) const { return true; }
+  GESSO_BOTH bool SeesAll() const { return masked == nullptr && bias.absent(); }
 };
 
 // What attentions on a grid [Y, X] of tokens share: no bias, no mask.
@@ -110,6 +112,7 @@ struct NeighborKeys : GridKeys {
     const int size = static_cast<int>(kernel_size);
     return key.y >= first.y && key.y < first.y + size && key.x >= first.x && key.x < first.x + size;
   }
+  GESSO_BOTH bool SeesAll() const { return false; }
 
  private:
   // The rectangle of a task from (y, x) on, cut at the border of the grid.
@@ -160,6 +163,7 @@ struct WindowKeys : GridKeys {
   }
   GESSO_BOTH Place FirstKey(Place) const { return {0, 0}; }
   GESSO_BOTH bool Sees(Place, Place) const { return true; }
+  GESSO_BOTH bool SeesAll() const { return true; }
 
  private:
   GESSO_BOTH int64_t Parts(int a_block) const {

@@ -71,10 +71,11 @@ struct AttentionBlock {
       threads.AwaitAllButNewest();
       threads.Barrier();
       const Tile tile = memory.At(i);
-      Products::template Scores<kWidth>(threads, memory.q, tile.k, channels, state.scores);
-      Weigh(threads, h, tile, state);
-      Products::template AddValues<kWidth>(threads, state.scores, tile.v, channels, state.kept,
-                                           state.sums);
+      const int count = task.keys.count() - first;
+      Products::template Scores<kWidth>(threads, memory.q, tile.k, count, channels, state.scores);
+      Weigh(threads, h, tile, keys.SeesAll() && count >= kKeys, state);
+      Products::template AddValues<kWidth>(threads, state.scores, tile.v, count, channels,
+                                           state.kept, state.sums);
       threads.Barrier();
     }
     threads.GroupSum(state.total);
@@ -181,28 +182,42 @@ struct AttentionBlock {
 
   // Scores become weights 2^(score - peak); what came before is to shrink by `kept`.
   template <class Threads>
-  GESSO_BOTH void Weigh(Threads& threads, int64_t h, const Tile& tile,
+  GESSO_BOTH void Weigh(Threads& threads, int64_t h, const Tile& tile, bool all,
                         State<Threads>& state) const {
     typename Threads::template Each<Couple> highest;
-    threads.ForEach([&](int t) { highest[t] = Finish(h, tile, t, state); });
+    threads.ForEach([&](int t) { highest[t] = all ? Scale(t, state) : Finish(h, tile, t, state); });
     threads.GroupMax(highest);
     threads.ForEach([&](int t) {
       GESSO_UNROLL for (int r = 0; r < 2; ++r) {
         const float peak = fmaxf(state.peak[t].at[r], highest[t].at[r]);
         const float base = peak == -INFINITY ? 0 : peak;  // no key so far: all weights are 0
-        state.kept[t].at[r] = exp2f(state.peak[t].at[r] - base);
+        state.kept[t].at[r] = Exp2(state.peak[t].at[r] - base);
         state.peak[t].at[r] = peak;
         float total = 0;
         GESSO_UNROLL for (int n = 0; n < kKeys / 8; ++n) {
           GESSO_UNROLL for (int c = 0; c < 2; ++c) {
             float& score = state.scores[n][t].at[2 * r + c];
-            score = exp2f(score - base);
+            score = Exp2(score - base);
             total += score;
           }
         }
         state.total[t].at[r] = state.total[t].at[r] * state.kept[t].at[r] + total;
       }
     });
+  }
+
+  // Where every pair counts. Returns the largest score a row.
+  template <class Threads>
+  GESSO_BOTH Couple Scale(int t, State<Threads>& state) const {
+    Couple highest = {{-INFINITY, -INFINITY}};
+    GESSO_UNROLL for (int n = 0; n < kKeys / 8; ++n) {
+      GESSO_UNROLL for (int i = 0; i < 4; ++i) {
+        float& score = state.scores[n][t].at[i];
+        score *= scale;
+        highest.at[i / 2] = fmaxf(highest.at[i / 2], score);
+      }
+    }
+    return highest;
   }
 
   // Scale and bias; keys that the query does not see get -infinity. Returns the largest a row.
@@ -233,12 +248,12 @@ struct AttentionBlock {
         const int slot = FirstRowOf(t) + GroupOf(t) + 8 * r;
         if (task.first + slot >= task.queries.count()) continue;
         const float total = state.total[t].at[r];
+        const float share = total == 0 ? 0 : 1 / total;
         const int64_t at = ((b * queries + state.rows[t].token[r]) * heads + h) * channels;
         GESSO_UNROLL for (int n = 0; n < kWidth / 8; ++n) {
           if (n * 8 >= channels) break;
           GESSO_UNROLL for (int c = 0; c < 2; ++c) {
-            const float sum = state.sums[n][t].at[2 * r + c];
-            out.Set(at + n * 8 + 2 * PlaceInGroup(t) + c, total == 0 ? 0 : sum / total);
+            out.Set(at + n * 8 + 2 * PlaceInGroup(t) + c, state.sums[n][t].at[2 * r + c] * share);
           }
         }
       }

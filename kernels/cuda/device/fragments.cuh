@@ -50,6 +50,17 @@ GESSO_BOTH uint32_t PackBf16(float low, float high) {
 #endif
 }
 
+// 2^x; what is below float32's normal numbers may be 0.
+GESSO_BOTH float Exp2(float x) {
+#ifdef __CUDA_ARCH__
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+#else
+  return exp2f(x);
+#endif
+}
+
 // A float32 number as the sum of two of TF32's 11 bits of precision each.
 struct SplitNumber {
   uint32_t high, low;
@@ -77,11 +88,12 @@ struct Bf16Products {
   static constexpr int kKeys = 64;  // in a tile
   static constexpr int kPad = 8;    // between rows in shared memory, so that banks differ
 
-  // scores [queries, kKeys] = q [queries, channels] k [kKeys, channels]^T; channels beyond
-  // `channels` up to the next multiple of 16 are zero. Rows lie kStride elements apart.
+  // scores [queries, kKeys] = q [queries, channels] k [kKeys, channels]^T, or 0 from key `count` on
+  // but for some up to the next multiple of 16. Channels beyond `channels` up to the next multiple
+  // of 16 are zero. Rows lie kStride elements apart.
   template <int kWidth, class Threads>
-  GESSO_BOTH static void Scores(Threads& threads, const Element* q, const Element* k, int channels,
-                                Tiles<Threads, kKeys / 8>& scores) {
+  GESSO_BOTH static void Scores(Threads& threads, const Element* q, const Element* k, int count,
+                                int channels, Tiles<Threads, kKeys / 8>& scores) {
     constexpr int kStride = kWidth + kPad;
     SetToZero<Threads, kKeys / 8>(threads, scores);
     GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
@@ -92,6 +104,7 @@ struct Bf16Products {
         return q + (FirstRowOf(t) + t % 16) * kStride + d + t % kWarp / 16 * 8;
       });
       GESSO_UNROLL for (int n = 0; n < kKeys; n += 16) {
+        if (n >= count) break;
         // Matrices: keys 0..7, the same 8 channels on, then keys 8..15 likewise.
         threads.LoadMatrices(keys, [&](int t) {
           return k + (n + t % kWarp / 16 * 8 + t % 8) * kStride + d + t % 16 / 8 * 8;
@@ -102,10 +115,11 @@ struct Bf16Products {
     }
   }
 
-  // sums [queries, channels] = kept * sums + weights [queries, kKeys] v [kKeys, channels]
+  // sums [queries, channels] = kept * sums + weights [queries, kKeys] v [kKeys, channels]; weights
+  // are 0 from key `count` on.
   template <int kWidth, class Threads>
   GESSO_BOTH static void AddValues(Threads& threads, Tiles<Threads, kKeys / 8>& weights,
-                                   const Element* v, int channels,
+                                   const Element* v, int count, int channels,
                                    const typename Threads::template Each<Couple>& kept,
                                    Tiles<Threads, kWidth / 8>& sums) {
     constexpr int kStride = kWidth + kPad;
@@ -115,6 +129,7 @@ struct Bf16Products {
       }
     });
     GESSO_UNROLL for (int j = 0; j < kKeys; j += 16) {
+      if (j >= count) break;
       typename Threads::template Each<Registers> left, values;
       threads.ForEach([&](int t) {  // an accumulator's layout is half of a left factor's
         const float* near = weights[j / 8][t].at;
@@ -145,8 +160,8 @@ struct Float32Products {
   static constexpr int kPad = 4;
 
   template <int kWidth, class Threads>
-  GESSO_BOTH static void Scores(Threads& threads, const Element* q, const Element* k, int channels,
-                                Tiles<Threads, kKeys / 8>& scores) {
+  GESSO_BOTH static void Scores(Threads& threads, const Element* q, const Element* k, int count,
+                                int channels, Tiles<Threads, kKeys / 8>& scores) {
     constexpr int kStride = kWidth + kPad;
     Tiles<Threads, kKeys / 8> small;
     SetToZero<Threads, kKeys / 8>(threads, scores);
@@ -159,6 +174,7 @@ struct Float32Products {
         SplitLeft({{row[0], row[8 * kStride], row[4], row[8 * kStride + 4]}}, high[t], low[t]);
       });
       GESSO_UNROLL for (int n = 0; n < kKeys; n += 8) {
+        if (n >= count) break;
         threads.ForEach([&](int t) {
           const Element* row = k + (n + GroupOf(t)) * kStride + d + PlaceInGroup(t);
           key[t] = SplitRight(row[0], row[4]);
@@ -179,7 +195,7 @@ struct Float32Products {
   // 2i + 1: what a thread has in its accumulators is then what it needs as a left factor.
   template <int kWidth, class Threads>
   GESSO_BOTH static void AddValues(Threads& threads, Tiles<Threads, kKeys / 8>& weights,
-                                   const Element* v, int channels,
+                                   const Element* v, int count, int channels,
                                    const typename Threads::template Each<Couple>& kept,
                                    Tiles<Threads, kWidth / 8>& sums) {
     constexpr int kStride = kWidth + kPad;
@@ -195,6 +211,7 @@ struct Float32Products {
       Tiles<Threads, 1> sum;
       SetToZero<Threads, 1>(threads, sum);
       GESSO_UNROLL for (int n = 0; n < kKeys / 8; ++n) {
+        if (n * 8 >= count) break;
         typename Threads::template Each<Registers> value;
         threads.ForEach([&](int t) {
           const Element* row = v + (n * 8 + 2 * PlaceInGroup(t)) * kStride + d + GroupOf(t);
