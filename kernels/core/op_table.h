@@ -85,8 +85,8 @@ class OpTable {
   std::vector<OpImplementation<Args>> implementations_;
 };
 
-// The entry of a CUDA implementation in a table, under a name of its own where an op has several; in
-// a build without CUDA one that tables leave out.
+// The entry of a CUDA implementation in a table, named where an op has several; in a build without
+// CUDA one that tables leave out.
 #ifdef GESSO_HAS_CUDA
 #define GESSO_CUDA_OP_NAMED(name, why_not, run) \
   { name, Device::kCuda, why_not, run }
