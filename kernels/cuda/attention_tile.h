@@ -19,7 +19,7 @@ constexpr int kMostFlashWarps = 4;
 // Products: see device/fragments.cuh. width: channels that a row holds, without the padding.
 template <class Products>
 constexpr size_t FlashSharedBytes(int width, int queries) {
-  const auto rows = static_cast<size_t>(queries + 4 * Products::kKeys);
+  const size_t rows = static_cast<size_t>(queries) + size_t{4} * Products::kKeys;
   return rows * static_cast<size_t>(width + Products::kPad) * sizeof(typename Products::Element) +
          2 * Products::kKeys * sizeof(Place);
 }

@@ -105,7 +105,7 @@ Args GridArgs(const Tensor& qkv, int64_t heads) {
 TEST_P(CudaFlash, Neighborhoods) {
   for (const GridCase& c :
        {GridCase{1, 1, 16, 1, 0}, GridCase{7, 7, 32, 7, 0}, GridCase{17, 9, 16, 3, 0},
-        GridCase{16, 16, 64, 7, 0}, GridCase{13, 15, 40, 13, 0}, GridCase{9, 11, 128, 9, 0}}) {
+        GridCase{17, 13, 64, 7, 0}, GridCase{13, 15, 40, 13, 0}, GridCase{9, 11, 128, 9, 0}}) {
     SCOPED_TRACE(c.channels);
     const Tensor qkv = RandomTensor({1, c.rows, c.columns, 6, c.channels}, 1, GetParam(), 1.5f);
     auto args = GridArgs<NeighborhoodAttentionArgs>(qkv, 2);

@@ -28,12 +28,23 @@ class CudaThreads {
     const T& operator[](int thread) const { return all.at(static_cast<size_t>(thread)); }
   };
 
-  CudaThreads(int warps, Arrival arrival) : count_(32 * warps), arrival_(arrival) {}
+  CudaThreads(int warps, Arrival arrival) : count_(32 * warps), end_(count_), arrival_(arrival) {}
 
   int count() const { return count_; }
   template <class Body>
   void ForEach(const Body& body) const {
-    for (int t = 0; t < count_; ++t) body(t);
+    for (int t = begin_; t < end_; ++t) body(t);
+  }
+  template <class Busy, class Body>
+  void ForEachWarp(const Busy& busy, const Body& body) {
+    for (int warp = 0; warp < count_; warp += 32) {
+      EXPECT_EQ(busy(warp), busy(warp + 31));
+      begin_ = warp;
+      end_ = warp + 32;
+      if (busy(warp)) body();
+    }
+    begin_ = 0;
+    end_ = count_;
   }
   void Barrier() const {}
 
@@ -104,7 +115,7 @@ class CudaThreads {
 
   template <class Op>
   void Reduce(Each<cuda::Couple>& values, const Op& op) const {
-    for (int t = 0; t < count_; t += 4) {
+    for (int t = begin_; t < end_; t += 4) {
       for (size_t r = 0; r < 2; ++r) {
         float result = values[t].at[r];
         for (int i = 1; i < 4; ++i) result = op(result, values[t + i].at[r]);
@@ -115,7 +126,7 @@ class CudaThreads {
 
   template <class At>
   void Load(Each<cuda::Registers>& to, const At& at, bool transposed) const {
-    for (int warp = 0; warp < count_; warp += 32) {
+    for (int warp = begin_; warp < end_; warp += 32) {
       for (int matrix = 0; matrix < 4; ++matrix) {
         uint16_t values[8][8];
         for (int row = 0; row < 8; ++row) {
@@ -150,7 +161,7 @@ class CudaThreads {
   // cut off, as tensor cores do it.
   template <int kDepth, class Left, class Right>
   void Multiply(Each<cuda::Accumulator>& sum, const Left& left, const Right& right) const {
-    for (warp_ = 0; warp_ < count_; warp_ += 32) {
+    for (warp_ = begin_; warp_ < end_; warp_ += 32) {
       for (int row = 0; row < 16; ++row) {
         for (int column = 0; column < 8; ++column) {
           float& to = sum[warp_ + row % 8 * 4 + column / 2].at[row / 8 * 2 + column % 2];
@@ -164,6 +175,8 @@ class CudaThreads {
   }
 
   int count_;
+  int begin_ = 0;  // of the threads at work
+  int end_;
   Arrival arrival_;
   mutable int warp_ = 0;
   std::vector<std::vector<Chunk>> groups_ = std::vector<std::vector<Chunk>>(1);

@@ -1,7 +1,8 @@
 // Which keys a query attends to: one struct a kind of attention. A warp a query (attention.cuh)
 // asks for the keys of one query; a block of queries (flash_attention.cuh) for rectangles of
-// queries and of the keys that any of them sees, and then for single pairs, unless all count and
-// have no bias (SeesAll).
+// queries and of the keys that any of them sees; whether any query of some sees any key of some,
+// both from one place to another in the order of rows (SeesAny); and then for single pairs, unless
+// all count and have no bias (SeesAll).
 #pragma once
 
 #include "kernels/attention.h"
@@ -62,6 +63,7 @@ struct AllKeys {
   GESSO_BOTH Place FirstKey(Place) const { return {0, 0}; }
   GESSO_BOTH bool Sees(Place, Place) const { return true; }
   GESSO_BOTH bool SeesAll() const { return masked == nullptr && bias.absent(); }
+  GESSO_BOTH bool SeesAny(Place, Place, Place, Place) const { return true; }
 };
 
 // What attentions on a grid [Y, X] of tokens share: no bias, no mask.
@@ -113,6 +115,10 @@ struct NeighborKeys : GridKeys {
     return key.y >= first.y && key.y < first.y + size && key.x >= first.x && key.x < first.x + size;
   }
   GESSO_BOTH bool SeesAll() const { return false; }
+  GESSO_BOTH bool SeesAny(Place query, Place last_query, Place key, Place last_key) const {
+    return last_key.y >= First(query.y, height) &&
+           key.y < First(last_query.y, height) + kernel_size;
+  }
 
  private:
   // The rectangle of a task from (y, x) on, cut at the border of the grid.
@@ -164,6 +170,7 @@ struct WindowKeys : GridKeys {
   GESSO_BOTH Place FirstKey(Place) const { return {0, 0}; }
   GESSO_BOTH bool Sees(Place, Place) const { return true; }
   GESSO_BOTH bool SeesAll() const { return true; }
+  GESSO_BOTH bool SeesAny(Place, Place, Place, Place) const { return true; }
 
  private:
   GESSO_BOTH int64_t Parts(int a_block) const {

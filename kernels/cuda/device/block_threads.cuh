@@ -22,6 +22,11 @@ struct BlockThreads {
   __device__ void ForEach(const Body& body) const {
     body(static_cast<int>(threadIdx.x));
   }
+  // body() by the warps for which busy(a thread of it); they do ForEach and products alone.
+  template <class Busy, class Body>
+  __device__ void ForEachWarp(const Busy& busy, const Body& body) const {
+    if (busy(static_cast<int>(threadIdx.x))) body();
+  }
   __device__ void Barrier() const { __syncthreads(); }
 
   // 16 bytes into shared memory, or zeros if not `takes`; both addresses are multiples of 16.

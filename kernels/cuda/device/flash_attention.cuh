@@ -72,10 +72,13 @@ struct AttentionBlock {
       threads.Barrier();
       const Tile tile = memory.At(i);
       const int count = task.keys.count() - first;
-      Products::template Scores<kWidth>(threads, memory.q, tile.k, count, channels, state.scores);
-      Weigh(threads, h, tile, keys.SeesAll() && count >= kKeys, state);
-      Products::template AddValues<kWidth>(threads, state.scores, tile.v, count, channels,
-                                           state.kept, state.sums);
+      const auto busy = [&](int t) { return WarpSeesAny(task, first, t); };
+      threads.ForEachWarp(busy, [&] {
+        Products::template Scores<kWidth>(threads, memory.q, tile.k, count, channels, state.scores);
+        Weigh(threads, h, tile, keys.SeesAll() && count >= kKeys, state);
+        Products::template AddValues<kWidth>(threads, state.scores, tile.v, count, channels,
+                                             state.kept, state.sums);
+      });
       threads.Barrier();
     }
     threads.GroupSum(state.total);
@@ -122,6 +125,13 @@ struct AttentionBlock {
   GESSO_BOTH static Place QueryAt(const AttentionTask& task, int slot) {
     const int last = task.queries.count() - 1;
     return task.queries.At(task.first + slot > last ? last : task.first + slot);
+  }
+
+  // Whether a query of the thread's warp may see a key of the tile that begins with key `first`.
+  GESSO_BOTH bool WarpSeesAny(const AttentionTask& task, int first, int t) const {
+    const int end = task.keys.count() < first + kKeys ? task.keys.count() : first + kKeys;
+    return keys.SeesAny(QueryAt(task, FirstRowOf(t)), QueryAt(task, FirstRowOf(t) + 15),
+                        task.keys.At(first), task.keys.At(end - 1));
   }
 
   template <class Threads>
