@@ -51,6 +51,21 @@ if(GESSO_HAS_CUDA)
   endif()
 endif()
 
+# Only its headers: the library is looked for when the program runs.
+set(GESSO_HAS_CUDNN FALSE)
+if(GESSO_HAS_CUDA AND NOT GESSO_CUDNN STREQUAL "OFF")
+  find_path(CUDNN_INCLUDE_DIR cudnn_version.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  if(CUDNN_INCLUDE_DIR)
+    file(STRINGS ${CUDNN_INCLUDE_DIR}/cudnn_version.h lines REGEX "#define CUDNN_(MAJOR|MINOR) ")
+    string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "\\1.\\2" CUDNN_VERSION "${lines}")
+    if(CUDNN_VERSION VERSION_GREATER_EQUAL 9 AND CUDNN_VERSION VERSION_LESS 10)
+      set(GESSO_HAS_CUDNN TRUE)
+    endif()
+  endif()
+endif()
+gesso_optional_part(CUDNN "cuDNN 9, beside CUDA" FOUND ${GESSO_HAS_CUDNN} DETAIL "${CUDNN_VERSION}"
+                    BUILDS "builds convolutions by cuDNN")
+
 set(has_gui FALSE)
 if(NOT GESSO_GUI STREQUAL "OFF")
   find_package(glfw3 QUIET)

@@ -111,6 +111,7 @@ const OpTable<AttentionArgs>& AttentionTable() {
       "attention", CostOfAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
+          GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashAttention, cuda::FlashAttention),
           GESSO_CUDA_OP(cuda::WhyNotAttention, cuda::Attention),
           {"ref", Device::kCpu, AcceptsAll, ref::Attention},
       });
@@ -122,6 +123,8 @@ const OpTable<WindowAttentionArgs>& WindowAttentionTable() {
       "window_attention", CostOfWindowAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::WindowAttention},
+          GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashWindowAttention,
+                              cuda::FlashWindowAttention),
           GESSO_CUDA_OP(cuda::WhyNotWindowAttention, cuda::WindowAttention),
           {"ref", Device::kCpu, AcceptsAll, ref::WindowAttention},
       });
@@ -133,6 +136,8 @@ const OpTable<NeighborhoodAttentionArgs>& NeighborhoodAttentionTable() {
       "neighborhood_attention", CostOfNeighborhoodAttention,
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::NeighborhoodAttention},
+          GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashNeighborhoodAttention,
+                              cuda::FlashNeighborhoodAttention),
           GESSO_CUDA_OP(cuda::WhyNotNeighborhoodAttention, cuda::NeighborhoodAttention),
           {"ref", Device::kCpu, AcceptsAll, ref::NeighborhoodAttention},
       });

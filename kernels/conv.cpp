@@ -4,6 +4,7 @@
 #include "kernels/cpu/conv.h"
 #include "kernels/cpu/conv_split.h"
 #include "kernels/cuda/conv.h"
+#include "kernels/cuda/cudnn_conv.h"
 #include "kernels/ref/conv.h"
 
 namespace gesso {
@@ -90,6 +91,9 @@ const OpTable<Conv2dArgs>& Conv2dTable() {
       {
           {cpu::kSplitName, Device::kCpu, cpu::WhyNotSplitConv, cpu::Conv2dSplit},
           {"onednn", Device::kCpu, cpu::WhyNotOneDnn, cpu::Conv2d},
+#ifdef GESSO_HAS_CUDNN
+          GESSO_CUDA_OP_NAMED("cudnn", cuda::WhyNotConv2dCudnn, cuda::Conv2dCudnn),
+#endif
           GESSO_CUDA_OP(cuda::WhyNotConv2d, cuda::Conv2d),
           {"ref", Device::kCpu, AcceptsAll, ref::Conv2d},
       });

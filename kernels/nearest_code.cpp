@@ -2,6 +2,7 @@
 
 #include "kernels/core/check.h"
 #include "kernels/cpu/nearest_code.h"
+#include "kernels/cuda/nearest_code.h"
 #include "kernels/ref/nearest_code.h"
 
 namespace gesso {
@@ -18,6 +19,13 @@ OpCost CostOf(const NearestCodeArgs& args) {
           static_cast<double>(args.z.bytes() + args.tokens.bytes()) + 4 * codes * (depth + 1)};
 }
 
+PackedMatrix PackCodes(Device device, ConstView codebook) {
+#ifdef GESSO_HAS_CUDA
+  if (device == Device::kCuda) return cuda::PackCodes(codebook);
+#endif
+  return PackMatrix(device, codebook, DType::kF32, Factors::kWhole);
+}
+
 }  // namespace
 
 PackedCodebook PackCodebook(Device device, ConstView codebook) {
@@ -27,10 +35,7 @@ PackedCodebook PackCodebook(Device device, ConstView codebook) {
   const int64_t codes = codebook.shape[0];
   const int64_t depth = codebook.shape[1];
   Require(codes > 0 && depth > 0, ErrorKind::kShape, "{}: empty codebook {}", kOp, codebook.shape);
-  // The search runs on the CPU whatever the device.
-  PackedCodebook packed{PackMatrix(device == Device::kMeta ? device : Device::kCpu, codebook,
-                                   DType::kF32, Factors::kWhole),
-                        Tensor({codes}, DType::kF32)};
+  PackedCodebook packed{PackCodes(device, codebook), Tensor({codes}, DType::kF32)};
   if (device == Device::kMeta) return packed;
   for (int64_t v = 0; v < codes; ++v) {
     double square = 0;
@@ -61,6 +66,7 @@ const OpTable<NearestCodeArgs>& NearestCodeTable() {
       kOp, CostOf,
       {
           {"gemm", Device::kCpu, cpu::WhyNotNearestCode, cpu::NearestCode},
+          GESSO_CUDA_OP(cuda::WhyNotNearestCode, cuda::NearestCode),
           {"ref", Device::kCpu, AcceptsAll, ref::NearestCode},
       });
   return kTable;

@@ -1,5 +1,6 @@
 #include "kernels/reduce.h"
 
+#include "kernels/cuda/scaled_error.h"
 #include "kernels/ref/reduce.h"
 
 namespace gesso {
@@ -50,7 +51,10 @@ const OpTable<DeviationArgs>& DeviationTable() {
 const OpTable<ScaledErrorArgs>& ScaledErrorTable() {
   static const OpTable<ScaledErrorArgs> kTable(
       "scaled_error", CostOfScaledError,
-      {{"ref", Device::kCpu, AcceptsAll<ScaledErrorArgs>, ref::ScaledError}});
+      {
+          GESSO_CUDA_OP(cuda::WhyNotScaledError, cuda::ScaledError),
+          {"ref", Device::kCpu, AcceptsAll<ScaledErrorArgs>, ref::ScaledError},
+      });
   return kTable;
 }
 

@@ -85,14 +85,16 @@ class OpTable {
   std::vector<OpImplementation<Args>> implementations_;
 };
 
-// The entry of a CUDA implementation in a table; in a build without CUDA one that tables leave out.
+// The entry of a CUDA implementation in a table, named where an op has several; in a build without
+// CUDA one that tables leave out.
 #ifdef GESSO_HAS_CUDA
-#define GESSO_CUDA_OP(why_not, run) \
-  { "cuda", Device::kCuda, why_not, run }
+#define GESSO_CUDA_OP_NAMED(name, why_not, run) \
+  { name, Device::kCuda, why_not, run }
 #else
-#define GESSO_CUDA_OP(why_not, run) \
+#define GESSO_CUDA_OP_NAMED(name, why_not, run) \
   {}
 #endif
+#define GESSO_CUDA_OP(why_not, run) GESSO_CUDA_OP_NAMED("cuda", why_not, run)
 
 // For implementations that take everything the front door has checked.
 template <class Args>

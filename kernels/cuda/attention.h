@@ -1,4 +1,5 @@
-// CUDA: attention of all kinds, a warp a query; heads of up to 256 channels.
+// CUDA: attention of all kinds, a warp a query, heads of up to 256 channels; and by blocks of
+// queries on tensor cores (flash), heads of up to 128.
 #pragma once
 
 #include "kernels/attention.h"
@@ -11,5 +12,13 @@ std::optional<std::string_view> WhyNotWindowAttention(const WindowAttentionArgs&
 void WindowAttention(Context& ctx, const WindowAttentionArgs& args);
 std::optional<std::string_view> WhyNotNeighborhoodAttention(const NeighborhoodAttentionArgs& args);
 void NeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args);
+
+std::optional<std::string_view> WhyNotFlashAttention(const AttentionArgs& args);
+void FlashAttention(Context& ctx, const AttentionArgs& args);
+std::optional<std::string_view> WhyNotFlashWindowAttention(const WindowAttentionArgs& args);
+void FlashWindowAttention(Context& ctx, const WindowAttentionArgs& args);
+std::optional<std::string_view> WhyNotFlashNeighborhoodAttention(
+    const NeighborhoodAttentionArgs& args);
+void FlashNeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args);
 
 }  // namespace gesso::cuda

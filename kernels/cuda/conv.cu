@@ -1,5 +1,6 @@
 #include "kernels/cuda/conv.h"
 
+#include "kernels/cuda/cudnn_conv.h"
 #include "kernels/cuda/device/conv.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/product.h"
@@ -25,14 +26,6 @@ const Kernel* KernelOf(const PackedKernel& kernel) {
   return dynamic_cast<const Kernel*>(&kernel.storage());
 }
 
-// Whether the patches are x itself.
-bool IsProduct(const Conv2dArgs& args) {
-  const Shape& kernel = args.kernel->shape();
-  const Conv2dShape& conv = args.kernel->conv();
-  return kernel[2] * kernel[3] == 1 && conv.stride == 1 && conv.padding + conv.end_padding == 0 &&
-         args.x.dtype == args.kernel->dtype();
-}
-
 }  // namespace
 
 PackedKernel PackKernel(ConstView weight, DType dtype, Conv2dShape conv) {
@@ -40,13 +33,18 @@ PackedKernel PackKernel(ConstView weight, DType dtype, Conv2dShape conv) {
                       weight.shape, dtype, conv);
 }
 
+ConstView KernelValues(const PackedKernel& kernel) {
+  const Kernel* storage = KernelOf(kernel);
+  return storage == nullptr ? ConstView() : storage->values.view();
+}
+
 std::optional<std::string_view> WhyNotConv2d(const Conv2dArgs& args) {
-  if (KernelOf(*args.kernel) == nullptr) return "a kernel packed for another device";
+  if (KernelValues(*args.kernel).empty()) return "a kernel packed for another device";
   return WhyNotReachable({args.x, args.bias, args.residual, args.out});
 }
 
 void Conv2d(Context&, const Conv2dArgs& args) {
-  const ConstView weight = KernelOf(*args.kernel)->values.view();
+  const ConstView weight = KernelValues(*args.kernel);
   if (args.kernel->conv().groups > 1) {
     return ForEach(args.out.numel(), GroupedConvElement(args, weight));
   }

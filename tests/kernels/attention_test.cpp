@@ -114,6 +114,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                          Case{2, 100, 300, 2, 40, DType::kF32, true, false},
                                          Case{3, 97, 129, 1, 128, DType::kF32, false, true},
                                          Case{2, 33, 17, 2, 20, DType::kBF16, true, true},
+                                         Case{2, 70, 77, 2, 72, DType::kBF16, true, true},
                                          Case{1, 130, 260, 1, 64, DType::kBF16, false, false}));
 
 TEST(Attention, LargeScoresDoNotOverflow) {
@@ -191,6 +192,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, WindowAttentionTest,
                                          GridCase{1, 5, 7, 1, 12, 4, 3, DType::kF32},
                                          GridCase{1, 3, 2, 3, 8, 10, 5, DType::kF32},
                                          GridCase{1, 28, 14, 1, 20, 14, 7, DType::kF32},
+                                         GridCase{1, 16, 24, 2, 64, 8, 4, DType::kBF16},
                                          GridCase{2, 9, 9, 2, 24, 4, 2, DType::kBF16}));
 
 class NeighborhoodAttentionTest : public testing::TestWithParam<GridCase> {};

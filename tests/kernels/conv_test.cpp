@@ -40,10 +40,11 @@ Shape OutShape(const Case& c) {
 
 class Conv2dTest : public testing::TestWithParam<Case> {};
 
-void ExpectEqualsRef(const Case& c, Factors factors) {
+// With a kernel packed for `device`.
+void ExpectEqualsRef(const Case& c, Device device, Factors factors) {
   const auto taps = static_cast<float>(c.kernel[1] * c.kernel[2] * c.kernel[3]);
   const Tensor weight = RandomTensor(c.kernel, 1, DType::kF32, 1 / std::sqrt(taps));
-  const PackedKernel packed = PackKernel(Device::kCpu, weight, c.weight_dtype, c.conv, factors);
+  const PackedKernel packed = PackKernel(device, weight, c.weight_dtype, c.conv, factors);
   const Tensor x = RandomTensor(c.x, 2, c.x_dtype);
   const Tensor bias = RandomTensor({c.kernel[0]}, 3);
   const Shape out = OutShape(c);
@@ -78,8 +79,9 @@ void ExpectEqualsRef(const Case& c, Factors factors) {
 }
 
 TEST_P(Conv2dTest, EqualsRef) {
-  ExpectEqualsRef(GetParam(), Factors::kSplit);
-  ExpectEqualsRef(GetParam(), Factors::kWhole);
+  ExpectEqualsRef(GetParam(), Device::kCpu, Factors::kSplit);
+  ExpectEqualsRef(GetParam(), Device::kCpu, Factors::kWhole);
+  if (CurrentBackend() != nullptr) ExpectEqualsRef(GetParam(), Device::kCuda, Factors::kWhole);
 }
 
 std::vector<Case> Cases() {

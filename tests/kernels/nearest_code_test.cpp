@@ -12,11 +12,21 @@ using namespace testing_support;  // NOLINT(google-build-using-namespace): test 
 
 std::vector<int32_t> Nearest(std::string_view implementation, const Tensor& z,
                              const PackedCodebook& codebook) {
-  std::vector<int32_t> tokens(static_cast<size_t>(z.shape()[0]), -1);
-  RunImplementation(
-      NearestCodeTable(), implementation,
-      NearestCodeArgs{z, &codebook, View(tokens.data(), {z.shape()[0]}, DType::kI32)});
-  return tokens;
+  Tensor tokens({z.shape()[0]}, DType::kI32);
+  RunImplementation(NearestCodeTable(), implementation,
+                    NearestCodeArgs{z, &codebook, tokens.mutable_view()});
+  const auto* first = tokens.Data<int32_t>();
+  return {first, first + z.shape()[0]};
+}
+
+// Calls body(tokens) with what each implementation finds that runs here, packed for its device.
+template <class Body>
+void ForEachSearch(const Tensor& z, const Tensor& codes, const Body& body) {
+  for (const auto& implementation : NearestCodeTable().implementations()) {
+    if (!RunsHere(implementation)) continue;
+    SCOPED_TRACE(std::string(implementation.name));
+    body(Nearest(implementation.name, z, PackCodebook(implementation.device, codes)));
+  }
 }
 
 // argmin |z - e|^2 by definition.
@@ -49,10 +59,7 @@ TEST_P(NearestCodeTest, IsTheNearest) {
   const Tensor table = RandomTensor({codes, depth}, 2, DType::kF32, 0.7f);
   const std::vector<int32_t> want = ByDistance(z, table);
   ForEachTarget([&] {
-    const PackedCodebook codebook = PackCodebook(Device::kCpu, table);
-    for (const auto& implementation : NearestCodeTable().implementations()) {
-      EXPECT_EQ(Nearest(implementation.name, z, codebook), want) << implementation.name;
-    }
+    ForEachSearch(z, table, [&](const std::vector<int32_t>& tokens) { EXPECT_EQ(tokens, want); });
   });
 }
 
@@ -71,21 +78,18 @@ TEST(NearestCode, TakesTheLowestOfEquals) {
     table.MutableData<float>()[i] = once.Data<float>()[i % (40 * 6)];
   }
   ForEachTarget([&] {
-    const PackedCodebook codebook = PackCodebook(Device::kCpu, table);
-    for (const auto& implementation : NearestCodeTable().implementations()) {
-      const std::vector<int32_t> tokens = Nearest(implementation.name, once, codebook);
+    ForEachSearch(once, table, [&](const std::vector<int32_t>& tokens) {
       for (int32_t i = 0; i < 40; ++i) EXPECT_EQ(tokens[static_cast<size_t>(i)], i);
-    }
+    });
   });
 }
 
 TEST(NearestCode, NotANumberGivesTheFirstCode) {
   Tensor z({1, 4}, DType::kF32);
   z.MutableData<float>()[2] = NAN;
-  const PackedCodebook codebook = PackCodebook(Device::kCpu, RandomTensor({50, 4}, 1));
-  for (const auto& implementation : NearestCodeTable().implementations()) {
-    EXPECT_EQ(Nearest(implementation.name, z, codebook), std::vector<int32_t>{0});
-  }
+  ForEachSearch(z, RandomTensor({50, 4}, 1), [](const std::vector<int32_t>& tokens) {
+    EXPECT_EQ(tokens, std::vector<int32_t>{0});
+  });
 }
 
 TEST(NearestCode, ThreadsDoNotChangeTheResult) {

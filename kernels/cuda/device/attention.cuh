@@ -3,82 +3,10 @@
 // calculation for softmax"; Dao et al. 2022, "FlashAttention".
 #pragma once
 
-#include "kernels/attention.h"
+#include "kernels/cuda/device/attention_keys.cuh"
 #include "kernels/cuda/device/heads.cuh"
 
 namespace gesso::cuda {
-
-// All keys of a sequence, with an optional bias and mask.
-struct AllKeys {
-  Numbers bias;           // [H, Tq, Tk]
-  const int32_t* masked;  // [B, Tk], 0 takes no part; or null
-  int64_t queries, keys;
-
-  explicit AllKeys(const AttentionArgs& args)
-      : bias(args.bias),
-        masked(static_cast<const int32_t*>(args.key_mask.data)),
-        queries(args.q.shape[1]),
-        keys(args.k.shape[1]) {}
-
-  GESSO_BOTH int64_t count(int64_t) const { return keys; }
-  GESSO_BOTH int64_t At(int64_t, int64_t j) const { return j; }
-  GESSO_BOTH bool Takes(int64_t b, int64_t j) const {
-    return masked == nullptr || masked[b * keys + j] != 0;
-  }
-  GESSO_BOTH float Bias(int64_t h, int64_t query, int64_t j) const {
-    return bias.GetOr((h * queries + query) * keys + j, 0);
-  }
-};
-
-// The kernel_size x kernel_size neighborhood of a token on a grid, moved inwards at the border.
-struct NeighborKeys {
-  int64_t height, width, kernel_size;
-
-  explicit NeighborKeys(const NeighborhoodAttentionArgs& args)
-      : height(args.q.shape[1]), width(args.q.shape[2]), kernel_size(args.kernel_size) {}
-
-  GESSO_BOTH int64_t First(int64_t at, int64_t size) const {
-    const int64_t first = at - kernel_size / 2;
-    return first < 0 ? 0 : first > size - kernel_size ? size - kernel_size : first;
-  }
-  GESSO_BOTH int64_t count(int64_t) const { return kernel_size * kernel_size; }
-  GESSO_BOTH int64_t At(int64_t query, int64_t j) const {
-    const int64_t y = First(query / width, height) + j / kernel_size;
-    return y * width + First(query % width, width) + j % kernel_size;
-  }
-  GESSO_BOTH bool Takes(int64_t, int64_t) const { return true; }
-  GESSO_BOTH float Bias(int64_t, int64_t, int64_t) const { return 0; }
-};
-
-// The window of a token: tokens whose (position + shift) / window agree, cut at the border.
-struct WindowKeys {
-  int64_t height, width, window, shift;
-
-  explicit WindowKeys(const WindowAttentionArgs& args)
-      : height(args.q.shape[1]), width(args.q.shape[2]), window(args.window), shift(args.shift) {}
-
-  GESSO_BOTH int64_t Begin(int64_t at) const {
-    const int64_t begin = (at + shift) / window * window - shift;
-    return begin < 0 ? 0 : begin;
-  }
-  GESSO_BOTH int64_t End(int64_t at, int64_t size) const {
-    const int64_t end = (at + shift) / window * window - shift + window;
-    return end > size ? size : end;
-  }
-  GESSO_BOTH int64_t Columns(int64_t query) const {
-    return End(query % width, width) - Begin(query % width);
-  }
-  GESSO_BOTH int64_t count(int64_t query) const {
-    return (End(query / width, height) - Begin(query / width)) * Columns(query);
-  }
-  GESSO_BOTH int64_t At(int64_t query, int64_t j) const {
-    const int64_t columns = Columns(query);
-    const int64_t y = Begin(query / width) + j / columns;
-    return y * width + Begin(query % width) + j % columns;
-  }
-  GESSO_BOTH bool Takes(int64_t, int64_t) const { return true; }
-  GESSO_BOTH float Bias(int64_t, int64_t, int64_t) const { return 0; }
-};
 
 // The tokens of a grid [B, Y, X, H, D], whose rows follow one another, as a sequence.
 template <class AnyView>

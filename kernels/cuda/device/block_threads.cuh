@@ -1,0 +1,109 @@
+// The threads of a block as fragments.cuh and flash_attention.cuh see them on the device: tensor
+// cores, copies into shared memory that run beside the arithmetic, barriers.
+#pragma once
+
+#include <cuda_pipeline_primitives.h>
+
+#include "kernels/cuda/device/fragments.cuh"
+
+namespace gesso::cuda {
+
+struct BlockThreads {
+  template <class T>
+  struct Each {
+    T own;
+    __device__ T& operator[](int) { return own; }
+    __device__ const T& operator[](int) const { return own; }
+  };
+
+  __device__ int count() const { return static_cast<int>(blockDim.x); }
+  // body(thread) by every thread of the block.
+  template <class Body>
+  __device__ void ForEach(const Body& body) const {
+    body(static_cast<int>(threadIdx.x));
+  }
+  // body() by the warps for which busy(a thread of it); they do ForEach and products alone.
+  template <class Busy, class Body>
+  __device__ void ForEachWarp(const Busy& busy, const Body& body) const {
+    if (busy(static_cast<int>(threadIdx.x))) body();
+  }
+  __device__ void Barrier() const { __syncthreads(); }
+
+  // 16 bytes into shared memory, or zeros if not `takes`; both addresses are multiples of 16.
+  __device__ void Copy(void* to, const void* from, bool takes) const {
+    __pipeline_memcpy_async(to, from, 16, takes ? 0 : 16);
+  }
+  // Closes the group of copies made since the last call.
+  __device__ void CommitCopies() const { __pipeline_commit(); }
+  // Until this thread's copies are done but for those of the newest group.
+  __device__ void AwaitAllButNewest() const { __pipeline_wait_prior(1); }
+
+  // Over the four threads that have the same rows; all of them get the result.
+  __device__ void GroupMax(Each<Couple>& values) const {
+    for (float& value : values.own.at) {
+      value = fmaxf(value, __shfl_xor_sync(~0u, value, 1));
+      value = fmaxf(value, __shfl_xor_sync(~0u, value, 2));
+    }
+  }
+  __device__ void GroupSum(Each<Couple>& values) const {
+    for (float& value : values.own.at) {
+      value += __shfl_xor_sync(~0u, value, 1);
+      value += __shfl_xor_sync(~0u, value, 2);
+    }
+  }
+
+  // Four 8 x 8 matrices of 16-bit elements in shared memory: at(t) is where row t % 8 of matrix
+  // t % 32 / 8 begins. Register m of a thread gets elements (g, 2i) and (g, 2i + 1) of matrix m.
+  template <class At>
+  __device__ void LoadMatrices(Each<Registers>& to, const At& at) const {
+    uint32_t(&r)[4] = to.own.at;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(SharedAddress(at(static_cast<int>(threadIdx.x))))
+                 : "memory");
+  }
+  // The same with elements (2i, g) and (2i + 1, g).
+  template <class At>
+  __device__ void LoadTransposed(Each<Registers>& to, const At& at) const {
+    uint32_t(&r)[4] = to.own.at;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(SharedAddress(at(static_cast<int>(threadIdx.x))))
+                 : "memory");
+  }
+
+  // sum [16, 8] += left [16, 16] right [16, 8] of a warp, in bfloat16; the right factor is that in
+  // registers kFirst and kFirst + 1.
+  template <int kFirst>
+  __device__ void MultiplyBf16(Each<Accumulator>& sum, const Each<Registers>& left,
+                               const Each<Registers>& rights) const {
+    float(&c)[4] = sum.own.at;
+    const uint32_t(&a)[4] = left.own.at;
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(rights.own.at[kFirst]),
+          "r"(rights.own.at[kFirst + 1]));
+  }
+  // sum [16, 8] += left [16, 8] right [8, 8] in TF32.
+  template <int kFirst>
+  __device__ void MultiplyTf32(Each<Accumulator>& sum, const Each<Registers>& left,
+                               const Each<Registers>& rights) const {
+    float(&c)[4] = sum.own.at;
+    const uint32_t(&a)[4] = left.own.at;
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(rights.own.at[kFirst]),
+          "r"(rights.own.at[kFirst + 1]));
+  }
+
+ private:
+  __device__ static uint32_t SharedAddress(const void* pointer) {
+    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+  }
+};
+
+}  // namespace gesso::cuda

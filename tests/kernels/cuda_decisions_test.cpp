@@ -1,0 +1,103 @@
+// What the CUDA side decides by, on the CPU: searches and error estimates by the arithmetic of its
+// kernels, and which convolutions cuDNN is asked for.
+#include <vector>
+
+#include "kernels/cuda/cudnn_conv.h"
+#include "kernels/cuda/device/nearest_code.cuh"
+#include "kernels/cuda/device/scaled_error.cuh"
+#include "tests/support/ops.h"
+
+namespace gesso {
+namespace {
+
+using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
+
+// What the GPU finds with its codes cut into `slices`.
+std::vector<int32_t> Search(const Tensor& z, const Tensor& codes, int64_t slices) {
+  const PackedCodebook codebook = PackCodebook(Device::kCpu, codes);
+  cuda::NearestCodeSearch search(NearestCodeArgs{z, &codebook, {}}, codes);
+  search.slices = slices;
+  std::vector<cuda::NearestInSlice> found(static_cast<size_t>(slices * search.rows));
+  std::vector<int32_t> tokens(static_cast<size_t>(search.rows), -1);
+  const cuda::NearestInSliceElement part{search, found.data()};
+  for (int64_t i = 0; i < slices * search.rows; ++i) part(i);
+  const cuda::NearestCodeElement whole{found.data(), tokens.data(), search.rows, slices};
+  for (int64_t i = 0; i < search.rows; ++i) whole(i);
+  return tokens;
+}
+
+void ExpectLikeRef(const Tensor& z, const Tensor& codes) {
+  const PackedCodebook codebook = PackCodebook(Device::kCpu, codes);
+  std::vector<int32_t> want(static_cast<size_t>(z.shape()[0]), -1);
+  RunImplementation(NearestCodeTable(), "ref",
+                    NearestCodeArgs{z, &codebook, View(want.data(), {z.shape()[0]}, DType::kI32)});
+  for (const int64_t slices : {int64_t{1}, int64_t{3}, codes.shape()[0]}) {
+    EXPECT_EQ(Search(z, codes, slices), want) << slices;
+  }
+}
+
+TEST(CudaNearestCode, IsThatOfRef) {
+  Tensor codes = RandomTensor({61, 12}, 2);
+  float* values = codes.MutableData<float>();
+  std::copy_n(values, 20 * 12, values + 30 * 12);  // the lower index of two equal ones
+  Tensor z = RandomTensor({40, 12}, 1);
+  std::copy_n(values + 33 * 12, 12, z.MutableData<float>() + 12);
+  z.MutableData<float>()[5] = NAN;
+  ExpectLikeRef(z, codes);
+  values[40 * 12] = NAN;  // first of a slice, and of all
+  ExpectLikeRef(z, codes);
+  values[0] = NAN;
+  ExpectLikeRef(z, codes);
+  ExpectLikeRef(RandomTensor({1, 3}, 1), RandomTensor({4, 3}, 2));
+}
+
+TEST(CudaNearestCode, CutsCodesIntoNoMoreSlicesThanThereAre) {
+  EXPECT_EQ(cuda::NearestCodeSearch::SlicesOf(1, 4096), 4096);
+  EXPECT_EQ(cuda::NearestCodeSearch::SlicesOf(256, 4096), 256);
+  EXPECT_EQ(cuda::NearestCodeSearch::SlicesOf(1 << 20, 4096), 1);
+}
+
+TEST(CudaScaledError, IsThatOfRef) {
+  for (const int64_t count : {int64_t{1}, int64_t{1000}, int64_t{20001}}) {
+    const Tensor a = RandomTensor({count}, 1);
+    const Tensor b = RandomTensor({count}, 2);
+    const Tensor reference = RandomTensor({count}, 3, DType::kF32, 4);
+    double want = 0;
+    const ScaledErrorArgs args{a, b, reference, 0.01, 0.3, &want};
+    RunImplementation(ScaledErrorTable(), "ref", args);
+    cuda::ScaledErrorPart body(args);
+    std::vector<double> sums(static_cast<size_t>(body.parts));
+    body.sums = sums.data();
+    for (int64_t i = 0; i < body.parts; ++i) body(i);
+    EXPECT_NEAR(body.RootMeanSquare(sums.data()), want, 1e-13 * want) << count;
+    double got = 0;
+    ForEachFast(ScaledErrorTable(), args, [&](std::string_view name) {
+      RunImplementation(ScaledErrorTable(), name, {a, b, reference, 0.01, 0.3, &got});
+      EXPECT_NEAR(got, want, 1e-13 * want) << count;
+    });
+  }
+}
+
+TEST(Cudnn, IsAskedForWhatItCanDo) {
+  const Tensor x = RandomTensor({1, 8, 8, 4}, 1);
+  const Tensor half = RandomTensor({1, 8, 8, 4}, 1, DType::kBF16);
+  const auto reason = [&](int64_t taps, Conv2dShape conv, DType type, const Tensor& from) {
+    const PackedKernel kernel(nullptr, {4, 4 / conv.groups, taps, taps}, type, conv);
+    const Conv2dArgs args{.x = from,
+                          .kernel = &kernel,
+                          .bias = {},
+                          .residual = {},
+                          .out = View(nullptr, {}, DType::kF32)};
+    return cuda::WhyNotCudnnShape(args).value_or("");
+  };
+  EXPECT_EQ(reason(3, {.padding = 1}, DType::kF32, x), "");
+  EXPECT_EQ(reason(3, {.padding = 1, .groups = 2}, DType::kF32, x), "");
+  EXPECT_EQ(reason(3, {.stride = 2, .end_padding = 1}, DType::kF32, x), "padding at one end alone");
+  EXPECT_EQ(reason(1, {}, DType::kF32, x), "a product of matrices as it is");
+  EXPECT_EQ(reason(1, {.groups = 2}, DType::kF32, x), "");
+  EXPECT_EQ(reason(1, {}, DType::kF32, half), "");  // x has to be widened
+  EXPECT_EQ(reason(3, {}, DType::kBF16, half), "a float32 result of bfloat16 weights");
+}
+
+}  // namespace
+}  // namespace gesso
