@@ -29,6 +29,7 @@ class PackedMatrix {
     kDigits,       // float32 ones, each as three digits of 8 bits
     kCodes,        // few bits (low_bit.h), decoded to dtype() for products in it
     kIntegers,     // few bits, for products with inputs rounded to 8 bits
+    kDevice,       // as a device beside the CPU multiplies them
   };
 
   PackedMatrix() = default;
