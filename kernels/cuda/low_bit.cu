@@ -16,6 +16,9 @@ constexpr int64_t kFewRows = 16;
 // Of weights that are written out at a time: what the caches of large GPUs hold.
 constexpr int64_t kTileBytes = int64_t{16} << 20;
 constexpr int64_t kOutputsATile = 64;  // a multiple, so that every part is as well aligned
+// Integer products are of so many rows, or a multiple: cuBLASLt has none for some small numbers.
+// What the rows behind the last one hold does not matter.
+constexpr int64_t kIntegerRows = 32;
 
 int64_t UpTo(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
@@ -150,9 +153,10 @@ IntegerSums MultiplyRounded(const Codes& weight, const Rows& x) {
   const CodeRows& rows = weight.rows;
   const RoundedInputs in(weight, x);
   const int64_t outputs = UpTo(rows.rows, CodeRows::kOutputsMultiple);
+  const int64_t count = UpTo(x.count, kIntegerRows);
   auto* const sums =
-      static_cast<int32_t*>(Scratch(kProduct, static_cast<size_t>(x.count * outputs) * 4));
-  const Product product{x.count, outputs, rows.padded, rows.padded, DType::kI8};
+      static_cast<int32_t*>(Scratch(kProduct, static_cast<size_t>(count * outputs) * 4));
+  const Product product{count, outputs, rows.padded, rows.padded, DType::kI8};
   if (!rows.four) {
     MultiplyIntegers(product, rows.codes, in.codes, sums);
   } else {

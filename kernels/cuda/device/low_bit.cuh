@@ -7,11 +7,11 @@
 namespace gesso::cuda {
 
 // The weights of a matrix [N, K] in few bits, in rows of 32-bit words: four codes a word of 8 bits,
-// eight of 4 bits (kernels/low_bit.h). Rows are filled up with codes of zero to whole 16 bytes of
-// 8-bit codes, and N to a multiple of 4: what integer products of cuBLASLt ask for.
+// eight of 4 bits (kernels/low_bit.h). Inputs and outputs are filled up with codes of zero: integer
+// products of cuBLASLt ask for multiples of 4, and are faster with multiples of 16.
 struct CodeRows {
   static constexpr int64_t kInputsMultiple = 16;
-  static constexpr int64_t kOutputsMultiple = 4;
+  static constexpr int64_t kOutputsMultiple = 16;
 
   const uint32_t* codes = nullptr;   // [N filled up, words]
   Numbers scale;                     // [N, groups], or [N] in integer products
