@@ -10,13 +10,14 @@
 # time that all steps may take together (520): what does not fit is left out and listed as such.
 # GESSO_DAY_PYTHON is a Python with torch; the first of python3 and python that has it if absent.
 set -uo pipefail
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
 build=${1:-build}
 results=${2:-$build/gpu_day}
 device=${GESSO_DAY_DEVICE:-cuda}
 end=$((SECONDS + ${GESSO_DAY_SECONDS:-520}))
 failed=0
 mkdir -p "$results"
+rm -f "$results"/*.png
 : >"$results/summary.txt"
 
 Say() { printf '%s\n' "$*" | tee -a "$results/summary.txt"; }
@@ -39,6 +40,10 @@ Step() {
 # Same NAME FILE FILE: whether two pictures are the same to the byte
 Same() {
   local code=0
+  if [[ ! -s $2 || ! -s $3 ]]; then
+    Say "$(printf '%-22s left out: a picture is missing' "$1")"
+    return
+  fi
   cmp -- "$2" "$3" >"$results/$1.log" 2>&1 || code=$? failed=1
   Say "$(printf '%-22s %s' "$1" "$( ((code == 0)) && echo "the same bytes" || echo DIFFER)")"
 }
