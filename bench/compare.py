@@ -5,12 +5,14 @@ HDiT with the same random weights and the same input, outputs compared before ti
     python3 bench/compare.py                     # what this CPU can do, batch 1 and 4
     python3 bench/compare.py --isa avx2          # both sides without AVX-512
     python3 bench/compare.py --scaling           # gesso's time at 128 .. 1024 pixels
+    python3 bench/compare.py --device cuda --neighborhood gather flex    # both on the same GPU
 
 PyTorch runs in every way that might be its fastest (bench/torch_variants.py). All are tried; the
 best few of each type then alternate with gesso. Each side's figure is the median of its runs.
 """
 import argparse
 import datetime
+import importlib.util
 import json
 import math
 import os
@@ -33,8 +35,11 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
-    parser.add_argument("--venv", type=Path, default=ROOT / "build" / "bench-venv",
-                        help="virtual environment with torch; made if it is not there")
+    parser.add_argument("--venv", type=Path,
+                        help="virtual environment with torch; made if it is not there. Without "
+                             "this option a Python that has torch itself needs none")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
+                        help="where both sides compute")
     parser.add_argument("--official", type=Path,
                         help="checkout of crowsonkb/k-diffusion: its network takes part too "
                              "(neighborhood attention there needs the package natten)")
@@ -56,10 +61,13 @@ def parse_options() -> argparse.Namespace:
 
 def enter_environment(options: argparse.Namespace) -> None:
     """Starts this script again inside the virtual environment and with the ISA's variables."""
-    python = options.venv.absolute() / "bin" / "python3"
-    if not python.exists():
-        print(f"making {options.venv} with {', '.join(PACKAGES)}", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", options.venv], check=True)
+    venv = options.venv or ROOT / "build" / "bench-venv"
+    python = venv.absolute() / "bin" / "python3"
+    if not options.venv and all(importlib.util.find_spec(package) for package in PACKAGES):
+        python = Path(sys.executable)
+    elif not python.exists():
+        print(f"making {venv} with {', '.join(PACKAGES)}", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
     environment = os.environ | {"GESSO_BENCH_ENVIRONMENT": "1", "PYTHONPATH": str(ROOT),
                                 "OMP_NUM_THREADS": str(options.threads)}
@@ -80,7 +88,7 @@ class Gesso:
                    "--input", self.folder / f"{name}.input.safetensors",
                    "--output", self.folder / f"{name}.output.safetensors",
                    "--repetitions", str(repetitions), "--dtype", dtype, "--isa", self.options.isa,
-                   "--threads", str(self.options.threads)]
+                   "--threads", str(self.options.threads), "--device", self.options.device]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout)
 
@@ -110,7 +118,8 @@ def timed(run) -> float:
 
 
 def relative_error(got, want) -> float:
-    return float((got.double() - want.double()).norm() / want.double().norm())
+    got, want = got.double().cpu(), want.double().cpu()
+    return float((got - want).norm() / want.norm())
 
 
 def try_variants(all_variants: list, reference,
@@ -142,8 +151,8 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
     gesso = Gesso(options, folder)
     config, weights, x, sigma = write_inputs(folder, name, 256, batch)
     made = variants(config, weights, x, sigma, options.official, options.neighborhood,
-                    options.dtype)
-    reference = made[0].run()
+                    options.dtype, options.device)
+    reference = made[0].run().cpu()
     for dtype in options.dtype:
         gesso.run(name, dtype, 1)
         out = load_file(folder / f"{name}.output.safetensors")["out"]
@@ -175,6 +184,11 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
     return rows
 
 
+def device_name(options: argparse.Namespace) -> str:
+    import torch
+    return torch.cuda.get_device_name() if options.device == "cuda" else cpu_name()
+
+
 def cpu_name() -> str:
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):
@@ -186,7 +200,7 @@ def heading(options: argparse.Namespace) -> str:
     """What the figures below it were measured on and with."""
     import torch
     command = " ".join(["python3", "bench/compare.py", *sys.argv[1:]])
-    return (f"\n## {datetime.date.today()}, {cpu_name()}, {options.threads} threads, "
+    return (f"\n## {datetime.date.today()}, {device_name(options)}, {options.threads} threads, "
             f"{options.isa}\n\n`{command}` (PyTorch {torch.__version__})\n\n")
 
 
@@ -196,7 +210,7 @@ def compare(options: argparse.Namespace, folder: Path) -> str:
     for batch in options.batch:
         for row in compare_batch(options, folder, batch):
             lines.append(f"| {row['batch']} | {row['dtype']} | {row['torch']} | "
-                         f"{1e3 * row['torch_seconds']:.0f} | {1e3 * row['seconds']:.0f} | "
+                         f"{1e3 * row['torch_seconds']:.3g} | {1e3 * row['seconds']:.3g} | "
                          f"{row['torch_seconds'] / row['seconds']:.2f} |")
     return "\n".join(lines) + "\n"
 

@@ -23,8 +23,8 @@ struct LinearCall {
       : x(Cast(Values({m, k}), dtype)),
         residual(with_residual ? Values({m, n}) : Tensor()),
         out({m, n}, with_residual ? DType::kF32 : dtype),
-        weight(few ? PackLowBit(Device::kCpu, Quantize(Values({n, k}), *few), dtype)
-                   : PackMatrix(Device::kCpu, Values({n, k}), dtype)) {
+        weight(few ? PackLowBit(ChosenDevice(), Quantize(Values({n, k}), *few), dtype)
+                   : PackMatrix(ChosenDevice(), Values({n, k}), dtype)) {
     args.x = x;
     args.weight = &weight;
     if (with_residual) args.residual = residual;
@@ -40,7 +40,7 @@ struct LinearGluCall {
   LinearGluCall(int64_t m, int64_t n, int64_t k, DType dtype)
       : x(Cast(Values({m, k}), dtype)),
         out({m, n / 2}, dtype),
-        weight(PackMatrix(Device::kCpu, Values({n, k}), dtype)) {
+        weight(PackMatrix(ChosenDevice(), Values({n, k}), dtype)) {
     args.x = x;
     args.weight = &weight;
     args.out = out.mutable_view();
@@ -48,6 +48,7 @@ struct LinearGluCall {
 };
 
 void RegisterOneDnn(int64_t m, int64_t n, int64_t k, DType dtype, const std::string& shape) {
+  if (ChosenDevice() != Device::kCpu) return;
   const std::shared_ptr<OneDnnProduct> product = OneDnnProduct::Make(m, n, k, dtype);
   if (product == nullptr) return;
   const auto values = static_cast<double>(m * k + k * n + m * n);
@@ -65,7 +66,7 @@ void RegisterOneDnn(int64_t m, int64_t n, int64_t k, DType dtype, const std::str
 // In float32, and in bfloat16 where the CPU gains from it.
 void Register(const char* what, int64_t m, int64_t n, int64_t k, bool gated, bool residual) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    if (ActivationDType(Device::kCpu, dtype) != dtype) continue;
+    if (ActivationDType(ChosenDevice(), dtype) != dtype) continue;
     const std::string shape = fmt::format("{}/{}/{}x{}x{}", what, NameOf(dtype), m, n, k);
     if (gated) {
       RegisterOp(LinearGluTable(), shape, std::make_shared<LinearGluCall>(m, n, k, dtype));
@@ -79,7 +80,7 @@ void Register(const char* what, int64_t m, int64_t n, int64_t k, bool gated, boo
 // The products of a Diffusion Mamba 768 wide over 1024 tokens, in bfloat16 and in integers.
 void RegisterIntegers() {
   constexpr DType kType = DType::kBF16;
-  if (ActivationDType(Device::kCpu, kType) != kType) return;
+  if (ActivationDType(ChosenDevice(), kType) != kType) return;
   constexpr int64_t kTokens = 1024;
   const auto add = [&](const char* what, int64_t n, int64_t k) {
     for (const bool few : {false, true}) {
@@ -96,10 +97,25 @@ void RegisterIntegers() {
   add("out_proj", 768, 1536);
 }
 
+// Few rows, for which reading the weights is what takes the time.
+void RegisterFewRows() {
+  constexpr int64_t kSide = 4096;
+  for (const int64_t rows : {1, 8}) {
+    for (const auto few : {std::optional<LowBit>(), std::optional(LowBit::kQ8),
+                           std::optional(LowBit::kQ4), std::optional(LowBit::kW8A8)}) {
+      const std::string shape =
+          fmt::format("few/{}/{}x{}x{}", few ? NameOf(*few) : "bfloat16", rows, kSide, kSide);
+      RegisterOp(LinearTable(), shape,
+                 std::make_shared<LinearCall>(rows, kSide, kSide, false, DType::kBF16, few));
+    }
+  }
+}
+
 }  // namespace
 
 void RegisterProducts() {
   RegisterIntegers();
+  RegisterFewRows();
   for (const int64_t batch : {1, 4}) {
     for (int64_t level = 0; level < 3; ++level) {
       const int64_t width = int64_t{128} << level;

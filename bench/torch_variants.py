@@ -81,16 +81,26 @@ class Variant:
 
 def _call(model: nn.Module, x: Tensor, sigma: Tensor, autocast: bool) -> Callable[[], Tensor]:
     def run() -> Tensor:
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            return model(x, sigma)
+        """Returns when the result is there."""
+        with torch.no_grad(), torch.autocast(x.device.type, torch.bfloat16, enabled=autocast):
+            out = model(x, sigma)
+        if x.device.type == "cuda":
+            torch.cuda.synchronize()
+        return out
     return run
 
 
 def variants(config: Config, weights: dict[str, Tensor], x: Tensor, sigma: Tensor,
-             official: Path | None, neighborhood: list[str], dtypes: list[str]) -> list[Variant]:
+             official: Path | None, neighborhood: list[str], dtypes: list[str],
+             device: str = "cpu") -> list[Variant]:
     """Every combination of neighborhood attention, eager or compiled, and arithmetic. Eager
-    FlexAttention is left out: it computes all scores, like the mask, and then more."""
-    inductor.freezing = True  # packs the weights for oneDNN: faster than without
+    FlexAttention is left out: it computes all scores, like the mask, and then more. On a GPU
+    compiled code is searched for the fastest kernels and played as CUDA graphs, and float32 is not
+    rounded to TF32, which gesso does not do either."""
+    mode = "max-autotune" if device == "cuda" else None
+    inductor.freezing = device == "cpu"  # packs the weights for oneDNN: faster than without
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
     made = []
     sources = [(impl, None) for impl in neighborhood]
     sources += [("official", official)] if official else []
@@ -106,10 +116,10 @@ def variants(config: Config, weights: dict[str, Tensor], x: Tensor, sigma: Tenso
                 model.load_state_dict(weights)
                 if not path:
                     model.set_neighborhood_impl(impl)
-                model = model.eval().requires_grad_(False).to(dtype)
+                model = model.eval().requires_grad_(False).to(device, dtype)
                 if compiled:
-                    model = torch.compile(model)
+                    model = torch.compile(model, mode=mode)
                 name = f"{impl} {'compiled' if compiled else 'eager'} {kind}"
-                run = _call(model, x.to(dtype), sigma.to(dtype), autocast)
+                run = _call(model, x.to(device, dtype), sigma.to(device, dtype), autocast)
                 made.append(Variant(name, "float32" if kind == "float32" else "bfloat16", run))
     return made

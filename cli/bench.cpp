@@ -4,13 +4,16 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/settings.h"
+#include "kernels/core/backend.h"
 #include "kernels/core/parallel.h"
+#include "kernels/peaks.h"
 #include "models/io/output_file.h"
 #include "pipelines/generator.h"
 #include "pipelines/installed_models.h"
@@ -37,7 +40,10 @@ double SecondsOf(const Work& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-Json OpsJson(const Profiler& profiler, int64_t passes) {
+constexpr int64_t kPeakSide = 8192;  // of the product that GPUs are measured with
+
+// Shares of what the device was measured to do, if it was.
+Json OpsJson(const Profiler& profiler, int64_t passes, const std::optional<DevicePeaks>& peaks) {
   Json ops = Json::array();
   for (const auto& [name, entry] : profiler.entries()) {
     ops.push_back({{"op", name},
@@ -45,12 +51,16 @@ Json OpsJson(const Profiler& profiler, int64_t passes) {
                    {"ms", entry.seconds * 1e3 / static_cast<double>(passes)},
                    {"gflop_per_s", entry.cost.flops / entry.seconds * 1e-9},
                    {"gb_per_s", entry.cost.bytes / entry.seconds * 1e-9}});
+    if (!peaks) continue;
+    ops.back()["of_product"] = entry.cost.flops / entry.seconds / peaks->flops;
+    ops.back()["of_copy"] = entry.cost.bytes / entry.seconds / peaks->bytes;
   }
   std::sort(ops.begin(), ops.end(), [](const Json& a, const Json& b) { return a["ms"] > b["ms"]; });
   return ops;
 }
 
-Json MeasureSize(const DiffusionModel& model, const Request& request, const Options& options) {
+Json MeasureSize(const DiffusionModel& model, const Request& request, const Options& options,
+                 const std::optional<DevicePeaks>& peaks) {
   Profiler profiler;
   const double seconds =
       TimePass(model, request, options.batch, options.engine.Device(), options.repeats, profiler);
@@ -61,7 +71,7 @@ Json MeasureSize(const DiffusionModel& model, const Request& request, const Opti
           {"ms", seconds * 1e3},
           {"steps_per_s", 1 / seconds},
           {"gflop_per_s", cost.flops / seconds * 1e-9},
-          {"ops", OpsJson(profiler, options.repeats)}};
+          {"ops", OpsJson(profiler, options.repeats, peaks)}};
 }
 
 std::string AsText(const Json& size) {
@@ -72,9 +82,31 @@ std::string AsText(const Json& size) {
   text += fmt::format("  {:<34}{:>6}{:>10}{:>9}{:>9}\n", "op/implementation", "calls", "ms",
                       "GFLOP/s", "GB/s");
   for (const Json& op : size["ops"]) {
-    text += fmt::format("  {:<34}{:>6}{:>10.3f}{:>9.1f}{:>9.1f}\n", op["op"].get<std::string>(),
+    text += fmt::format("  {:<34}{:>6}{:>10.3f}{:>9.1f}{:>9.1f}", op["op"].get<std::string>(),
                         op["calls"].dump(), op["ms"].get<double>(), op["gflop_per_s"].get<double>(),
                         op["gb_per_s"].get<double>());
+    if (op.contains("of_copy")) {
+      text += fmt::format("  {:5.1f}% of the product's, {:5.1f}% of the copy's",
+                          100 * op["of_product"].get<double>(), 100 * op["of_copy"].get<double>());
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+// What a GPU does at best, and whether passes on it are recorded.
+Json DeviceJson(const Backend& backend, const DevicePeaks& peaks) {
+  return {{"name", backend.Describe()},
+          {"product_gflop_per_s", peaks.flops * 1e-9},
+          {"copy_gb_per_s", peaks.bytes * 1e-9},
+          {"records", backend.records()}};
+}
+
+std::string AsText(const Backend& backend) {
+  if (!backend.records()) return "passes are not recorded: --no-graphs\n";
+  std::string text = backend.obstacles().empty() ? "passes are recorded as CUDA graphs\n" : "";
+  for (const std::string& obstacle : backend.obstacles()) {
+    text += fmt::format("passes are not recorded: {}\n", obstacle);
   }
   return text;
 }
@@ -102,6 +134,16 @@ int Run(const Options& options) {
                             options.model, options.dtype, NumThreads(), load * 1e3,
                             condition * 1e3));
   }
+  Backend* const backend = CurrentBackend();
+  std::optional<DevicePeaks> peaks;
+  if (backend != nullptr) {
+    peaks = MeasurePeaks(device, ParseDType(options.dtype), kPeakSide);
+    report["device"] = DeviceJson(*backend, *peaks);
+    if (!options.json) {
+      WriteStdout(fmt::format("{}: product {:.1f} TFLOP/s, copy {:.0f} GB/s\n", backend->Describe(),
+                              peaks->flops * 1e-12, peaks->bytes * 1e-9));
+    }
+  }
   std::vector<int64_t> sizes = options.sizes;
   if (sizes.empty()) sizes = {0};  // the model's own
   for (const int64_t side : sizes) {
@@ -109,9 +151,13 @@ int Run(const Options& options) {
       request.width = request.height = side;
       request = generator.Resolve(request);
     }
-    const Json size = MeasureSize(model, request, options);
+    const Json size = MeasureSize(model, request, options, peaks);
     if (!options.json) WriteStdout(AsText(size));
     report["sizes"].push_back(size);
+  }
+  if (backend != nullptr) {
+    report["device"]["obstacles"] = backend->obstacles();
+    if (!options.json) WriteStdout(AsText(*backend));
   }
   if (options.json) WriteStdout(report.dump() + "\n");
   return 0;

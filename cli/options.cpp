@@ -2,6 +2,7 @@
 
 #include <fmt/ranges.h>
 
+#include "kernels/core/backend.h"
 #include "kernels/core/error.h"
 #include "kernels/core/op_table.h"
 #include "kernels/core/parallel.h"
@@ -17,10 +18,20 @@ void EngineOptions::AddTo(CLI::App& command) {
   command.add_option("--threads", threads, "CPU threads; all cores if absent");
   command.add_option("--kernel", kernels, "Force an implementation of an op, as OP=NAME")
       ->allow_extra_args(false);
+  if (DeviceNames().size() == 1) return;  // nothing that records
+  graphs_option = command.add_flag(
+      "--no-graphs", no_graphs,
+      "With --device cuda: give the GPU every pass op by op, instead of recording one as a CUDA "
+      "graph and playing it; the results are the same");
 }
 
 void EngineOptions::Apply() const {
   Device();
+  Backend* const backend = CurrentBackend();
+  if (graphs_option != nullptr) {
+    RequireEffect(*graphs_option, backend != nullptr, "without --device cuda");
+  }
+  if (backend != nullptr) backend->set_records(!no_graphs);
   if (threads) SetNumThreads(*threads);
   for (const std::string& kernel : kernels) {
     const size_t equals = kernel.find('=');

@@ -12,14 +12,18 @@
 
 namespace gesso {
 
-// How the process computes: --device, --threads, --kernel.
+// How the process computes: --device, --threads, --kernel, and --no-graphs where this build knows
+// a device that records.
 struct EngineOptions {
   std::string device = "cpu";
   std::optional<int> threads;
   std::vector<std::string> kernels;  // OP=NAME
+  bool no_graphs = false;
+  CLI::Option* graphs_option = nullptr;
 
   void AddTo(CLI::App& command);
-  // Sets threads and forced kernels. Throws kUsage, and kDevice for a device this build lacks.
+  // Sets threads, forced kernels and whether passes are recorded. Throws kUsage, and kDevice for a
+  // device this build lacks.
   void Apply() const;
   gesso::Device Device() const;  // as Apply
 };

@@ -1,5 +1,6 @@
 #include "kernels/embedding.h"
 
+#include "kernels/cuda/pointwise.h"
 #include "kernels/ref/embedding.h"
 
 namespace gesso {
@@ -31,7 +32,11 @@ void FourierFeatures(Context& ctx, const FourierFeaturesArgs& args) {
 const OpTable<FourierFeaturesArgs>& FourierFeaturesTable() {
   // A few hundred cosines a step: the reference is all that a CPU needs.
   static const OpTable<FourierFeaturesArgs> kTable(
-      "fourier_features", CostOf, {{"ref", Device::kCpu, AcceptsAll, ref::FourierFeatures}});
+      "fourier_features", CostOf,
+      {
+          GESSO_CUDA_OP(cuda::WhyNotFourierFeatures, cuda::FourierFeatures),
+          {"ref", Device::kCpu, AcceptsAll, ref::FourierFeatures},
+      });
   return kTable;
 }
 

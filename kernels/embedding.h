@@ -9,7 +9,7 @@ namespace gesso {
 // out[b] = [cos(2 pi weight u[b]), sin(2 pi weight u[b])], Tancik et al. 2020, "Fourier Features
 // Let Networks Learn High Frequency Functions". Cosines first (k-diffusion).
 struct FourierFeaturesArgs {
-  ConstView u;       // [B, N] f32 contiguous, in host memory
+  ConstView u;       // [B, N] f32 contiguous
   ConstView weight;  // [F, N] f32 contiguous
   View out;          // [B, 2F] f32 contiguous
 };

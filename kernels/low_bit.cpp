@@ -7,6 +7,7 @@
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/low_bit.h"
+#include "kernels/cuda/low_bit.h"
 
 namespace gesso {
 
@@ -293,8 +294,10 @@ PackedMatrix PackLowBit(Device device, const LowBitMatrix& matrix, DType dtype) 
                           IsIntegerProduct(matrix.type) ? PackedMatrix::Encoding::kIntegers
                                                         : PackedMatrix::Encoding::kCodes,
                           matrix.bytes());
-    case Device::kCuda:  // no products of codes there: they are written out once
-      return PackMatrix(device, matrix.Dequantize(), dtype);
+#ifdef GESSO_HAS_CUDA
+    case Device::kCuda:
+      return cuda::PackLowBit(matrix, dtype);
+#endif
     default:
       return cpu::PackLowBit(matrix, dtype);
   }

@@ -1,5 +1,6 @@
 #include "kernels/reduce.h"
 
+#include "kernels/cuda/reduce.h"
 #include "kernels/cuda/scaled_error.h"
 #include "kernels/ref/reduce.h"
 
@@ -7,8 +8,8 @@ namespace gesso {
 
 namespace {
 
-OpCost CostOfDeviation(const DeviationArgs& args) {
-  return {3 * static_cast<double>(args.x.numel()), static_cast<double>(args.x.bytes())};
+OpCost CostOfMatchDeviation(const MatchDeviationArgs& args) {
+  return {7 * static_cast<double>(args.x.numel()), 4 * static_cast<double>(args.x.bytes())};
 }
 
 OpCost CostOfScaledError(const ScaledErrorArgs& args) {
@@ -23,11 +24,14 @@ void CheckTensor(std::string_view op, ConstView x) {
 
 }  // namespace
 
-void Deviation(Context& ctx, const DeviationArgs& args) {
-  CheckTensor("deviation", args.x);
-  Require(args.x.shape[0] == static_cast<int64_t>(args.deviations.size()), ErrorKind::kShape,
-          "deviation: {} results for x {}", args.deviations.size(), args.x.shape);
-  DeviationTable().Run(ctx, args);
+void MatchDeviation(Context& ctx, const MatchDeviationArgs& args) {
+  constexpr std::string_view kOp = "match_deviation";
+  CheckTensor(kOp, args.x);
+  CheckTensor(kOp, args.reference);
+  Require(args.x.shape == args.reference.shape, ErrorKind::kShape,
+          "{}: x {} and reference {} differ in shape", kOp, args.x.shape, args.reference.shape);
+  CHECK(args.share >= 0 && args.share <= 1);
+  MatchDeviationTable().Run(ctx, args);
 }
 
 void ScaledError(Context& ctx, const ScaledErrorArgs& args) {
@@ -41,10 +45,13 @@ void ScaledError(Context& ctx, const ScaledErrorArgs& args) {
   ScaledErrorTable().Run(ctx, args);
 }
 
-const OpTable<DeviationArgs>& DeviationTable() {
-  static const OpTable<DeviationArgs> kTable(
-      "deviation", CostOfDeviation,
-      {{"ref", Device::kCpu, AcceptsAll<DeviationArgs>, ref::Deviation}});
+const OpTable<MatchDeviationArgs>& MatchDeviationTable() {
+  static const OpTable<MatchDeviationArgs> kTable(
+      "match_deviation", CostOfMatchDeviation,
+      {
+          GESSO_CUDA_OP(cuda::WhyNotMatchDeviation, cuda::MatchDeviation),
+          {"ref", Device::kCpu, AcceptsAll<MatchDeviationArgs>, ref::MatchDeviation},
+      });
   return kTable;
 }
 

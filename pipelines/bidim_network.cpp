@@ -61,14 +61,16 @@ class BidimSession : public DiffusionSession {
   }
 
   void Condition(Context& /*ctx*/, const Conditions& conditions) override {
-    conditions_ = conditions;
-    if (!model_->config.text) return;
-    const int64_t tokens = model_->config.text->tokens;
-    Require(conditions.context.shape()[1] <= tokens, ErrorKind::kUsage,
-            "a prompt of {} tokens is longer than the {} that the network reads",
-            conditions.context.shape()[1], tokens);
-    conditions_.context = PadTokens(conditions.context, tokens);
-    conditions_.context_mask = PadTokens(conditions.context_mask, tokens);
+    Conditions fitting = conditions;
+    if (model_->config.text) {
+      const int64_t tokens = model_->config.text->tokens;
+      Require(conditions.context.shape()[1] <= tokens, ErrorKind::kUsage,
+              "a prompt of {} tokens is longer than the {} that the network reads",
+              conditions.context.shape()[1], tokens);
+      fitting.context = PadTokens(conditions.context, tokens);
+      fitting.context_mask = PadTokens(conditions.context_mask, tokens);
+    }
+    conditions_ = std::move(fitting);  // at other addresses than those before, by which it is told
   }
 
   void Forward(Context& ctx, ConstView x, std::span<const double> sigmas, View out) override {

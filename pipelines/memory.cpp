@@ -7,6 +7,7 @@
 #include <fstream>
 #include <limits>
 
+#include "kernels/core/backend.h"
 #include "kernels/core/error.h"
 
 namespace gesso {
@@ -53,18 +54,26 @@ int64_t LeftOfControlGroup() {
   return kUnlimited;
 }
 
+int64_t LeftOnDevice() {
+  const Backend* const backend = CurrentBackend();
+  return backend == nullptr ? kUnlimited : static_cast<int64_t>(backend->FreeBytes());
+}
+
 }  // namespace
 
 int64_t AvailableMemory() {
-  return std::min({AvailableOnMachine(), LeftOfAddressSpace(), LeftOfControlGroup()});
+  // What a GPU uses lies in the machine's memory as well until it is there.
+  return std::min(
+      {AvailableOnMachine(), LeftOfAddressSpace(), LeftOfControlGroup(), LeftOnDevice()});
 }
 
 void RequireMemory(int64_t bytes, const std::string& what) {
   const int64_t available = AvailableMemory();
   Require(bytes <= available, ErrorKind::kMemory,
-          "{} will not fit: it needs {} bytes ({:.2f} GiB), {} ({:.2f} GiB) are available", what,
-          bytes, static_cast<double>(bytes) / (1 << 30), available,
-          static_cast<double>(available) / (1 << 30));
+          "{} will not fit: it needs {} bytes ({:.2f} GiB), {} ({:.2f} GiB) are available{}{}",
+          what, bytes, static_cast<double>(bytes) / (1 << 30), available,
+          static_cast<double>(available) / (1 << 30), CurrentBackend() == nullptr ? "" : "; ",
+          CurrentBackend() == nullptr ? "" : kLessMemory);
 }
 
 }  // namespace gesso

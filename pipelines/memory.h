@@ -7,7 +7,7 @@
 namespace gesso {
 
 // Bytes: the smallest of what the machine has available, what the process's address space limit
-// (ulimit -v) leaves and what its control group leaves.
+// (ulimit -v) leaves, what its control group leaves, and what is free on the device in use.
 int64_t AvailableMemory();
 
 // Throws kMemory, with both numbers, unless `bytes` are available for `what`.

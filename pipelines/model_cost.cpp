@@ -36,8 +36,10 @@ class Pass {
       silent.profiler = nullptr;
       DrawStart(silent, seeds, x);
     }
+    if (ctx.device != Device::kMeta) WaitForDevice();
     const auto start = std::chrono::steady_clock::now();
     guided_.denoiser().Denoise(ctx, x, kSigma, denoised);
+    if (ctx.device != Device::kMeta) WaitForDevice();
     seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
 
@@ -82,12 +84,18 @@ double TimePass(const DiffusionModel& model, const Request& request, int64_t pic
   Pass pass(model, request, pictures);
   pass.Condition(ctx);
   pass.Run(ctx);  // pages of the arena are touched for the first time
-  ctx.profiler = &profiler;
+  const bool beside = device != Device::kCpu;
+  if (beside) pass.Run(ctx);  // it is recorded
+  if (!beside) ctx.profiler = &profiler;
   double fastest = std::numeric_limits<double>::infinity();
   for (int64_t i = 0; i < repeats; ++i) {
     pass.Run(ctx);
     fastest = std::min(fastest, pass.seconds());
   }
+  if (!beside) return fastest;
+  // Who times an op on a device waits for it, which a whole pass does not.
+  ctx.profiler = &profiler;
+  for (int64_t i = 0; i < repeats; ++i) pass.Run(ctx);
   return fastest;
 }
 

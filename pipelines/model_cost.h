@@ -17,7 +17,7 @@ struct PassCost {
 PassCost CountPass(const DiffusionModel& model, const Request& request, int64_t pictures);
 
 // Times the same call: seconds of the fastest of `repeats` calls, and time and cost of every op in
-// `profiler`, over all of them.
+// `profiler`, over all of them; on a device beside the CPU over as many calls that follow.
 double TimePass(const DiffusionModel& model, const Request& request, int64_t pictures,
                 Device device, int64_t repeats, Profiler& profiler);
 

@@ -6,8 +6,7 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/core/rng.h"
-#include "kernels/elementwise.h"
+#include "kernels/noise.h"
 #include "samplers/noise.h"
 
 namespace gesso {
@@ -122,21 +121,18 @@ void BrownianNoise::Draw(Context& ctx, int64_t draw, double sigma, double sigma_
   increment.Add(PathAt(sigma_next), -1);
   const double deviation = increment.Deviation();
   Require(deviation > 0, ErrorKind::kUsage, "noise between equal noise levels ({})", sigma);
-  Arena::Scope scope(*ctx.arena);
-  const View normal = ctx.arena->Alloc(out.Slice(0, 0, 1).shape, DType::kF32);
   if (ctx.device == Device::kMeta) return;
+  std::array<NormalTerm, kMostNormalTerms> terms;
+  size_t count = 0;
+  for (const NormalSum::Item& item : increment.items()) {
+    const double weight = item.weight / deviation;
+    if (std::abs(weight) < kNegligible) continue;
+    terms.at(count++) = {static_cast<float>(weight), item.stream | path_bits};
+  }
   for (int64_t b = 0; b < out.shape[0]; ++b) {
-    const View picture = out.Slice(0, b, b + 1);
-    bool first = true;
-    for (const NormalSum::Item& item : increment.items()) {
-      const double weight = item.weight / deviation;
-      if (std::abs(weight) < kNegligible) continue;
-      FillNormal(normal, seeds_[static_cast<size_t>(b)], item.stream | path_bits);
-      const std::array<Term, 2> terms = {Term{static_cast<float>(weight), normal},
-                                         Term{1, picture}};
-      LinearCombination(ctx, {.terms = std::span(terms).first(first ? 1 : 2), .out = picture});
-      first = false;
-    }
+    DrawNormal(ctx, {.seed = seeds_[static_cast<size_t>(b)],
+                     .terms = std::span(terms).first(count),
+                     .out = out.Slice(0, b, b + 1)});
   }
 }
 

@@ -46,22 +46,8 @@ void GuidedDenoiser::Denoise(Context& ctx, ConstView x, double sigma, View denoi
   const std::array<Term, 2> terms = {Term{static_cast<float>(1 - options_.scale), unconditional},
                                      Term{static_cast<float>(options_.scale), conditional}};
   LinearCombination(ctx, {.terms = terms, .out = denoised});
-  if (options_.rescale > 0) Rescale(ctx, conditional, denoised);
-}
-
-void GuidedDenoiser::Rescale(Context& ctx, ConstView conditional, View guided) {
-  const auto pictures = static_cast<size_t>(guided.shape[0]);
-  deviations_.assign(2 * pictures, 1.0);
-  const std::span<double> wanted = std::span(deviations_).first(pictures);
-  const std::span<double> present = std::span(deviations_).last(pictures);
-  Deviation(ctx, {.x = conditional, .deviations = wanted});
-  Deviation(ctx, {.x = guided, .deviations = present});
-  for (size_t b = 0; b < pictures; ++b) {
-    const double ratio = present[b] > 0 ? wanted[b] / present[b] : 1;
-    const double factor = options_.rescale * ratio + (1 - options_.rescale);
-    const View picture = guided.Slice(0, static_cast<int64_t>(b), static_cast<int64_t>(b) + 1);
-    const std::array<Term, 1> terms = {Term{static_cast<float>(factor), picture}};
-    LinearCombination(ctx, {.terms = terms, .out = picture});
+  if (options_.rescale > 0) {
+    MatchDeviation(ctx, {.reference = conditional, .share = options_.rescale, .x = denoised});
   }
 }
 

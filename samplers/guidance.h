@@ -2,7 +2,6 @@
 #pragma once
 
 #include <limits>
-#include <vector>
 
 #include "samplers/denoiser.h"
 
@@ -32,13 +31,10 @@ class GuidedDenoiser : public Denoiser {
 
  private:
   bool IsGuidedAt(double sigma) const;
-  // Brings each picture's standard deviation towards that of the conditional estimate.
-  void Rescale(Context& ctx, ConstView conditional, View guided);
 
   Denoiser& both_;
   Denoiser& conditional_;
   GuidanceOptions options_;
-  std::vector<double> deviations_;  // of both estimates; kept for its space
 };
 
 }  // namespace gesso

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "kernels/core/rng.h"
+#include "kernels/noise.h"
 
 namespace gesso {
 
@@ -17,7 +18,10 @@ void FillPictures(Context& ctx, std::span<const uint64_t> seeds, uint64_t stream
   CHECK(out.shape[0] == static_cast<int64_t>(seeds.size()));
   if (ctx.device == Device::kMeta) return;
   for (int64_t b = 0; b < out.shape[0]; ++b) {
-    FillNormal(out.Slice(0, b, b + 1), seeds[static_cast<size_t>(b)], stream);
+    const NormalTerm term = {1, stream};
+    DrawNormal(ctx, {.seed = seeds[static_cast<size_t>(b)],
+                     .terms = std::span(&term, 1),
+                     .out = out.Slice(0, b, b + 1)});
   }
 }
 

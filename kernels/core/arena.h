@@ -22,6 +22,11 @@ class Arena {
   // Throws kMemory when the block is full.
   View Alloc(const Shape& shape, DType dtype);
 
+  // Where the next view will lie; null where nothing is reserved.
+  const void* Top() const {
+    return block_ ? static_cast<std::byte*>(block_.get()) + used_ : nullptr;
+  }
+
   size_t peak_bytes() const { return peak_; }
   size_t capacity_bytes() const { return capacity_; }
 

@@ -30,7 +30,7 @@ constexpr auto kOps = std::to_array<std::string_view>({"linear",
                                                        "neighborhood_attention",
                                                        "gather_rows",
                                                        "fourier_features",
-                                                       "deviation",
+                                                       "match_deviation",
                                                        "scaled_error",
                                                        "masked_mean",
                                                        "causal_conv1d",
@@ -50,7 +50,8 @@ constexpr auto kOps = std::to_array<std::string_view>({"linear",
                                                        "select_tokens",
                                                        "token_distance",
                                                        "top_tokens",
-                                                       "hold"});
+                                                       "hold",
+                                                       "draw_normal"});
 
 }  // namespace
 

@@ -51,7 +51,7 @@ class OpTable {
       return;
     }
     const OpImplementation<Args>& chosen = Choose(ctx.device, args);
-    if (chosen.device != ctx.device) WaitForDevice();
+    if (chosen.device != ctx.device) WaitForDeviceBefore(op_);
     if (ctx.profiler == nullptr) return chosen.run(ctx, args);
     const auto start = std::chrono::steady_clock::now();
     chosen.run(ctx, args);

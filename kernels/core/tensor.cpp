@@ -83,6 +83,7 @@ std::shared_ptr<void> ZeroPages(size_t bytes) {
 
 std::shared_ptr<void> SharedZeros(Backend& backend, size_t bytes) {
   const size_t padded = bytes + 64;  // vectors read past the end
+  ObstacleWatch::Tell("memory is reserved");
   std::shared_ptr<void> memory = backend.Allocate(padded);
   std::memset(memory.get(), 0, padded);
   return memory;
@@ -113,6 +114,23 @@ View Tensor::mutable_view() {
   CHECK(writable_);
   // NOLINTNEXTLINE: writable_ says that the memory is ours
   return View(const_cast<void*>(data_), shape_, dtype_, device_);
+}
+
+void CopyFromHost(const void* from, View to) {
+  CHECK(to.IsContiguous());
+  if (to.device == Device::kMeta) return;
+  if (to.device == Device::kCpu) {
+    std::memcpy(to.data, from, to.bytes());
+    return;
+  }
+  ObstacleWatch::Tell("the host writes numbers");
+  CurrentBackend()->Write(to.data, from, to.bytes());
+}
+
+void Upload(const Tensor& tensor) {
+  const ConstView view = tensor;
+  if (view.empty() || view.device != Device::kCuda) return;
+  CurrentBackend()->Upload(view.data, view.bytes());
 }
 
 namespace {

@@ -111,6 +111,14 @@ class Tensor {
   bool writable_ = false;
 };
 
+// Copies numbers of the host to `to`, contiguous: in the order of the device's work and without
+// waiting for it; at once on a CPU. Nothing happens on the meta device.
+void CopyFromHost(const void* from, View to);
+
+// Says that the elements of `tensor` will only be read from now on: weights, which go to the device
+// in use, if there is one, before they are needed.
+void Upload(const Tensor& tensor);
+
 // A contiguous copy of `source` in another element type. Floating types convert to each other
 // (round to nearest even), integer types to each other; anything else is kUnsupported.
 Tensor Cast(ConstView source, DType dtype);

@@ -2,6 +2,7 @@
 
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/low_bit.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/runtime.h"
 
@@ -23,11 +24,14 @@ const Weights* WeightsOf(const PackedMatrix& matrix) {
   return dynamic_cast<const Weights*>(&matrix.storage());
 }
 
-// The rows of x in the type of the weights, and how far apart they are.
-struct Inputs {
-  const void* data;
-  int64_t rows, stride;
-};
+std::optional<std::string_view> WhyNot(const PackedMatrix& weight, ConstView x, ConstView out) {
+  if (weight.encoding() != PackedMatrix::Encoding::kDevice) {
+    return "weights packed for another device";
+  }
+  return WhyNotReachable({x, out});
+}
+
+}  // namespace
 
 Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight) {
   const int64_t width = weight.cols();
@@ -44,16 +48,26 @@ Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight) {
   return {body.out.data, rows, width};
 }
 
-std::optional<std::string_view> WhyNot(const PackedMatrix& weight, ConstView x, ConstView out) {
-  if (WeightsOf(weight) == nullptr) return "weights packed for another device";
-  return WhyNotReachable({x, out});
+void ActivateHalves(const LinearGluArgs& args, const std::function<void(float*)>& multiply) {
+  const int64_t both = args.weight->rows();
+  const int64_t rows = args.x.numel() / args.weight->cols();
+  auto* const product =
+      static_cast<float*>(Scratch(kProduct, static_cast<size_t>(rows * both) * sizeof(float)));
+  multiply(product);
+  const ConstView halves(product, {rows, both}, DType::kF32, Device::kCuda);
+  const View out(args.out.data, {rows, both / 2}, args.out.dtype, Device::kCuda);
+  ForEach(out.numel(), GluElement(GluArgs{.value = halves.Slice(1, 0, both / 2),
+                                          .gate = halves.Slice(1, both / 2, both),
+                                          .activation = args.activation,
+                                          .out = out}));
 }
 
-}  // namespace
-
 PackedMatrix PackMatrix(ConstView weight, DType dtype) {
-  return PackedMatrix(std::make_shared<Weights>(Cast(weight, dtype)), weight.shape[0],
-                      weight.shape[1], dtype);
+  auto storage = std::make_shared<Weights>(Cast(weight, dtype));
+  Upload(storage->values);
+  const size_t bytes = storage->values.view().bytes();
+  return PackedMatrix(storage, weight.shape[0], weight.shape[1], dtype,
+                      PackedMatrix::Encoding::kDevice, bytes);
 }
 
 std::optional<std::string_view> WhyNotLinear(const LinearArgs& args) {
@@ -63,9 +77,11 @@ std::optional<std::string_view> WhyNotLinear(const LinearArgs& args) {
 
 void Linear(Context&, const LinearArgs& args) {
   const PackedMatrix& weight = *args.weight;
+  const Weights* const floats = WeightsOf(weight);
+  if (floats == nullptr) return LinearLowBit(args);
   const Inputs in = ConvertedInputs(args.x, weight);
   MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
-                    WeightsOf(weight)->values.view().data, in.data,
+                    floats->values.view().data, in.data,
                     {.bias = Numbers(args.bias),
                      .activation = args.activation,
                      .residual = Numbers(args.residual),
@@ -78,18 +94,13 @@ std::optional<std::string_view> WhyNotLinearGlu(const LinearGluArgs& args) {
 
 void LinearGlu(Context&, const LinearGluArgs& args) {
   const PackedMatrix& weight = *args.weight;
+  const Weights* const floats = WeightsOf(weight);
+  if (floats == nullptr) return LinearGluLowBit(args);
   const Inputs in = ConvertedInputs(args.x, weight);
-  const int64_t features = weight.rows() / 2;
-  auto* product = static_cast<float*>(
-      Scratch(kProduct, static_cast<size_t>(in.rows * weight.rows()) * sizeof(float)));
-  Multiply({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
-           WeightsOf(weight)->values.view().data, in.data, product);
-  const ConstView both(product, {in.rows, weight.rows()}, DType::kF32, Device::kCuda);
-  const View out(args.out.data, {in.rows, features}, args.out.dtype, Device::kCuda);
-  ForEach(out.numel(), GluElement(GluArgs{.value = both.Slice(1, 0, features),
-                                          .gate = both.Slice(1, features, 2 * features),
-                                          .activation = args.activation,
-                                          .out = out}));
+  ActivateHalves(args, [&](float* product) {
+    Multiply({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
+             floats->values.view().data, in.data, product);
+  });
 }
 
 }  // namespace gesso::cuda

@@ -1,6 +1,8 @@
 // CUDA: products by cuBLASLt, accumulated in float32. Weights lie on the device as [N, K] in the
-// type of the products' inputs.
+// type of the products' inputs, or in few bits (low_bit.h).
 #pragma once
+
+#include <functional>
 
 #include "kernels/gemm.h"
 
@@ -13,5 +15,15 @@ std::optional<std::string_view> WhyNotLinear(const LinearArgs& args);
 void Linear(Context& ctx, const LinearArgs& args);
 std::optional<std::string_view> WhyNotLinearGlu(const LinearGluArgs& args);
 void LinearGlu(Context& ctx, const LinearGluArgs& args);
+
+// The rows of x [M, K] in the type of the weights: x itself, or the scratch kInputs (product.h).
+struct Inputs {
+  const void* data;
+  int64_t rows, stride;  // M; from row to row, in elements
+};
+Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight);
+
+// multiply(product) writes x weight^T [M, 2F] to the scratch kProduct; its halves then become out.
+void ActivateHalves(const LinearGluArgs& args, const std::function<void(float*)>& multiply);
 
 }  // namespace gesso::cuda

@@ -19,7 +19,7 @@ void Check(cudaError_t status, const char* what);
 
 // Device memory for intermediate results within one op: the same block for every call, grown when a
 // larger one is asked for. Valid until the next call with this slot (0 .. kScratchSlots - 1).
-constexpr int kScratchSlots = 3;
+constexpr int kScratchSlots = 4;
 void* Scratch(int slot, size_t bytes);
 
 // Blocks of `threads` that cover `count` items, no more than fit on any grid: kernels stride.

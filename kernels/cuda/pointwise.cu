@@ -1,5 +1,6 @@
 #include "kernels/cuda/pointwise.h"
 
+#include "kernels/cuda/device/embedding.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/runtime.h"
@@ -51,6 +52,14 @@ std::optional<std::string_view> WhyNotBitCodes(const BitCodesArgs& args) {
 
 void BitCodes(Context&, const BitCodesArgs& args) {
   ForEach(args.codes.numel(), BitCodeElement(args));
+}
+
+std::optional<std::string_view> WhyNotFourierFeatures(const FourierFeaturesArgs& args) {
+  return WhyNotReachable({args.u, args.weight, args.out});
+}
+
+void FourierFeatures(Context&, const FourierFeaturesArgs& args) {
+  ForEach(args.out.numel(), FourierFeatureElement(args));
 }
 
 std::optional<std::string_view> WhyNotMaskedMean(const MaskedMeanArgs& args) {

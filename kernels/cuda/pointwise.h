@@ -4,6 +4,7 @@
 #include "kernels/activation.h"
 #include "kernels/binary_code.h"
 #include "kernels/elementwise.h"
+#include "kernels/embedding.h"
 #include "kernels/pool.h"
 
 namespace gesso::cuda {
@@ -20,6 +21,8 @@ std::optional<std::string_view> WhyNotSignBits(const SignBitsArgs& args);
 void SignBits(Context& ctx, const SignBitsArgs& args);
 std::optional<std::string_view> WhyNotBitCodes(const BitCodesArgs& args);
 void BitCodes(Context& ctx, const BitCodesArgs& args);
+std::optional<std::string_view> WhyNotFourierFeatures(const FourierFeaturesArgs& args);
+void FourierFeatures(Context& ctx, const FourierFeaturesArgs& args);
 std::optional<std::string_view> WhyNotMaskedMean(const MaskedMeanArgs& args);
 void MaskedMean(Context& ctx, const MaskedMeanArgs& args);
 

@@ -18,7 +18,18 @@ void CheckBlas(cublasStatus_t status, const char* what) {
   Fail(ErrorKind::kDevice, "{}: {}", what, GetBlas().GetStatusString(status));
 }
 
-cudaDataType_t TypeOf(DType dtype) { return dtype == DType::kBF16 ? CUDA_R_16BF : CUDA_R_32F; }
+cudaDataType_t TypeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return CUDA_R_16BF;
+    case DType::kI8:
+      return CUDA_R_8I;
+    case DType::kI32:
+      return CUDA_R_32I;
+    default:
+      return CUDA_R_32F;
+  }
+}
 
 // out = product + beta * out, as cuBLASLt is asked for it.
 struct Planned {
@@ -59,10 +70,13 @@ class Plan {
   Plan(cublasLtHandle_t handle, const Product& p, const Planned& planned)
       : weight_(TypeOf(p.in), p.inputs, p.outputs, p.inputs),
         x_(TypeOf(p.in), p.inputs, p.rows, p.stride),
-        out_(TypeOf(planned.out), p.outputs, p.rows, p.outputs),
+        out_(TypeOf(planned.out), p.outputs, p.rows, p.out_stride),
+        integers_(p.in == DType::kI8),
         beta_(planned.accumulates ? 1.0f : 0.0f) {
-    CheckBlas(GetBlas().MatmulDescCreate(&product_, CUBLAS_COMPUTE_32F, CUDA_R_32F),
-              "describing a product");
+    CheckBlas(
+        GetBlas().MatmulDescCreate(&product_, integers_ ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F,
+                                   integers_ ? CUDA_R_32I : CUDA_R_32F),
+        "describing a product");
     const cublasOperation_t transposed = CUBLAS_OP_T;
     CheckBlas(GetBlas().MatmulDescSetAttribute(product_, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
                                                sizeof(transposed)),
@@ -96,8 +110,12 @@ class Plan {
   Plan& operator=(const Plan&) = delete;
 
   void Run(cublasLtHandle_t handle, const void* weight, const void* x, void* out) const {
-    const float alpha = 1;
-    CheckBlas(GetBlas().Matmul(handle, product_, &alpha, weight, weight_.get(), x, x_.get(), &beta_,
+    const float one = 1;
+    const int32_t whole_one = 1;  // factors are of the type of the sums
+    const int32_t whole_zero = 0;
+    const void* const alpha = integers_ ? static_cast<const void*>(&whole_one) : &one;
+    const void* const beta = integers_ ? static_cast<const void*>(&whole_zero) : &beta_;
+    CheckBlas(GetBlas().Matmul(handle, product_, alpha, weight, weight_.get(), x, x_.get(), beta,
                                out, out_.get(), out, out_.get(), &chosen_.algo,
                                Scratch(kWorkspace, kWorkspaceBytes), kWorkspaceBytes, Stream()),
               "multiplying matrices");
@@ -105,44 +123,39 @@ class Plan {
 
  private:
   Layout weight_, x_, out_;
+  bool integers_;
   float beta_;
   cublasLtMatmulDesc_t product_ = nullptr;
   cublasLtMatmulHeuristicResult_t chosen_{};
 };
 
 // Plans are made once a shape, type and alignment.
-void Run(const Product& product, const void* weight, const void* x, Numbers out, bool accumulates) {
+void Run(Product product, const void* weight, const void* x, void* out, DType type,
+         bool accumulates) {
   static const cublasLtHandle_t handle = [] {
     cublasLtHandle_t made = nullptr;
     CheckBlas(GetBlas().Create(&made), "starting cuBLASLt");
     return made;
   }();
   static std::map<Planned, Plan> plans;
-  const DType type = out.bf16 ? DType::kBF16 : DType::kF32;
+  if (product.out_stride == 0) product.out_stride = product.outputs;
   const Planned planned = {
       product, type, accumulates,
       AlignmentOf(x, product.stride * static_cast<int64_t>(SizeOf(product.in))),
-      AlignmentOf(out.data, product.outputs * static_cast<int64_t>(SizeOf(type)))};
+      AlignmentOf(out, product.out_stride * static_cast<int64_t>(SizeOf(type)))};
   const auto plan = plans.try_emplace(planned, handle, planned).first;
-  plan->second.Run(handle, weight, x, out.data);
+  plan->second.Run(handle, weight, x, out);
 }
 
-}  // namespace
-
-void Multiply(const Product& product, const void* weight, const void* x, float* out) {
-  Numbers floats;
-  floats.data = out;
-  Run(product, weight, x, floats, false);
-}
-
-void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
-                       const Epilogue& epilogue) {
+// multiply(out, accumulates) writes the product as numbers, or adds it to what they are.
+template <class MultiplyInto>
+void Finish(const Product& product, const Epilogue& epilogue, const MultiplyInto& multiply) {
   const bool plain = epilogue.bias.absent() && epilogue.activation == Activation::kNone;
   const bool in_place = epilogue.residual.data == epilogue.out.data;
   // cuBLASLt writes float32 from either type, and bfloat16 from bfloat16 alone.
   const bool direct = plain && (epilogue.residual.absent() || in_place) &&
                       (!epilogue.out.bf16 || product.in == DType::kBF16);
-  if (direct) return Run(product, weight, x, epilogue.out, in_place);
+  if (direct) return multiply(epilogue.out, in_place);
   const int64_t count = product.rows * product.outputs;
   EpilogueElement body;
   body.product.data = Scratch(kProduct, static_cast<size_t>(count) * sizeof(float));
@@ -151,8 +164,35 @@ void MultiplyAndFinish(const Product& product, const void* weight, const void* x
   body.out = epilogue.out;
   body.width = product.outputs;
   body.activation = epilogue.activation;
-  Multiply(product, weight, x, static_cast<float*>(body.product.data));
+  multiply(body.product, false);
   ForEach(count, body);
+}
+
+}  // namespace
+
+void Multiply(const Product& product, const void* weight, const void* x, float* out) {
+  Run(product, weight, x, out, DType::kF32, false);
+}
+
+void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out) {
+  Run(product, weight, x, out, DType::kI32, false);
+}
+
+void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
+                       const Epilogue& epilogue) {
+  Finish(product, epilogue, [&](const Numbers& out, bool accumulates) {
+    Run(product, weight, x, out.data, out.type(), accumulates);
+  });
+}
+
+void MultiplyAndFinish(const Product& product, int64_t most,
+                       const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
+                       const Epilogue& epilogue) {
+  Finish(product, epilogue, [&](const Numbers& out, bool accumulates) {
+    ForEachTile(product, most, [&](const Product& part, int64_t first) {
+      Run(part, weights(first, part.outputs), x, out.From(first).data, out.type(), accumulates);
+    });
+  });
 }
 
 }  // namespace gesso::cuda

@@ -1,8 +1,10 @@
-// Products of matrices by cuBLASLt, accumulated in float32: what linear layers and convolutions
-// share.
+// Products of matrices by cuBLASLt, accumulated in float32, or of 8-bit integers in int32: what
+// linear layers and convolutions share.
 #pragma once
 
+#include <algorithm>
 #include <compare>
+#include <functional>
 
 #include "kernels/activation.h"
 #include "kernels/cuda/device/numbers.cuh"
@@ -10,19 +12,35 @@
 namespace gesso::cuda {
 
 // What the scratch memory of ops with products (launch.cuh) holds.
-enum ProductScratch { kInputs, kProduct, kWorkspace };
+enum ProductScratch { kInputs, kProduct, kWorkspace, kWeights };
 
 // product [M, N] = x [M, K] weight [N, K]^T
 struct Product {
   int64_t rows, outputs, inputs;  // M, N, K
   int64_t stride;                 // from row to row of x, in elements
-  DType in;                       // of x and weight: kF32 or kBF16
+  DType in;                       // of x and weight: kF32, kBF16 or kI8
+  int64_t out_stride = 0;         // from row to row of the product, in elements; 0: N
 
   auto operator<=>(const Product&) const = default;
 };
 
-// Writes the product as float32.
+// Writes the product of float32 or bfloat16 numbers as float32.
 void Multiply(const Product& product, const void* weight, const void* x, float* out);
+// Writes that of 8-bit integers. K, N, the strides and all addresses must be multiples of 4, better
+// of 16.
+void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out);
+
+// Calls multiply(part, first) for parts of `most` outputs, `first` being the first output of each:
+// for weights that are brought into another form part by part.
+template <class MultiplyPart>
+void ForEachTile(const Product& product, int64_t most, const MultiplyPart& multiply) {
+  Product part = product;
+  part.out_stride = product.out_stride == 0 ? product.outputs : product.out_stride;
+  for (int64_t first = 0; first < product.outputs; first += most) {
+    part.outputs = std::min(most, product.outputs - first);
+    multiply(part, first);
+  }
+}
 
 // out = activation(product + bias) + residual
 struct Epilogue {
@@ -34,6 +52,10 @@ struct Epilogue {
 
 // Uses the scratch kProduct where cuBLASLt cannot do all of it.
 void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
+                       const Epilogue& epilogue);
+// The same with `most` outputs' weights at a time, which weights(first, count) returns.
+void MultiplyAndFinish(const Product& product, int64_t most,
+                       const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
                        const Epilogue& epilogue);
 
 }  // namespace gesso::cuda

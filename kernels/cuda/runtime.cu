@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "kernels/cuda/device/bytes.cuh"
 #include "kernels/cuda/launch.cuh"
 
 namespace gesso::cuda {
@@ -38,6 +39,54 @@ cudaDeviceProp PropertiesOfFirst() {
   return properties;
 }
 
+cudaStream_t MakeStream() {
+  cudaStream_t made = nullptr;
+  Check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
+  return made;
+}
+
+// Weights go to the device beside its work, which need not wait for them, nor they for it.
+cudaStream_t UploadStream() {
+  static const cudaStream_t stream = MakeStream();
+  return stream;
+}
+
+// Whether this thread has what it gives to Stream() recorded.
+thread_local bool recording = false;
+
+void RequireNoRecording(const char* what) {
+  Require(!recording, ErrorKind::kInternal,
+          "{} while the GPU's work was being recorded; run it with --no-graphs", what);
+}
+
+class Graph : public Recording {
+ public:
+  // Takes `graph`.
+  explicit Graph(cudaGraph_t graph) {
+    const cudaError_t status = cudaGraphInstantiate(&work_, graph, 0);
+    cudaGraphDestroy(graph);
+    Check(status, "preparing recorded work");
+  }
+  ~Graph() override {
+    cudaStreamSynchronize(Stream());  // it may be at work
+    cudaGraphExecDestroy(work_);
+  }
+  Graph(const Graph&) = delete;
+  Graph& operator=(const Graph&) = delete;
+
+  void Play() override { Check(cudaGraphLaunch(work_, Stream()), "doing recorded work"); }
+
+ private:
+  cudaGraphExec_t work_ = nullptr;
+};
+
+// Scratch memory of one slot, never given back before the program ends.
+struct ScratchBlock {
+  void* memory = nullptr;
+  size_t bytes = 0;
+};
+int64_t scratch_moves = 0;
+
 class CudaBackend : public Backend {
  public:
   CudaBackend() {
@@ -45,15 +94,20 @@ class CudaBackend : public Backend {
     properties_ = PropertiesOfFirst();
     Check(cudaSetDevice(0), "choosing the GPU");
     Stream();
+    UploadStream();
   }
 
   std::shared_ptr<void> Allocate(size_t bytes) override {
+    RequireNoRecording("memory was reserved");
     void* memory = nullptr;
     Check(cudaMallocManaged(&memory, std::max<size_t>(bytes, 1)), "reserving memory");
     return {memory, [](void* block) { cudaFree(block); }};
   }
 
-  void Wait() override { Check(cudaStreamSynchronize(Stream()), "waiting for the GPU"); }
+  void Wait() override {
+    RequireNoRecording("the host waited");
+    Check(cudaStreamSynchronize(Stream()), "waiting for the GPU");
+  }
 
   std::string Describe() const override {
     int runtime = 0;
@@ -64,41 +118,89 @@ class CudaBackend : public Backend {
                        properties_.multiProcessorCount, runtime / 1000, runtime % 1000 / 10);
   }
 
+  void Write(void* to, const void* from, size_t bytes) override {
+    RequireNoRecording("numbers were written");
+    WriteBytes(static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from), bytes,
+               [](int64_t count, const BytesElement& body) { ForEach(count, body); });
+  }
+
+  void Upload(const void* memory, size_t bytes) override {
+    if (bytes == 0) return;
+#if CUDART_VERSION >= 13000
+    const cudaMemLocation gpu = {cudaMemLocationTypeDevice, 0};
+    Check(cudaMemAdvise(memory, bytes, cudaMemAdviseSetReadMostly, gpu), "describing weights");
+    Check(cudaMemPrefetchAsync(memory, bytes, gpu, 0, UploadStream()), "copying weights");
+#else
+    Check(cudaMemAdvise(memory, bytes, cudaMemAdviseSetReadMostly, 0), "describing weights");
+    Check(cudaMemPrefetchAsync(memory, bytes, 0, UploadStream()), "copying weights");
+#endif
+  }
+
+  size_t FreeBytes() const override {
+    size_t free = 0;
+    size_t total = 0;
+    Check(cudaMemGetInfo(&free, &total), "asking for free memory");
+    return free;
+  }
+
+  void BeginRecording() override {
+    CHECK(!recording);
+    // Other threads may go on reserving memory.
+    Check(cudaStreamBeginCapture(Stream(), cudaStreamCaptureModeThreadLocal), "recording work");
+    recording = true;
+  }
+
+  std::unique_ptr<Recording> EndRecording() override {
+    recording = false;
+    cudaGraph_t graph = nullptr;
+    Check(cudaStreamEndCapture(Stream(), &graph), "recording work");
+    return std::make_unique<Graph>(graph);
+  }
+
+  void DropRecording() noexcept override {
+    recording = false;
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(Stream(), &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaGetLastError();  // that of a recording that was broken off is not the next work's
+  }
+
+  int64_t ScratchMoves() const override { return scratch_moves; }
+
  private:
   cudaDeviceProp properties_{};
-};
-
-// Memory of one scratch slot, never given back before the program ends.
-struct ScratchBlock {
-  void* memory = nullptr;
-  size_t bytes = 0;
 };
 
 }  // namespace
 
 cudaStream_t Stream() {
-  static const cudaStream_t stream = [] {
-    cudaStream_t made = nullptr;
-    Check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
-    return made;
-  }();
+  static const cudaStream_t stream = MakeStream();
   return stream;
 }
 
 void Check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
-  const ErrorKind kind =
-      status == cudaErrorMemoryAllocation ? ErrorKind::kMemory : ErrorKind::kDevice;
-  Fail(kind, "{}: CUDA error {} ({})", what, cudaGetErrorName(status), cudaGetErrorString(status));
+  if (status == cudaErrorMemoryAllocation) {
+    size_t free = 0;
+    size_t total = 0;
+    cudaMemGetInfo(&free, &total);
+    Fail(ErrorKind::kMemory, "{}: the GPU's memory is full, {:.1f} of {:.1f} GiB are free; {}",
+         what, static_cast<double>(free) / (1 << 30), static_cast<double>(total) / (1 << 30),
+         kLessMemory);
+  }
+  Fail(ErrorKind::kDevice, "{}: CUDA error {} ({})", what, cudaGetErrorName(status),
+       cudaGetErrorString(status));
 }
 
 void* Scratch(int slot, size_t bytes) {
   static std::array<ScratchBlock, kScratchSlots> blocks;
   ScratchBlock& block = blocks.at(static_cast<size_t>(slot));
   if (bytes > block.bytes) {
+    RequireNoRecording("memory for intermediate results was reserved");
     Check(cudaStreamSynchronize(Stream()), "waiting for the GPU");
     Check(cudaFree(block.memory), "giving memory back");
     block = {};
+    ++scratch_moves;
     Check(cudaMalloc(&block.memory, bytes), "reserving memory for intermediate results");
     block.bytes = bytes;
   }

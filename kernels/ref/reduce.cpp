@@ -40,19 +40,28 @@ struct Powers {
   }
 };
 
+double Deviation(const float* x, int64_t count) {
+  const Powers sum = Sum<Powers>(count, [&](int64_t i) {
+    const double value = x[i];
+    return Powers{value, value * value};
+  });
+  const auto size = static_cast<double>(count);
+  const double mean = sum.first / size;
+  return std::sqrt(std::max(0.0, sum.second / size - mean * mean));
+}
+
 }  // namespace
 
-void Deviation(Context& /*ctx*/, const DeviationArgs& args) {
-  const int64_t size = args.x.numel() / args.x.shape[0];
-  const auto count = static_cast<double>(size);
-  for (size_t b = 0; b < args.deviations.size(); ++b) {
-    const float* x = args.x.Data<float>() + static_cast<int64_t>(b) * size;
-    const Powers sum = Sum<Powers>(size, [&](int64_t i) {
-      const double value = x[i];
-      return Powers{value, value * value};
-    });
-    const double mean = sum.first / count;
-    args.deviations[b] = std::sqrt(std::max(0.0, sum.second / count - mean * mean));
+void MatchDeviation(Context& /*ctx*/, const MatchDeviationArgs& args) {
+  const int64_t pictures = args.x.shape[0];
+  const int64_t size = args.x.numel() / pictures;
+  for (int64_t b = 0; b < pictures; ++b) {
+    float* const x = args.x.Data<float>() + b * size;
+    const double wanted = Deviation(args.reference.Data<float>() + b * size, size);
+    const double present = Deviation(x, size);
+    const double ratio = present > 0 ? wanted / present : 1;
+    const auto factor = static_cast<float>(args.share * ratio + (1 - args.share));
+    for (int64_t i = 0; i < size; ++i) x[i] *= factor;
   }
 }
 

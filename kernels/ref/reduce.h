@@ -5,7 +5,7 @@
 
 namespace gesso::ref {
 
-void Deviation(Context& ctx, const DeviationArgs& args);
+void MatchDeviation(Context& ctx, const MatchDeviationArgs& args);
 void ScaledError(Context& ctx, const ScaledErrorArgs& args);
 
 }  // namespace gesso::ref

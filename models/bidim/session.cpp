@@ -65,6 +65,12 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& latents,
   places_ = height * width;
   positions_ = MakePositions(frames_, height, width, config.width);
   text_ = config.text ? text_tokens.value_or(config.text->tokens) : 0;
+  times_.resize(static_cast<size_t>(latents[0] * model_->time_in.in_features()));
+  sinusoids_ = Tensor({latents[0], model_->time_in.in_features()}, DType::kF32);
+  if (text_ > 0) {
+    is_token_.resize(static_cast<size_t>(latents[0] * text_));
+    text_mask_ = Tensor({latents[0], text_, 1}, DType::kF32);
+  }
   MakeOrders();
 }
 
@@ -118,11 +124,11 @@ void Session::EmbedText(Context& ctx, const Conditioning& conditioning, View tok
     model_->context_proj->Forward(
         ctx, conditioning.context.Slice(0, b, b + 1).Reshape({text_, model_->config.text->dim}),
         to);
-    if (ctx.device == Device::kMeta) continue;
-    const int32_t* mask = conditioning.context_mask.Data<int32_t>() + b * text_;
-    for (int64_t j = 0; j < text_; ++j) {
-      if (mask[j] == 0) std::fill_n(to.Data<float>() + j * width, width, 0.0f);
-    }
+    const View values = to.Reshape({text_, width, 1});
+    GatedAdd(ctx, {.residual = {},
+                   .x = values,
+                   .gate = text_mask_.view().Slice(0, b, b + 1).Reshape({text_, 1}),
+                   .out = values});
   }
 }
 
@@ -153,19 +159,8 @@ void Session::Embed(Context& ctx, ConstView x, View tokens) const {
 }
 
 // silu(mlp(t) + class or text), all that the modulations depend on.
-void Session::EmbedCondition(Context& ctx, std::span<const double> timesteps,
-                             const Conditioning& conditioning, View c) const {
+void Session::EmbedCondition(Context& ctx, const Conditioning& conditioning, View c) const {
   const Arena::Scope scope(*ctx.arena);
-  const int64_t batch = latents_[0];
-  const int64_t features = model_->time_in.in_features();
-  const View sinusoids = ctx.arena->Alloc({batch, features}, DType::kF32);
-  if (ctx.device != Device::kMeta) {
-    std::fill_n(sinusoids.Data<float>(), sinusoids.numel(), 0.0f);
-    for (int64_t b = 0; b < batch; ++b) {
-      nn::AddSinusoids(timesteps[static_cast<size_t>(b)], features / 2,
-                       nn::SinusoidOrder::kCosFirst, sinusoids.Data<float>() + b * features);
-    }
-  }
   const View rows = ctx.arena->Alloc(c.shape, DType::kF32);
   if (model_->text_proj) {
     model_->text_proj->Forward(ctx, conditioning.pooled, rows);
@@ -173,7 +168,7 @@ void Session::EmbedCondition(Context& ctx, std::span<const double> timesteps,
     GatherRows(ctx, {.table = model_->classes, .ids = conditioning.classes, .out = rows});
   }
   const View hidden = ctx.arena->Alloc(c.shape, DType::kF32);
-  model_->time_in.Forward(ctx, sinusoids, hidden, {}, Activation::kSilu);
+  model_->time_in.Forward(ctx, sinusoids_, hidden, {}, Activation::kSilu);
   model_->time_out.Forward(ctx, hidden, c, rows);
   ctx.Show("c", c);
   Activate(ctx, {.x = c, .activation = Activation::kSilu, .out = c});
@@ -239,14 +234,40 @@ void Session::Project(Context& ctx, ConstView condition, View x, View out) const
   }
 }
 
+void Session::TellDevice(const Context& ctx, std::span<const double> timesteps,
+                         const Conditioning& conditioning) {
+  const auto features = static_cast<int64_t>(times_.size()) / latents_[0];
+  std::ranges::fill(times_, 0.0f);
+  for (size_t b = 0; b < timesteps.size(); ++b) {
+    nn::AddSinusoids(timesteps[b], features / 2, nn::SinusoidOrder::kCosFirst,
+                     times_.data() + b * static_cast<size_t>(features));
+  }
+  CopyFromHost(times_.data(), sinusoids_.mutable_view());
+  const auto address = [](const Conditioning& c) {
+    return std::array{c.classes.data, c.pooled.data, c.context.data, c.context_mask.data};
+  };
+  if (ctx.device == Device::kMeta || address(conditioning) == address(given_)) return;
+  replayer_.Forget();
+  given_ = conditioning;
+  if (text_ == 0) return;
+  std::ranges::transform(std::span(conditioning.context_mask.Data<int32_t>(), is_token_.size()),
+                         is_token_.begin(), [](int32_t token) { return token == 0 ? 0.0f : 1.0f; });
+  CopyFromHost(is_token_.data(), text_mask_.mutable_view());
+}
+
 void Session::Forward(Context& ctx, ConstView x, std::span<const double> timesteps,
-                      const Conditioning& conditioning, View out) const {
-  const int64_t batch = latents_[0];
+                      const Conditioning& conditioning, View out) {
   Require(x.shape == latents_ && x.dtype == DType::kF32 && x.IsContiguous() &&
-              out.shape == OutShape() && static_cast<int64_t>(timesteps.size()) == batch,
+              out.shape == OutShape() && static_cast<int64_t>(timesteps.size()) == latents_[0],
           ErrorKind::kShape, "expected latents {}, got x {}, {} timesteps, out {}", latents_,
           x.shape, timesteps.size(), out.shape);
   RequireFit(conditioning);
+  TellDevice(ctx, timesteps, conditioning);
+  replayer_.Run(ctx, x, out, [&] { Compute(ctx, x, conditioning, out); });
+}
+
+void Session::Compute(Context& ctx, ConstView x, const Conditioning& conditioning, View out) const {
+  const int64_t batch = latents_[0];
   const Arena::Scope scope(*ctx.arena);
   const View tokens =
       ctx.arena->Alloc({batch, text_ + frames_ * places_, model_->config.width}, DType::kF32);
@@ -254,7 +275,7 @@ void Session::Forward(Context& ctx, ConstView x, std::span<const double> timeste
   Embed(ctx, x, tokens);
   ctx.Show("tokens", tokens);
   const View condition = ctx.arena->Alloc({batch, model_->config.width}, DType::kF32);
-  EmbedCondition(ctx, timesteps, conditioning, condition);
+  EmbedCondition(ctx, conditioning, condition);
   for (size_t i = 0; i < model_->blocks.size(); ++i) {
     RunBlock(ctx, i, condition, tokens);
     if (ctx.tap != nullptr) ctx.Show(fmt::format("block{}", i), tokens);
@@ -262,7 +283,7 @@ void Session::Forward(Context& ctx, ConstView x, std::span<const double> timeste
   Project(ctx, condition, tokens, out);
 }
 
-size_t Session::ArenaBytes() const {
+size_t Session::ArenaBytes() {
   Arena arena(Device::kMeta, 0);
   Arena outside(Device::kMeta, 0);
   Context ctx{.device = Device::kMeta, .arena = &arena};

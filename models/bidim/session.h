@@ -5,7 +5,9 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <vector>
 
+#include "kernels/core/replay.h"
 #include "models/bidim/model.h"
 
 namespace gesso::bidim {
@@ -31,12 +33,13 @@ class Session {
 
   // out [B, C_out, T, H, W] f32 = F(x, t, conditioning); x [B, C, T, H, W] f32, timesteps [B].
   // Allocates on the arena only. Shows "tokens" (with those of the text in front), "c" and
-  // "block<i>". Throws kShape for inputs that do not fit each other or the model.
+  // "block<i>". Throws kShape for inputs that do not fit each other or the model. What is at the
+  // addresses of a conditioning must not change from pass to pass.
   void Forward(Context& ctx, ConstView x, std::span<const double> timesteps,
-               const Conditioning& conditioning, View out) const;
+               const Conditioning& conditioning, View out);
 
   // Bytes of arena that Forward needs.
-  size_t ArenaBytes() const;
+  size_t ArenaBytes();
 
  private:
   void MakeOrders();
@@ -44,8 +47,12 @@ class Session {
   void RequireFit(const Conditioning& conditioning) const;
   void EmbedText(Context& ctx, const Conditioning& conditioning, View tokens) const;
   void Embed(Context& ctx, ConstView x, View tokens) const;
-  void EmbedCondition(Context& ctx, std::span<const double> timesteps,
-                      const Conditioning& conditioning, View c) const;
+  // Remembers what Compute reads: the times, and of which tokens of the texts nothing is left.
+  void TellDevice(const Context& ctx, std::span<const double> timesteps,
+                  const Conditioning& conditioning);
+  // Forward at the times in sinusoids_.
+  void Compute(Context& ctx, ConstView x, const Conditioning& conditioning, View out) const;
+  void EmbedCondition(Context& ctx, const Conditioning& conditioning, View c) const;
   // The tokens of picture b but those of the text, [N, D].
   View PictureTokens(View tokens, int64_t b) const;
   void RunBlock(Context& ctx, size_t index, ConstView condition, View x) const;
@@ -59,6 +66,14 @@ class Session {
   Tensor positions_;       // [N, D]
   Tensor temporal_first_;  // [B, L + N] i32: rows of [B * (L + N)] in this order
   Tensor canonical_;       // [B, L + N] i32: the way back
+
+  // Of the pass that goes on.
+  std::vector<float> times_;     // [B, features]: sinusoids of the timesteps
+  Tensor sinusoids_;             // the same for the device
+  Conditioning given_;           // of the pass before
+  std::vector<float> is_token_;  // [B, L]: 1 for a token, 0 for padding
+  Tensor text_mask_;             // the same for the device, [B, L, 1]
+  Replayer replayer_;
 };
 
 }  // namespace gesso::bidim

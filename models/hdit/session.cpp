@@ -103,7 +103,9 @@ void ShowFirst(Context& ctx, bool outermost, std::string_view part, ConstView x)
 Session::Session(std::shared_ptr<const Model> model, const Shape& pictures)
     : model_(std::move(model)), pictures_(pictures) {
   CheckPictures(model_->config, pictures);
+  levels_.resize(static_cast<size_t>(pictures[0]));
   log_sigma_ = Tensor({pictures[0], 1}, DType::kF32);
+  for (const Split& split : model_->splits) up_share_.push_back(*split.fac.Data<float>());
   for (size_t level = 0; level < model_->down.size(); ++level) {
     down_.push_back(MakeState(level, model_->down[level]));
   }
@@ -132,6 +134,7 @@ const RotaryTable& Session::FindRotary(size_t level, const Tensor& freqs) {
 }
 
 void Session::Condition(Context& ctx, const Conditioning& conditioning) {
+  replayer_.Forget();
   fixed_ = Tensor({pictures_[0], model_->config.mapping_width}, DType::kF32);
   model_->conditioner.Fixed(ctx, conditioning, fixed_.mutable_view());
   const ConstView context = conditioning.context;
@@ -169,7 +172,6 @@ void Session::ComputeTextKeys(Context& ctx, ConstView context) {
 }
 
 void Session::Forward(Context& ctx, ConstView x, std::span<const double> sigma, View out) {
-  const Config& config = model_->config;
   Require(conditioned_, ErrorKind::kUsage, "Forward before Condition");
   Require(x.shape == pictures_ && out.shape == pictures_ &&
               static_cast<int64_t>(sigma.size()) == pictures_[0],
@@ -177,8 +179,14 @@ void Session::Forward(Context& ctx, ConstView x, std::span<const double> sigma, 
           x.shape, sigma.size(), out.shape);
   for (size_t b = 0; b < sigma.size(); ++b) {
     Require(sigma[b] > 0, ErrorKind::kUsage, "noise level {} is not positive", sigma[b]);
-    log_sigma_.MutableData<float>()[b] = static_cast<float>(std::log(sigma[b]) / 4);
+    levels_[b] = static_cast<float>(std::log(sigma[b]) / 4);
   }
+  CopyFromHost(levels_.data(), log_sigma_.mutable_view());
+  replayer_.Run(ctx, x, out, [&] { Compute(ctx, x, out); });
+}
+
+void Session::Compute(Context& ctx, ConstView x, View out) {
+  const Config& config = model_->config;
   const Arena::Scope scope(*ctx.arena);
   const View cond = ctx.arena->Alloc(fixed_.shape(), DType::kF32);
   model_->conditioner.Forward(ctx, log_sigma_, fixed_, cond);
@@ -233,7 +241,7 @@ void Session::RunLevel(const Pass& pass, size_t level, View x) const {
     split.proj.Forward(ctx, coarse, folded);
     const View upsampled = ctx.arena->Alloc(s, DType::kF32);
     SpaceDepth(ctx, {.x = folded, .block_h = 2, .block_w = 2, .inverse = true, .out = upsampled});
-    const float fac = *split.fac.Data<float>();
+    const float fac = up_share_[level];
     const std::array<Term, 2> mix = {{{1 - fac, x}, {fac, upsampled}}};
     LinearCombination(ctx, {.terms = mix, .out = x});
   }

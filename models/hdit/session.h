@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/core/replay.h"
 #include "models/hdit/model.h"
 
 namespace gesso::hdit {
@@ -43,6 +44,8 @@ class Session {
   LevelState MakeState(size_t level, const std::vector<Layer>& layers);
   const RotaryTable& FindRotary(size_t level, const Tensor& freqs);
   void ComputeTextKeys(Context& ctx, ConstView context);
+  // Forward at the noise levels in log_sigma_.
+  void Compute(Context& ctx, ConstView x, View out);
   void RunLevel(const Pass& pass, size_t level, View x) const;
   void RunLayers(const Pass& pass, size_t level, const std::vector<Layer>& layers,
                  const LevelState& states, bool show, View x) const;
@@ -53,9 +56,12 @@ class Session {
   std::vector<LevelState> down_;
   std::vector<LevelState> up_;
   bool conditioned_ = false;
-  Tensor fixed_;         // [B, mapping_width]: see Conditioner
-  Tensor context_mask_;  // [B, L] i32, or empty
-  Tensor log_sigma_;     // [B, 1]
+  Tensor fixed_;                 // [B, mapping_width]: see Conditioner
+  Tensor context_mask_;          // [B, L] i32, or empty
+  std::vector<float> levels_;    // [B]: log(sigma) / 4
+  Tensor log_sigma_;             // [B, 1]: the same for the device
+  std::vector<float> up_share_;  // of a level's upsampled branch
+  Replayer replayer_;
 };
 
 }  // namespace gesso::hdit

@@ -175,6 +175,7 @@ void Loader::Kernel(const std::string& name, const Shape&, Conv2dShape conv, Pre
 
 void Loader::Plain(const std::string& name, const Shape& shape, Role, Tensor& tensor) {
   tensor = Floats(name, shape.rank() == 0 ? 1 : shape[-1]);
+  Upload(tensor);
   weights_.Release(weights_.At(name));
 }
 

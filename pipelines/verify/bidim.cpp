@@ -20,7 +20,7 @@ void VerifyClasses(Context& ctx, ParityCase& parity_case,
   const Tensor& x = parity_case.At("in/x");
   const Tensor classes = Cast(parity_case.At("in/y"), DType::kI32);
   Shape shape = x.shape();
-  const bidim::Session session(model, shape);
+  bidim::Session session(model, shape);
   shape.Set(1, model->config.out_channels);
   Tensor out(shape, DType::kF32);
   bidim::Conditioning conditioning;
@@ -39,7 +39,7 @@ void VerifyText(Context& ctx, const Context& tapped, ParityCase& parity_case,
   conditioning.pooled = parity_case.At("in/mapping_cond");
   conditioning.context = context;
   conditioning.context_mask = mask;
-  const bidim::Session session(model, x.shape(), context.shape()[1]);
+  bidim::Session session(model, x.shape(), context.shape()[1]);
   const Network network = [&](Context& c, ConstView scaled, std::span<const double> sigmas,
                               View out) {
     std::vector<double> times(sigmas.size());

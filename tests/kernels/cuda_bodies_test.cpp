@@ -1,54 +1,26 @@
 // The arithmetic of the CUDA kernels against ref, run on the CPU by a single lane: indices, strides
 // and formulas are those of the GPU. What this cannot see, warps and launches, is tested on a GPU
 // by the same tests of ops that walk the tables.
+#include "tests/support/cuda_bodies.h"
 #include "kernels/cuda/device/attention.cuh"
 #include "kernels/cuda/device/conv.cuh"
+#include "kernels/cuda/device/embedding.cuh"
 #include "kernels/cuda/device/heads.cuh"
+#include "kernels/cuda/device/noise.cuh"
 #include "kernels/cuda/device/norm.cuh"
 #include "kernels/cuda/device/picture.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
+#include "kernels/cuda/device/reduce.cuh"
 #include "kernels/cuda/device/sample.cuh"
 #include "kernels/cuda/device/scan.cuh"
 #include "kernels/cuda/device/token.cuh"
 #include "kernels/cuda/device/token_pruning.cuh"
 #include "kernels/gemm.h"
-#include "tests/support/ops.h"
 
 namespace gesso {
 namespace {
 
 using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
-
-struct OneLane {
-  static int index() { return 0; }
-  static int count() { return 1; }
-  static float Sum(float value) { return value; }
-  static float Max(float value) { return value; }
-  static float From(float value, int) { return value; }
-};
-
-template <class Body>
-void RunElements(int64_t count, const Body& body) {
-  for (int64_t i = 0; i < count; ++i) body(i);
-}
-
-template <class Body>
-void RunRows(int64_t rows, const Body& body) {
-  for (int64_t row = 0; row < rows; ++row) body(row, OneLane());
-}
-
-// Expects that run(args with an out of its own) writes what ref does to an equal one.
-template <class Args, class Run>
-void ExpectLikeRef(const OpTable<Args>& table, Args args, const Shape& out, DType dtype,
-                   const Run& run) {
-  Tensor want = RandomTensor(out, 99, dtype);  // some ops leave parts of out as they are
-  Tensor got = RandomTensor(out, 99, dtype);
-  args.out = want.mutable_view();
-  RunImplementation(table, "ref", args);
-  args.out = got.mutable_view();
-  run(args);
-  EXPECT_LT(RmsError(got, want), ToleranceOf(dtype));
-}
 
 class CudaBodies : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(Types, CudaBodies, testing::Values(DType::kF32, DType::kBF16),
@@ -432,6 +404,76 @@ TEST(CudaElements, CodesAndMeans) {
   for (int i = 0; i < 6; ++i) mask.MutableData<int32_t>()[i] = i % 2;
   ExpectLikeRef(MaskedMeanTable(), MaskedMeanArgs{.x = x, .mask = mask, .out = {}}, {2, 3},
                 DType::kF32, [](const auto& a) { RunElements(6, cuda::MaskedMeanElement(a)); });
+}
+
+TEST(CudaElements, IdsOutsideATableGiveNoNumber) {
+  const Tensor table = RandomTensor({2, 3}, 1);
+  Tensor ids({1, 3}, DType::kI32);
+  const int32_t given[] = {1, 2, -1};
+  std::copy_n(given, 3, ids.MutableData<int32_t>());
+  Tensor rows({1, 3, 3}, DType::kF32);
+  RunElements(9, cuda::GatherRowsElement({.table = table, .ids = ids, .out = rows.mutable_view()}));
+  Tensor tokens({1, 3, 3}, DType::kF32);
+  RunElements(
+      9, cuda::SelectTokensElement(
+             {.x = table.view().Reshape({1, 2, 3}), .ids = ids, .out = tokens.mutable_view()}));
+  for (const Tensor* const out : {&rows, &tokens}) {
+    for (int i = 0; i < 9; ++i) EXPECT_EQ(std::isnan(out->Data<float>()[i]), i >= 3) << i;
+  }
+  Tensor all = RandomTensor({1, 2, 3}, 2);
+  const Tensor before = Cast(all, DType::kF32);
+  Tensor none({1, 3}, DType::kI32);
+  std::fill_n(none.MutableData<int32_t>(), 3, 7);
+  RunElements(9, cuda::SelectTokensElement(
+                     {.x = rows, .ids = none, .inverse = true, .out = all.mutable_view()}));
+  EXPECT_TRUE(SameBits(all, before));
+}
+
+TEST(CudaElements, MatchDeviation) {
+  const Tensor reference = RandomTensor({3, 7, 11}, 1, DType::kF32, 4);
+  Tensor want = RandomTensor({3, 7, 11}, 2);
+  std::fill_n(want.MutableData<float>() + 154, 77, 5.0f);  // of no deviation
+  Tensor got = Cast(want, DType::kF32);
+  MatchDeviationArgs args{.reference = reference, .share = 0.7, .x = want.mutable_view()};
+  RunImplementation(MatchDeviationTable(), "ref", args);
+  args.x = got.mutable_view();
+  cuda::MatchDeviationBody body(args);
+  Tensor scratch({body.ScratchFloats()}, DType::kF32);
+  body.UseScratch(scratch.MutableData<float>());
+  RunRows(body.Parts(), cuda::DeviationPartRow{body});
+  RunElements(3, cuda::DeviationFactorElement{body});
+  RunElements(3 * 77, cuda::DeviationScaleElement{body});
+  EXPECT_LT(RmsError(got, want), 1e-6);
+  EXPECT_EQ(got.Data<float>()[200], 5);
+}
+
+TEST(CudaElements, FourierFeatures) {
+  const Tensor u = RandomTensor({3, 2}, 1);
+  const Tensor weight = RandomTensor({5, 2}, 2, DType::kF32, 100);  // many turns
+  const FourierFeaturesArgs args{.u = u, .weight = weight, .out = {}};
+  ExpectLikeRef(FourierFeaturesTable(), args, {3, 10}, DType::kF32,
+                [](const auto& a) { RunElements(30, cuda::FourierFeatureElement(a)); });
+}
+
+TEST(CudaElements, NormalNumbersAreThoseOfTheCpu) {
+  const std::array<NormalTerm, 3> terms = {
+      {{0.5f, 7}, {-2, uint64_t{1} << 63 | 5}, {1, uint64_t{3} << 40}}};
+  for (const size_t count : {1, 3}) {
+    const DrawNormalArgs args{
+        .seed = 0x123456789abcdef, .terms = std::span(terms).first(count), .out = {}};
+    for (const int64_t size : {1, 1000, 1001}) {
+      Tensor want({size}, DType::kF32);
+      Tensor got({size + 1}, DType::kF32);
+      got.MutableData<float>()[size] = 77;
+      DrawNormalArgs mine = args;
+      mine.out = want.mutable_view();
+      RunImplementation(DrawNormalTable(), "ref", mine);
+      mine.out = got.mutable_view().Slice(0, 0, size);
+      RunElements((size + 1) / 2, cuda::NormalPairElement(mine));
+      EXPECT_EQ(RmsError(mine.out, want), 0) << size;
+      EXPECT_EQ(got.Data<float>()[size], 77);
+    }
+  }
 }
 
 TEST(CudaNumbers, RoundAsBFloat16Does) {

@@ -20,6 +20,7 @@
 #include "kernels/group_norm.h"
 #include "kernels/heads.h"
 #include "kernels/nearest_code.h"
+#include "kernels/noise.h"
 #include "kernels/norm.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
@@ -56,7 +57,8 @@ std::vector<std::string_view> Ops() {
           RmsNormTable().op(),
           LayerNormTable().op(),
           MaskedMeanTable().op(),
-          DeviationTable().op(),
+          MatchDeviationTable().op(),
+          DrawNormalTable().op(),
           ScaledErrorTable().op(),
           ResizeTable().op(),
           RopeTable().op(),

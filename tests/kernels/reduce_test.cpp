@@ -10,25 +10,36 @@ namespace {
 
 using testing_support::ExpectError;
 using testing_support::RandomTensor;
+using testing_support::RunImplementation;
 
-TEST(Deviation, IsThatOfEachPicture) {
-  Arena arena(Device::kCpu, 4096);
-  Context ctx;
-  ctx.arena = &arena;
-  Tensor x = RandomTensor({3, 7, 11}, 1);
-  for (int64_t i = 0; i < 77; ++i) x.MutableData<float>()[77 + i] = 1000 + 2 * x.Data<float>()[i];
-  for (int64_t i = 0; i < 77; ++i) x.MutableData<float>()[154 + i] = 5;
-  std::vector<double> got(3);
-  Deviation(ctx, {.x = x, .deviations = got});
+double DeviationOf(ConstView x, int64_t b) {
+  const int64_t size = x.numel() / x.shape[0];
+  const float* values = x.Data<float>() + b * size;
   double mean = 0;
   double square = 0;
-  for (int64_t i = 0; i < 77; ++i) mean += static_cast<double>(x.Data<float>()[i]) / 77;
-  for (int64_t i = 0; i < 77; ++i) {
-    square += std::pow(static_cast<double>(x.Data<float>()[i]) - mean, 2);
+  for (int64_t i = 0; i < size; ++i)
+    mean += static_cast<double>(values[i]) / static_cast<double>(size);
+  for (int64_t i = 0; i < size; ++i) square += std::pow(static_cast<double>(values[i]) - mean, 2);
+  return std::sqrt(square / static_cast<double>(size));
+}
+
+TEST(MatchDeviation, BringsEachPictureTowardsItsReference) {
+  for (const std::string_view name : {"ref", "cuda"}) {
+    if (name == "cuda" && CurrentBackend() == nullptr) continue;
+    Tensor x = RandomTensor({3, 7, 11}, 1);
+    float* values = x.MutableData<float>();
+    for (int64_t i = 77; i < 154; ++i) values[i] = 10 + 2 * values[i];
+    for (int64_t i = 154; i < 231; ++i) values[i] = 5;
+    const Tensor before = Cast(x, DType::kF32);
+    const Tensor reference = RandomTensor({3, 7, 11}, 2, DType::kF32, 4);
+    RunImplementation(MatchDeviationTable(), name,
+                      {.reference = reference, .share = 0.75, .x = x.mutable_view()});
+    for (const int64_t b : {0, 1}) {
+      const double wanted = 0.75 * DeviationOf(reference, b) + 0.25 * DeviationOf(before, b);
+      EXPECT_NEAR(DeviationOf(x, b), wanted, 1e-5 * wanted) << name << " " << b;
+    }
+    for (int64_t i = 154; i < 231; ++i) EXPECT_EQ(x.Data<float>()[i], 5) << name;
   }
-  EXPECT_NEAR(got[0], std::sqrt(square / 77), 1e-12);
-  EXPECT_NEAR(got[1], 2 * got[0], 1e-4);
-  EXPECT_EQ(got[2], 0);
 }
 
 TEST(ScaledError, MeasuresAgainstTheLargerTolerance) {
@@ -59,12 +70,12 @@ TEST(Reductions, DoNotDependOnTheNumberOfThreads) {
   std::vector<double> results;
   for (const int count : {1, 3}) {
     SetNumThreads(count);
-    std::vector<double> deviation(1);
+    Tensor matched = Cast(x, DType::kF32);
     double rms = 0;
-    Deviation(ctx, {.x = x, .deviations = deviation});
+    MatchDeviation(ctx, {.reference = y, .share = 1, .x = matched.mutable_view()});
     ScaledError(ctx,
                 {.a = x, .b = y, .reference = y, .absolute = 0.1, .relative = 0.1, .rms = &rms});
-    results.insert(results.end(), {deviation[0], rms});
+    results.insert(results.end(), {matched.Data<float>()[7], rms});
   }
   SetNumThreads(threads);
   EXPECT_EQ(results[0], results[2]);
@@ -75,11 +86,11 @@ TEST(Reductions, RefuseWhatDoesNotFit) {
   Arena arena(Device::kCpu, 4096);
   Context ctx;
   ctx.arena = &arena;
-  const Tensor x = RandomTensor({2, 3}, 1);
-  std::vector<double> three(3);
-  ExpectError(ErrorKind::kShape, "deviation", [&] { Deviation(ctx, {x, three}); });
-  double rms = 0;
+  Tensor x = RandomTensor({2, 3}, 1);
   const Tensor y = RandomTensor({3, 2}, 1);
+  ExpectError(ErrorKind::kShape, "match_deviation",
+              [&] { MatchDeviation(ctx, {.reference = y, .share = 1, .x = x.mutable_view()}); });
+  double rms = 0;
   ExpectError(ErrorKind::kShape, "differ", [&] { ScaledError(ctx, {x, y, y, 1, 1, &rms}); });
 }
 

@@ -13,6 +13,7 @@ struct OneLane {
   __host__ __device__ float Sum(float value) const { return value; }
   __host__ __device__ float Max(float value) const { return value; }
   __host__ __device__ float From(float value, int) const { return value; }
+  __host__ __device__ void Sync() const {}
 };
 
 struct WarpLanes {
@@ -51,6 +52,18 @@ struct BlockLanes {
     __syncthreads();  // before the next sum overwrites the parts
     return total;
   }
+  __device__ float Max(float value) const {
+    __shared__ float partial[kCount / WarpLanes::kCount];
+    const float most = WarpLanes().Max(value);
+    if (WarpLanes().index() == 0) partial[index() / WarpLanes::kCount] = most;
+    __syncthreads();
+    float result = partial[0];
+    for (const float part : partial) result = fmaxf(result, part);
+    __syncthreads();  // before the next one overwrites the parts
+    return result;
+  }
+  // Until all lanes are here, with what they wrote to memory.
+  __device__ void Sync() const { __syncthreads(); }
 };
 
 template <class Lanes, class Body>

@@ -30,6 +30,9 @@ GESSO_BOTH uint32_t FloatToBits(float value) {
   return bits;
 }
 
+// What stands where nothing can: a NaN, which the host finds in a result.
+constexpr float kNoNumber = __builtin_nanf("");
+
 // As BFloat16(value): to the nearest, ties to even, NaN stays NaN.
 GESSO_BOTH uint16_t RoundToBf16(float value) {
   const uint32_t bits = FloatToBits(value);
@@ -48,6 +51,7 @@ struct Numbers {
       : data(const_cast<void*>(view.data)),  // NOLINT: written through only where out was passed
         bf16(view.dtype == DType::kBF16) {}
 
+  DType type() const { return bf16 ? DType::kBF16 : DType::kF32; }
   // Those from number i on; absent ones stay absent.
   Numbers From(int64_t i) const {
     Numbers rest = *this;

@@ -86,12 +86,13 @@ struct GluElement {
 // out = activation(product + bias) + residual, where the product could not take them along.
 struct EpilogueElement {
   Numbers product, bias, residual, out;
-  int64_t width;
-  Activation activation;
+  int64_t width = 0;
+  Activation activation = Activation::kNone;
 
-  GESSO_BOTH void operator()(int64_t i) const {
-    const float sum = product.Get(i) + bias.GetOr(i % width, 0);
-    out.Set(i, Activated(activation, sum) + residual.GetOr(i, 0));
+  GESSO_BOTH void operator()(int64_t i) const { Finish(i, product.Get(i)); }
+  GESSO_BOTH void Finish(int64_t i, float sum) const {
+    const float biased = sum + bias.GetOr(i % width, 0);
+    out.Set(i, Activated(activation, biased) + residual.GetOr(i, 0));
   }
 };
 

@@ -54,16 +54,19 @@ struct SpaceDepthElement {
 struct GatherRowsElement {
   Numbers table, out;
   const int32_t* ids;
-  int64_t width;
+  int64_t rows, width;
 
   explicit GatherRowsElement(const GatherRowsArgs& args)
       : table(args.table),
         out(args.out),
         ids(static_cast<const int32_t*>(args.ids.data)),
+        rows(args.table.shape[0]),
         width(args.table.shape[1]) {}
 
   GESSO_BOTH void operator()(int64_t i) const {
-    out.Set(i, table.Get(ids[i / width] * width + i % width));
+    const int64_t row = ids[i / width];
+    const bool exists = row >= 0 && row < rows;
+    out.Set(i, exists ? table.Get(row * width + i % width) : kNoNumber);
   }
 };
 
@@ -86,8 +89,11 @@ struct SelectTokensElement {
 
   GESSO_BOTH void operator()(int64_t i) const {
     const int64_t token = i / channels;  // b * K + k
-    const int64_t place = (token / chosen * all + ids[token]) * channels + i % channels;
-    if (inverse) {
+    const int64_t id = ids[token];
+    const int64_t place = (token / chosen * all + id) * channels + i % channels;
+    if (id < 0 || id >= all) {  // leaves out as it is, where out has no such token
+      if (!inverse) out[i] = kNoNumber;
+    } else if (inverse) {
       out[place] = x[i];
     } else {
       out[i] = x[place];

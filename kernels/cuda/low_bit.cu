@@ -1,0 +1,265 @@
+#include "kernels/cuda/low_bit.h"
+
+#include <cstring>
+
+#include "kernels/cuda/device/lanes.cuh"
+#include "kernels/cuda/device/low_bit.cuh"
+#include "kernels/cuda/product.h"
+#include "kernels/cuda/runtime.h"
+
+namespace gesso::cuda {
+
+namespace {
+
+// Up to so many rows it is reading the weights that takes the time.
+constexpr int64_t kFewRows = 16;
+// Of weights that are written out at a time: what the caches of large GPUs hold.
+constexpr int64_t kTileBytes = int64_t{16} << 20;
+constexpr int64_t kOutputsATile = 64;  // a multiple, so that every part is as well aligned
+// Integer products are of so many rows, or a multiple: cuBLASLt has none for some small numbers.
+// What the rows behind the last one hold does not matter.
+constexpr int64_t kIntegerRows = 32;
+
+int64_t UpTo(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+struct Codes : PackedMatrix::Storage {
+  LowBitMatrix matrix;  // [N, K filled up], in memory of the device
+  CodeRows rows;        // the same
+
+  void Unpack(float* weight) const override {
+    const Tensor floats = matrix.Dequantize();
+    for (int64_t n = 0; n < rows.rows; ++n) {
+      std::copy_n(floats.Data<float>() + n * rows.padded, rows.inputs, weight + n * rows.inputs);
+    }
+  }
+};
+
+const Codes& CodesOf(const PackedMatrix& weight) {
+  return static_cast<const Codes&>(weight.storage());
+}
+
+// How many outputs' weights of `bytes` each are written out at a time.
+int64_t OutputsAtATime(int64_t bytes) {
+  return std::max(kTileBytes / bytes / kOutputsATile, int64_t{1}) * kOutputsATile;
+}
+
+// The inputs of a product, as rows.
+struct Rows {
+  Numbers numbers;
+  int64_t count, stride;
+
+  Rows(ConstView x, int64_t width)
+      : numbers(x), count(x.numel() / width), stride(x.shape.rank() == 2 ? x.strides[0] : width) {}
+
+  // Whether four inputs that follow one another can be read at once.
+  bool AreWhole() const {
+    const uintptr_t bytes = numbers.bf16 ? 8 : 16;
+    return reinterpret_cast<uintptr_t>(numbers.data) % bytes == 0 && stride % 4 == 0;
+  }
+};
+
+template <int kRows, int kPerWord>
+void MultiplyFew(const CodeRows& weight, const Rows& x, int64_t first, int64_t count,
+                 const EpilogueElement& epilogue) {
+  CodeDotRow<kRows, kPerWord> body;
+  body.weight = weight;
+  body.x = x.numbers.From(first * x.stride);
+  body.x_stride = x.stride;
+  body.whole = x.AreWhole();
+  body.count = static_cast<int>(count);
+  body.epilogue = epilogue;
+  body.first = first * weight.rows;
+  ForEachRow<WarpLanes>(weight.rows, body);
+}
+
+template <int kPerWord>
+void MultiplyFewRows(const CodeRows& weight, const Rows& x, const EpilogueElement& epilogue) {
+  for (int64_t first = 0; first < x.count; first += 8) {
+    const int64_t count = std::min<int64_t>(8, x.count - first);
+    const auto multiply = count == 1   ? MultiplyFew<1, kPerWord>
+                          : count == 2 ? MultiplyFew<2, kPerWord>
+                          : count <= 4 ? MultiplyFew<4, kPerWord>
+                                       : MultiplyFew<8, kPerWord>;
+    multiply(weight, x, first, count, epilogue);
+  }
+}
+
+void MultiplyFewRows(const CodeRows& weight, const Rows& x, const EpilogueElement& epilogue) {
+  weight.four ? MultiplyFewRows<8>(weight, x, epilogue) : MultiplyFewRows<4>(weight, x, epilogue);
+}
+
+// Products in floating point with many rows.
+void MultiplyMany(const PackedMatrix& weight, ConstView x, const Epilogue& epilogue) {
+  const Inputs in = ConvertedInputs(x, weight);
+  const CodeRows& rows = CodesOf(weight).rows;
+  DequantizeElement body;
+  body.weight = rows;
+  body.out.bf16 = weight.dtype() == DType::kBF16;
+  const int64_t bytes = rows.inputs * static_cast<int64_t>(SizeOf(weight.dtype()));
+  const auto weights = [&](int64_t first, int64_t count) -> const void* {
+    body.first = first;
+    body.out.data = Scratch(kWeights, static_cast<size_t>(count * bytes));
+    ForEach(count * rows.Words(), body);
+    return body.out.data;
+  };
+  MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
+                    OutputsAtATime(bytes), weights, in.data, epilogue);
+}
+
+void MultiplyFloats(const PackedMatrix& weight, ConstView x, const Epilogue& epilogue) {
+  const Rows rows(x, weight.cols());
+  if (rows.count > kFewRows) return MultiplyMany(weight, x, epilogue);
+  EpilogueElement body;
+  body.bias = epilogue.bias;
+  body.residual = epilogue.residual;
+  body.out = epilogue.out;
+  body.width = weight.rows();
+  body.activation = epilogue.activation;
+  MultiplyFewRows(CodesOf(weight).rows, rows, body);
+}
+
+// The rounded rows of x lie in the scratch kInputs, in this order.
+struct RoundedInputs {
+  const int8_t* codes;
+  const float* scales;
+
+  RoundedInputs(const Codes& weight, const Rows& x) {
+    const CodeRows& rows = weight.rows;
+    const bool turns = weight.matrix.hadamard > 1;
+    const int64_t scale_bytes = UpTo(x.count * 4, 256);
+    const int64_t rotated_bytes = turns ? UpTo(x.count * rows.inputs * 4, 256) : 0;
+    auto* const memory = static_cast<char*>(
+        Scratch(kInputs, static_cast<size_t>(scale_bytes + rotated_bytes + x.count * rows.padded)));
+    RoundInputsRow body;
+    body.x = x.numbers;
+    body.x_stride = x.stride;
+    body.width = rows.inputs;
+    body.padded = rows.padded;
+    body.input_scale = weight.matrix.input_scale;
+    body.hadamard = weight.matrix.hadamard;
+    body.scales = reinterpret_cast<float*>(memory);
+    body.rotated = turns ? reinterpret_cast<float*>(memory + scale_bytes) : nullptr;
+    body.codes = reinterpret_cast<int8_t*>(memory + scale_bytes + rotated_bytes);
+    ForEachRow<BlockLanes>(x.count, body);
+    codes = body.codes;
+    scales = body.scales;
+  }
+};
+
+// Rounds x and multiplies integers; the sums lie in the scratch kProduct.
+IntegerSums MultiplyRounded(const Codes& weight, const Rows& x) {
+  const CodeRows& rows = weight.rows;
+  const RoundedInputs in(weight, x);
+  const int64_t outputs = UpTo(rows.rows, CodeRows::kOutputsMultiple);
+  const int64_t count = UpTo(x.count, kIntegerRows);
+  auto* const sums =
+      static_cast<int32_t*>(Scratch(kProduct, static_cast<size_t>(count * outputs) * 4));
+  const Product product{count, outputs, rows.padded, rows.padded, DType::kI8};
+  if (!rows.four) {
+    MultiplyIntegers(product, rows.codes, in.codes, sums);
+  } else {
+    ForEachTile(product, OutputsAtATime(rows.padded), [&](const Product& part, int64_t first) {
+      WidenCodesElement body;
+      body.weight = rows;
+      body.first = first;
+      body.out = static_cast<uint32_t*>(
+          Scratch(kWeights, static_cast<size_t>(part.outputs * rows.padded)));
+      ForEach(part.outputs * rows.Words(), body);
+      MultiplyIntegers(part, body.out, in.codes, sums + first);
+    });
+  }
+  return {.sums = sums, .row_scales = in.scales, .scale = rows.scale, .stride = outputs};
+}
+
+// A copy in memory of the device: what a file holds is mapped.
+Tensor Copied(const Tensor& tensor) {
+  if (tensor.empty()) return {};
+  Tensor copy(tensor.shape(), tensor.dtype());
+  std::memcpy(copy.mutable_view().Bytes(), tensor.view().Bytes(), tensor.view().bytes());
+  Upload(copy);
+  return copy;
+}
+
+// The codes of `matrix`, filled up (CodeRows).
+Tensor FilledUp(const LowBitMatrix& matrix, int64_t padded) {
+  const bool four = IsFourBit(matrix.type);
+  const int64_t bytes = four ? padded / 2 : padded;
+  const int64_t from_bytes = matrix.codes.shape()[1];
+  Tensor codes({UpTo(matrix.rows, CodeRows::kOutputsMultiple), bytes}, matrix.codes.dtype());
+  auto* const to = codes.mutable_view().Bytes();
+  if (four) std::memset(to, 0x88, codes.view().bytes());  // zeros
+  const auto* const from = matrix.codes.view().Bytes();
+  for (int64_t n = 0; n < matrix.rows; ++n) {
+    std::memcpy(to + n * bytes, from + n * from_bytes, static_cast<size_t>(from_bytes));
+    // Behind an odd number of inputs: whatever a file has there.
+    if (four && matrix.cols % 2 != 0) {
+      std::byte& last = to[n * bytes + from_bytes - 1];
+      last = (last & std::byte{0x0f}) | std::byte{0x80};
+    }
+  }
+  Upload(codes);
+  return codes;
+}
+
+}  // namespace
+
+PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype) {
+  auto storage = std::make_shared<Codes>();
+  CodeRows& rows = storage->rows;
+  rows.rows = matrix.rows;
+  rows.inputs = matrix.cols;
+  rows.padded = UpTo(matrix.cols, CodeRows::kInputsMultiple);
+  rows.groups = LowBitGroups(matrix.cols);
+  rows.four = IsFourBit(matrix.type);
+  rows.integer = IsIntegerProduct(matrix.type);
+  LowBitMatrix& own = storage->matrix = matrix;
+  own.cols = rows.padded;  // no more groups, and whole blocks of a rotation
+  own.codes = FilledUp(matrix, rows.padded);
+  own.scale = Copied(matrix.scale);
+  own.group_scale = Copied(matrix.group_scale);
+  rows.codes = static_cast<const uint32_t*>(own.codes.view().data);
+  rows.scale = Numbers(own.scale);
+  rows.factors = static_cast<const uint8_t*>(own.group_scale.view().data);
+  return PackedMatrix(storage, matrix.rows, matrix.cols, dtype, PackedMatrix::Encoding::kDevice,
+                      own.bytes());
+}
+
+void LinearLowBit(const LinearArgs& args) {
+  const Codes& weight = CodesOf(*args.weight);
+  const Epilogue epilogue{.bias = Numbers(args.bias),
+                          .activation = args.activation,
+                          .residual = Numbers(args.residual),
+                          .out = Numbers(args.out)};
+  if (!weight.rows.integer) return MultiplyFloats(*args.weight, args.x, epilogue);
+  IntegerEpilogueElement body;
+  body.product = MultiplyRounded(weight, Rows(args.x, weight.rows.inputs));
+  body.epilogue.bias = epilogue.bias;
+  body.epilogue.residual = epilogue.residual;
+  body.epilogue.out = epilogue.out;
+  body.epilogue.width = weight.rows.rows;
+  body.epilogue.activation = epilogue.activation;
+  ForEach(args.out.numel(), body);
+}
+
+void LinearGluLowBit(const LinearGluArgs& args) {
+  const PackedMatrix& weight = *args.weight;
+  const Codes& codes = CodesOf(weight);
+  if (codes.rows.integer) {
+    IntegerGluElement body;
+    body.product = MultiplyRounded(codes, Rows(args.x, weight.cols()));
+    body.out = Numbers(args.out);
+    body.features = weight.rows() / 2;
+    body.activation = args.activation;
+    return ForEach(args.out.numel(), body);
+  }
+  ActivateHalves(args, [&](float* product) {
+    const View out(product, {args.x.numel() / weight.cols(), weight.rows()}, DType::kF32);
+    MultiplyFloats(
+        weight, args.x,
+        {.bias = {}, .activation = Activation::kNone, .residual = {}, .out = Numbers(out)});
+  });
+}
+
+}  // namespace gesso::cuda

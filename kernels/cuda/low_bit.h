@@ -1,0 +1,21 @@
+// CUDA: weights in few bits, which stay so in the device's memory.
+//
+// Weights alone in few bits (q8, q4): products of a few rows read the codes themselves, a warp an
+// output; for many rows some outputs at a time are written out and multiplied by cuBLASLt. Integer
+// products (w8a8, w4a8): rows of inputs are rounded, cuBLASLt multiplies integers, and the scales
+// are applied in one pass with bias, activation and residual.
+#pragma once
+
+#include "kernels/cuda/gemm.h"
+#include "kernels/low_bit.h"
+
+namespace gesso::cuda {
+
+// Throws kMemory or kDevice where the device cannot hold it.
+PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype);
+
+// With weights that PackLowBit has packed; what the front door and WhyNotLinear have checked.
+void LinearLowBit(const LinearArgs& args);
+void LinearGluLowBit(const LinearGluArgs& args);
+
+}  // namespace gesso::cuda

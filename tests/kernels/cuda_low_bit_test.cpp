@@ -1,0 +1,256 @@
+// The arithmetic of the CUDA kernels for weights in few bits, run on the CPU.
+#include "kernels/cuda/device/low_bit.cuh"
+
+#include <numeric>
+
+#include "kernels/cuda/device/bytes.cuh"
+#include "tests/support/cuda_bodies.h"
+
+namespace gesso {
+namespace {
+
+using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
+
+constexpr LowBit kTypes[] = {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8};
+
+int64_t UpTo(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
+
+// A matrix as kernels/cuda/low_bit.cu keeps it.
+struct Kept {
+  LowBitMatrix matrix;
+  Tensor codes;
+  cuda::CodeRows rows;
+
+  explicit Kept(LowBitMatrix m) : matrix(std::move(m)) {
+    const bool four = IsFourBit(matrix.type);
+    rows.rows = matrix.rows;
+    rows.inputs = matrix.cols;
+    rows.padded = UpTo(matrix.cols, cuda::CodeRows::kInputsMultiple);
+    rows.groups = LowBitGroups(matrix.cols);
+    rows.four = four;
+    rows.integer = IsIntegerProduct(matrix.type);
+    const int64_t bytes = four ? rows.padded / 2 : rows.padded;
+    codes = Tensor({UpTo(matrix.rows, cuda::CodeRows::kOutputsMultiple), bytes}, DType::kU8);
+    auto* const to = codes.MutableData<uint8_t>();
+    std::fill_n(to, codes.view().numel(), static_cast<uint8_t>(four ? 0x88 : 0));
+    const auto* const from = matrix.codes.view().Bytes();
+    const int64_t from_bytes = matrix.codes.shape()[1];
+    for (int64_t n = 0; n < matrix.rows; ++n) {
+      std::memcpy(to + n * bytes, from + n * from_bytes, static_cast<size_t>(from_bytes));
+    }
+    rows.codes = static_cast<const uint32_t*>(codes.view().data);
+    rows.scale = cuda::Numbers(matrix.scale);
+    rows.factors = static_cast<const uint8_t*>(matrix.group_scale.view().data);
+  }
+};
+
+// Inputs that fill no word, no group; several groups; few outputs.
+constexpr std::pair<int64_t, int64_t> kSizes[] = {{5, 9}, {6, 30}, {7, 200}, {3, 384}};
+
+TEST(CudaLowBit, WritesOutSomeOutputsAtATime) {
+  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4}) {
+    for (const auto& [n, k] : kSizes) {
+      const Kept kept(Quantize(RandomWeight(n, k), type));
+      const Tensor want = kept.matrix.Dequantize();
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        Tensor got({n, k}, dtype);
+        for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 2}, {2, n - 2}}) {
+          cuda::DequantizeElement body;
+          body.weight = kept.rows;
+          body.first = first;
+          body.out = cuda::Numbers(got.view()).From(first * k);
+          RunElements(count * kept.rows.Words(), body);
+        }
+        EXPECT_TRUE(SameBits(got, Cast(want, dtype))) << NameOf(type) << " " << n << " x " << k;
+      }
+    }
+  }
+}
+
+template <int kRows>
+void MultiplyFew(const Kept& kept, const LinearArgs& args, int64_t first, int64_t count,
+                 int64_t stride, bool whole) {
+  const auto fill = [&](auto body) {
+    body.weight = kept.rows;
+    body.x = cuda::Numbers(args.x).From(first * stride);
+    body.x_stride = stride;
+    body.whole = whole;
+    body.count = static_cast<int>(count);
+    body.epilogue.bias = cuda::Numbers(args.bias);
+    body.epilogue.residual = cuda::Numbers(args.residual);
+    body.epilogue.out = cuda::Numbers(args.out);
+    body.epilogue.width = kept.rows.rows;
+    body.epilogue.activation = args.activation;
+    body.first = first * kept.rows.rows;
+    RunRows(kept.rows.rows, body);
+  };
+  kept.rows.four ? fill(cuda::CodeDotRow<kRows, 8>()) : fill(cuda::CodeDotRow<kRows, 4>());
+}
+
+TEST(CudaLowBit, MultipliesFewRows) {
+  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4}) {
+    for (const auto& [n, k] : kSizes) {
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        const Kept kept(Quantize(RandomWeight(n, k), type));
+        const PackedMatrix exact = PackMatrix(Device::kCpu, kept.matrix.Dequantize(), DType::kF32);
+        const Tensor wide = RandomTensor({7, k + 4}, 2, dtype);
+        const Tensor bias = RandomTensor({n}, 3);
+        const Tensor residual = RandomTensor({7, n}, 4, dtype);
+        // Rows apart and at any address, or where four inputs can be read at once.
+        for (const int64_t begin : {0, 1}) {
+          LinearArgs args;
+          args.x = wide.view().Slice(1, begin, begin + k);
+          args.weight = &exact;
+          args.bias = bias;
+          args.residual = residual;
+          args.activation = Activation::kSilu;
+          const bool whole = begin == 0 && (k + 4) % 4 == 0;
+          ExpectLikeRef(LinearTable(), args, {7, n}, dtype, [&](const LinearArgs& mine) {
+            MultiplyFew<4>(kept, mine, 0, 4, k + 4, whole);
+            MultiplyFew<8>(kept, mine, 4, 2, k + 4, whole);
+            MultiplyFew<1>(kept, mine, 6, 1, k + 4, whole);
+          });
+        }
+      }
+    }
+  }
+}
+
+// x as an integer product sees it, and the sums of products of codes.
+struct Integers {
+  Tensor codes, scales, rotated, sums;
+  cuda::IntegerSums product;
+
+  Integers(const Kept& kept, ConstView x) {
+    const cuda::CodeRows& rows = kept.rows;
+    const int64_t count = x.shape[0];
+    codes = Tensor({count, rows.padded}, DType::kI8);
+    scales = Tensor({count}, DType::kF32);
+    rotated = Tensor({count, rows.inputs}, DType::kF32);
+    cuda::RoundInputsRow body;
+    body.x = cuda::Numbers(x);
+    body.x_stride = x.strides[0];
+    body.width = rows.inputs;
+    body.padded = rows.padded;
+    body.input_scale = kept.matrix.input_scale;
+    body.hadamard = kept.matrix.hadamard;
+    body.rotated = rotated.MutableData<float>();
+    body.codes = codes.MutableData<int8_t>();
+    body.scales = scales.MutableData<float>();
+    RunRows(count, body);
+    Multiply(kept);
+  }
+
+ private:
+  // What cuBLASLt does.
+  void Multiply(const Kept& kept) {
+    const cuda::CodeRows& rows = kept.rows;
+    const int64_t outputs = UpTo(rows.rows, cuda::CodeRows::kOutputsMultiple);
+    Tensor wide({outputs, rows.padded}, DType::kI8);
+    auto* const weights = wide.MutableData<int8_t>();
+    if (rows.four) {
+      for (const auto& [first, count] : {std::pair<int64_t, int64_t>{0, 4}, {4, outputs - 4}}) {
+        cuda::WidenCodesElement body;
+        body.weight = rows;
+        body.first = first;
+        body.out = reinterpret_cast<uint32_t*>(weights + first * rows.padded);
+        RunElements(count * rows.Words(), body);
+      }
+    } else {
+      std::memcpy(weights, rows.codes, wide.view().bytes());
+    }
+    const int64_t count = codes.shape()[0];
+    sums = Tensor({count, outputs}, DType::kI32);
+    for (int64_t i = 0; i < count * outputs; ++i) {
+      const int8_t* const x = codes.Data<int8_t>() + i / outputs * rows.padded;
+      const int8_t* const w = weights + i % outputs * rows.padded;
+      sums.MutableData<int32_t>()[i] = std::inner_product(x, x + rows.padded, w, 0);
+    }
+    product = {.sums = sums.Data<int32_t>(),
+               .row_scales = scales.Data<float>(),
+               .scale = rows.scale,
+               .stride = outputs};
+  }
+};
+
+// The CPU's integer products round x in the same way: both give the same but for float rounding,
+// and what a rotation or a scale at the border between two codes makes of it.
+TEST(CudaLowBit, MultipliesIntegersAsTheCpuDoes) {
+  for (const LowBit type : {LowBit::kW8A8, LowBit::kW4A8}) {
+    for (const auto& [n, k] : kSizes) {
+      for (const float input_scale : {0.0F, 0.02F}) {
+        for (const int64_t hadamard : {int64_t{1}, HadamardSize(k)}) {
+          LowBitMatrix matrix = Quantize(RandomWeight(2 * n, k), type, hadamard);
+          matrix.input_scale = input_scale;
+          const PackedMatrix packed = PackLowBit(Device::kCpu, matrix, DType::kF32);
+          const Kept kept(std::move(matrix));
+          const Tensor x = RandomTensor({4, k}, 2);
+          const Tensor bias = RandomTensor({2 * n}, 3);
+          const Integers integers(kept, x);
+          Context ctx;
+          Tensor want({4, 2 * n}, DType::kF32);
+          Tensor got({4, 2 * n}, DType::kF32);
+          Linear(ctx, {.x = x,
+                       .weight = &packed,
+                       .bias = bias,
+                       .activation = Activation::kGeluTanh,
+                       .residual = {},
+                       .out = want.mutable_view()});
+          cuda::IntegerEpilogueElement body;
+          body.product = integers.product;
+          body.epilogue.bias = cuda::Numbers(bias);
+          body.epilogue.out = cuda::Numbers(got);
+          body.epilogue.width = 2 * n;
+          body.epilogue.activation = Activation::kGeluTanh;
+          RunElements(8 * n, body);
+          EXPECT_LT(RmsError(got, want), 1e-3) << NameOf(type) << " " << n << " x " << k;
+
+          Tensor gated({4, n}, DType::kF32);
+          Tensor own({4, n}, DType::kF32);
+          LinearGlu(ctx, {.x = x,
+                          .weight = &packed,
+                          .activation = Activation::kSilu,
+                          .out = gated.mutable_view()});
+          cuda::IntegerGluElement glu;
+          glu.product = integers.product;
+          glu.out = cuda::Numbers(own);
+          glu.features = n;
+          glu.activation = Activation::kSilu;
+          RunElements(4 * n, glu);
+          EXPECT_LT(RmsError(own, gated), 2e-3) << NameOf(type) << " " << n << " x " << k;
+        }
+      }
+    }
+  }
+}
+
+TEST(CudaLowBit, RoundsRowsWithoutALargestValue) {
+  const Kept kept(Quantize(RandomWeight(3, 20), LowBit::kW8A8));
+  Tensor x({2, 20}, DType::kF32);
+  x.MutableData<float>()[25] = NAN;  // counts as none when the largest is looked for
+  const Integers integers(kept, x);
+  for (int64_t i = 0; i < 2 * kept.rows.padded; ++i) {
+    EXPECT_EQ(integers.codes.Data<int8_t>()[i], i == kept.rows.padded + 5 ? 127 : 0) << i;
+  }
+  EXPECT_EQ(integers.scales.Data<float>()[0], 0);
+}
+
+TEST(CudaBytes, AreWrittenInParts) {
+  std::vector<unsigned char> from(2500);
+  std::iota(from.begin(), from.end(), static_cast<unsigned char>(3));
+  std::vector<unsigned char> to(2501, 77);
+  int launches = 0;
+  cuda::WriteBytes(to.data(), from.data(), from.size(),
+                   [&](int64_t count, const cuda::BytesElement& body) {
+                     ++launches;
+                     RunElements(count, body);
+                   });
+  EXPECT_EQ(launches, 3);
+  EXPECT_TRUE(std::equal(from.begin(), from.end(), to.begin()));
+  EXPECT_EQ(to.back(), 77);
+}
+
+}  // namespace
+}  // namespace gesso

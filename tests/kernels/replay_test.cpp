@@ -1,0 +1,213 @@
+// What is recorded and played again, decided on the host: with a backend that is a list of
+// functions.
+#include "kernels/core/replay.h"
+
+#include <algorithm>
+#include <functional>
+#include <vector>
+
+#include "kernels/reduce.h"
+#include "tests/support/ops.h"
+
+namespace gesso {
+namespace {
+
+using Work = std::vector<std::function<void()>>;
+
+struct FakeRecording : Recording {
+  Work work;
+  int* plays;
+
+  FakeRecording(Work w, int* p) : work(std::move(w)), plays(p) {}
+  void Play() override {
+    ++*plays;
+    for (const auto& one : work) one();
+  }
+};
+
+class FakeBackend : public Backend {
+ public:
+  std::shared_ptr<void> Allocate(size_t bytes) override { return {std::malloc(bytes), std::free}; }
+  void Wait() override { CHECK(!recording); }
+  std::string Describe() const override { return "fake"; }
+  void Write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void Upload(const void*, size_t) override {}
+  size_t FreeBytes() const override { return 0; }
+  void BeginRecording() override {
+    recording = true;
+    recorded.clear();
+  }
+  std::unique_ptr<Recording> EndRecording() override {
+    recording = false;
+    ++recordings;
+    return std::make_unique<FakeRecording>(recorded, &plays);
+  }
+  void DropRecording() noexcept override {
+    recording = false;
+    ++drops;
+  }
+  int64_t ScratchMoves() const override { return scratch_moves; }
+
+  // As a kernel that is launched.
+  void Launch(const std::function<void()>& one) { recording ? recorded.push_back(one) : one(); }
+
+  bool recording = false;
+  Work recorded;
+  int recordings = 0, plays = 0, drops = 0;
+  int64_t scratch_moves = 0;
+};
+
+class ReplayTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (CurrentBackend() != nullptr) GTEST_SKIP() << "a GPU is in use";
+    auto made = std::make_unique<FakeBackend>();
+    backend = made.get();
+    UseBackend(std::move(made));
+    arena = std::make_unique<Arena>(Device::kCuda, 4096);
+    ctx.device = Device::kCuda;
+    ctx.arena = arena.get();
+    x = Tensor({4}, DType::kF32);
+    out = Tensor({4}, DType::kF32);
+  }
+  void TearDown() override {
+    if (backend == nullptr) return;
+    arena = nullptr;
+    x = Tensor();
+    out = Tensor();
+    replayer.Forget();
+    UseBackend(nullptr);
+  }
+
+  // out = x + 1, by the device.
+  void Run() { RunInto(out.mutable_view()); }
+  void RunInto(View to) {
+    replayer.Run(ctx, x, to, [&] {
+      ++host_runs;
+      const auto* from = static_cast<const float*>(x.view().data);
+      auto* into = static_cast<float*>(to.data);
+      backend->Launch([=] { into[0] = from[0] + 1; });
+    });
+  }
+
+  FakeBackend* backend = nullptr;
+  std::unique_ptr<Arena> arena;
+  Context ctx;
+  Tensor x, out;
+  Replayer replayer;
+  int host_runs = 0;
+};
+
+TEST_F(ReplayTest, RecordsTheSecondPassAndPlaysIt) {
+  for (int i = 0; i < 5; ++i) {
+    x.MutableData<float>()[0] = static_cast<float>(i);
+    Run();
+    EXPECT_EQ(out.Data<float>()[0], static_cast<float>(i + 1)) << i;
+  }
+  EXPECT_EQ(host_runs, 2);
+  EXPECT_EQ(backend->recordings, 1);
+  EXPECT_EQ(backend->plays, 4);
+  EXPECT_TRUE(backend->obstacles().empty());
+}
+
+TEST_F(ReplayTest, TellsBuffersAndPlacesInTheArenaApart) {
+  Tensor other({4}, DType::kF32);
+  for (int i = 0; i < 3; ++i) {
+    Run();
+    RunInto(other.mutable_view());
+  }
+  EXPECT_EQ(host_runs, 4);
+  EXPECT_EQ(backend->recordings, 2);
+  const Arena::Scope scope(*arena);
+  arena->Alloc({8}, DType::kF32);
+  Run();
+  EXPECT_EQ(host_runs, 5);
+}
+
+TEST_F(ReplayTest, RecordsAnewAfterScratchMemoryMoved) {
+  for (int i = 0; i < 3; ++i) Run();
+  ++backend->scratch_moves;
+  for (int i = 0; i < 3; ++i) Run();
+  EXPECT_EQ(backend->recordings, 2);
+  EXPECT_EQ(host_runs, 3);
+}
+
+TEST_F(ReplayTest, ForgetsOnRequest) {
+  for (int i = 0; i < 3; ++i) Run();
+  replayer.Forget();
+  Run();
+  EXPECT_EQ(host_runs, 3);
+  EXPECT_EQ(backend->recordings, 1);
+}
+
+TEST_F(ReplayTest, RefusesWorkInWhichTheHostTakesPart) {
+  const std::pair<const char*, std::function<void()>> obstacles[] = {
+      {"looks at a result", [&] { x.Data<float>(); }},
+      {"memory is reserved", [] { Tensor({3}, DType::kF32); }},
+      {"writes numbers", [&] { CopyFromHost("fourfourfourfour", x.mutable_view()); }},
+      {"the CPU does scaled_error", [&] {
+         double rms = 0;
+         ScaledError(ctx,
+                     {.a = x, .b = x, .reference = x, .absolute = 1, .relative = 0, .rms = &rms});
+       }}};
+  for (const auto& [why, obstacle] : obstacles) {
+    Replayer own;
+    int runs = 0;
+    for (int i = 0; i < 3; ++i) {
+      own.Run(ctx, x, out.mutable_view(), [&, &act = obstacle] {
+        ++runs;
+        act();
+      });
+    }
+    EXPECT_EQ(runs, 3) << why;
+    const auto& found = backend->obstacles();
+    EXPECT_TRUE(std::ranges::any_of(found, [&, &part = why](const std::string& text) {
+      return text.find(part) != std::string::npos;
+    })) << why;
+  }
+  EXPECT_EQ(backend->recordings, 0);
+}
+
+TEST_F(ReplayTest, DoesNothingWhereSomeoneLooksOnOrNothingIsToBeRecorded) {
+  Profiler profiler;
+  ctx.profiler = &profiler;
+  for (int i = 0; i < 3; ++i) Run();
+  ctx.profiler = nullptr;
+  backend->set_records(false);
+  for (int i = 0; i < 3; ++i) Run();
+  backend->set_records(true);
+  ctx.device = Device::kCpu;
+  for (int i = 0; i < 3; ++i) Run();
+  EXPECT_EQ(host_runs, 9);
+  EXPECT_EQ(backend->recordings, 0);
+}
+
+TEST_F(ReplayTest, DropsARecordingThatFails) {
+  Run();
+  bool fails = true;
+  const auto run = [&] {
+    replayer.Run(ctx, x, out.mutable_view(), [&] {
+      if (fails) Fail(ErrorKind::kMemory, "full");
+    });
+  };
+  testing_support::ExpectError(ErrorKind::kMemory, "full", run);
+  EXPECT_EQ(backend->drops, 1);
+  EXPECT_FALSE(backend->recording);
+  fails = false;
+  EXPECT_NO_THROW(run());
+  EXPECT_EQ(backend->recordings, 1);
+}
+
+TEST_F(ReplayTest, KeepsABoundedNumberOfRecordings) {
+  Tensor many({64}, DType::kF32);
+  for (int64_t i = 0; i < 64; ++i) {
+    for (int pass = 0; pass < 2; ++pass) RunInto(many.mutable_view().Slice(0, i, i + 1));
+  }
+  RunInto(many.mutable_view().Slice(0, 63, 64));
+  EXPECT_EQ(host_runs, 128);
+  RunInto(many.mutable_view().Slice(0, 0, 1));  // was let go
+  EXPECT_EQ(host_runs, 129);
+}
+
+}  // namespace
+}  // namespace gesso
