@@ -26,6 +26,7 @@ def tiny(name: str, folder: Path) -> dict:
     stages = [stage | {"samples": 8, "batch": 4} for stage in config["training"]["stages"]]
     training = config["training"] | {"log_every": 1, "save_every": 1000, "sheet_every": 1000,
                                      "stages": stages}
+    config.pop("text_encoder_from", None)  # of another width
     return config | {"model": model, "text_encoder": text, "training": training,
                      "tokenizer": str(folder / "spiece.model")}
 
