@@ -42,11 +42,8 @@ MOTIONS = {
               ("circles", "circling"), ("goes round in a circle", "going round in a circle")),
 }
 # A small model of clips learns few things well rather than many badly.
-CLIP_THINGS = (
-    "cat", "dog", "frog", "panda", "pig", "penguin", "fish", "turtle", "butterfly", "ladybug",
-    "chick", "apple", "banana", "strawberry", "watermelon", "pizza", "doughnut", "car", "bus",
-    "rocket", "tree", "sunflower", "mushroom", "soccer ball", "basketball", "balloon", "star",
-    "heart", "house", "crown", "robot", "pumpkin")
+CLIP_THINGS = ("apple", "star", "heart", "basketball", "soccer ball", "car", "rocket", "frog", "cat",
+               "fish", "ladybug", "banana")
 FILMS = ("a video of", "a clip of", "an animation of", "a film of")
 MOVING, SPINNING, ORBITING = 32, 44, 28  # sizes of things in these motions
 SMALLEST, BIGGEST = 16, 54

@@ -28,10 +28,10 @@ from tools.train.train import (SHEET_PROMPTS, TextToImage, adopt_tokenizer, comp
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
 CLIP_PROMPTS = [
-    "a cat moves to the left", "a red car moves to the right", "a rocket moves up",
-    "an apple moves down", "a blue soccer ball bounces", "a star spins", "a frog grows",
-    "a pizza shrinks", "a ladybug orbits", "a green fish moves to the left",
-    "a purple balloon moves up on a yellow background", "a house spins"]
+    "a cat moves to the left", "a car moves to the right", "a rocket moves up",
+    "an apple moves down", "a soccer ball bounces", "a star spins", "a frog grows",
+    "a banana shrinks", "a ladybug orbits", "a fish moves to the left on a yellow background",
+    "a ball bounces", "a car bounces"]
 
 
 class BidimTrainer(Trainer):
