@@ -58,6 +58,7 @@ class Mix:
     size_word: float = 0.1  # that a single thing is small or big
     flip: float = 0.0
     jitter: int = 1  # places move by up to this many steps of 4
+    things: tuple[str, ...] = ()  # names of those that occur; all of them if empty
 
 
 def held_out(*parts: object) -> bool:
@@ -81,6 +82,8 @@ class SceneMaker:
     def __init__(self, mix: Mix, seed: int | list[int], everything: bool = False):
         self.mix, self.everything = mix, everything
         self.random = np.random.default_rng(seed)
+        self.things = [index for index, thing in enumerate(THINGS)
+                       if not mix.things or thing.name in mix.things]
         self.kinds = list(mix.kinds)
         weights = np.array([mix.kinds[kind] for kind in self.kinds], float)
         self.cumulative = np.cumsum(weights / weights.sum())
@@ -110,14 +113,14 @@ class SceneMaker:
         return scene
 
     def item(self, thing: int | None = None) -> Item:
-        chosen = int(self.random.integers(len(THINGS))) if thing is None else thing
+        chosen = self.choose(self.things) if thing is None else thing
         colour = self.choose(COLOUR_NAMES) if self.chance(self.mix.colour) else NATURAL
         return Item(chosen, colour)
 
     def items(self, count: int) -> list[Item]:
         """Items of `count` different things."""
-        picks = self.random.choice(len(THINGS), count, replace=False)
-        return [self.item(int(pick)) for pick in picks]
+        picks = self.random.choice(len(self.things), count, replace=False)
+        return [self.item(self.things[int(pick)]) for pick in picks]
 
     def place(self, items: list[Item], layout: tuple[tuple[int, int], ...]) -> None:
         """Puts items on a layout that is moved as a whole, keeping all inside the picture."""

@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from tools.dataset.motion import (FRAMES, MOTIONS, Clip, ClipBatches, ClipCaptioner, ClipMaker,
-                                  ClipPainter, motion_held_out, poses)
+from tools.dataset.motion import (CLIP_THINGS, FRAMES, MOTIONS, Clip, ClipBatches,
+                                  ClipCaptioner, ClipMaker, ClipPainter, motion_held_out, poses)
 from tools.dataset.scenes import THINGS, Item, Mix, Scene
 
 MIX = Mix(colour=0.5, background=0.3, flip=0.3, jitter=1)
@@ -74,5 +74,19 @@ def test_batches_of_single_frames_are_parts_of_clips() -> None:
     painter = ClipPainter(64)
     for frame, clip in zip(frames.numpy(), clips):
         assert any(np.array_equal(frame[0], whole) for whole in painter.draw(clip))
-    with pytest.raises(ValueError, match="5"):
-        ClipBatches(MIX, 64, 4, seed=5, frames=5)
+    with pytest.raises(ValueError, match="17"):
+        ClipBatches(MIX, 64, 4, seed=5, frames=17)
+
+
+def test_frames_of_a_batch_follow_each_other() -> None:
+    frames, _, clips = next(iter(ClipBatches(MIX, 64, 3, seed=6, frames=5)))
+    painter = ClipPainter(64)
+    for part, clip in zip(frames.numpy(), clips):
+        whole = painter.draw(clip)
+        assert any(np.array_equal(part, whole[first:first + 5]) for first in range(FRAMES - 4))
+
+
+def test_clips_show_the_things_of_clips_only() -> None:
+    maker = ClipMaker(MIX, 3)
+    seen = {THINGS[maker.make().scene.items[0].thing].name for _ in range(600)}
+    assert seen == set(CLIP_THINGS)

@@ -452,6 +452,8 @@ class Denoiser(nn.Module):
             return (sigma * self.sigma_data) ** 2 / total**2
         if weighting == "snr":
             return self.sigma_data**2 / total
+        if weighting == "v-prediction":  # of data whose deviation is 0.5, whatever sigma_data is
+            return self.sigma_data**2 / 0.25 * (sigma**2 + 0.25) / total
         raise ValueError(f"unknown loss_weighting {weighting!r}")
 
     def loss(self, clean: Tensor, noise: Tensor, sigma: Tensor, **cond: Tensor) -> Tensor:

@@ -15,12 +15,31 @@ from tools.train.var import VAR
 from tools.train.vqvae import VQVAE
 
 
+GROUP = 128  # inputs that share a scale in q8
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of an exported file; weights in q8 (docs/low_bit.md) widened to float32. Ends
+    with ValueError for the other types of few bits."""
+    with safe_open(path, "pt") as file:
+        kind = (file.metadata() or {}).get("low_bit", "q8")
+    if kind != "q8":
+        raise ValueError(f"{path}: has weights in {kind}; of the types in few bits q8 alone is read")
+    stored = load_file(path)
+    weights = {name: value for name, value in stored.items() if f"{name}.scale" not in stored}
+    for name in stored.keys() - weights.keys():
+        scales = stored[f"{name}.scale"].float().repeat_interleave(GROUP, 1)
+        weights[name] = stored[name].float() * scales[:, :stored[name].shape[1]]
+        del weights[f"{name}.scale"]
+    return weights
+
+
 def load_text_encoder(folder: Path) -> TextEncoder:
     """The text encoder (float32, for inference) of an exported folder."""
     config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
     encoder = TextEncoder(config)
     # strict=False: the input embedding is stored once, under shared.weight.
-    encoder.t5.load_state_dict(load_file(folder / "text_encoder" / "model.safetensors"),
+    encoder.t5.load_state_dict(load_weights(folder / "text_encoder" / "model.safetensors"),
                                strict=False)
     return encoder.eval()
 
@@ -31,7 +50,7 @@ def load_pipeline(folder: Path, kind: type[HDiT] | type[BiDiM] = HDiT
     and the tokenizer of an exported folder."""
     config = json.loads((folder / "denoiser" / "config.json").read_text(encoding="utf-8"))
     inner = kind(config)
-    inner.load_state_dict(load_file(folder / "denoiser" / "model.safetensors"))
+    inner.load_state_dict(load_weights(folder / "denoiser" / "model.safetensors"))
     tokenizer = Tokenizer(folder / "tokenizer" / "spiece.model")
     return Denoiser(inner).eval(), load_text_encoder(folder), tokenizer
 
@@ -39,7 +58,7 @@ def load_pipeline(folder: Path, kind: type[HDiT] | type[BiDiM] = HDiT
 def load_vqvae(folder: Path) -> VQVAE:
     """The tokenizer (float32, for inference) of an exported next-scale model."""
     vqvae = VQVAE(json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8")))
-    vqvae.load_state_dict(load_file(folder / "vae" / "model.safetensors"))
+    vqvae.load_state_dict(load_weights(folder / "vae" / "model.safetensors"))
     return vqvae.eval()
 
 
@@ -48,7 +67,7 @@ def load_var_pipeline(folder: Path) -> tuple[VAR, VQVAE, TextEncoder, Tokenizer]
     vqvae = load_vqvae(folder)
     config = json.loads((folder / "transformer" / "config.json").read_text(encoding="utf-8"))
     var = VAR(config, vqvae.config["vocab_size"], vqvae.config["z_channels"])
-    var.load_state_dict(load_file(folder / "transformer" / "model.safetensors"))
+    var.load_state_dict(load_weights(folder / "transformer" / "model.safetensors"))
     tokenizer = Tokenizer(folder / "tokenizer" / "spiece.model")
     return var.eval(), vqvae, load_text_encoder(folder), tokenizer
 

@@ -3,12 +3,15 @@
 Gu & Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces";
 state-spaces/mamba mamba_ssm/ops/selective_scan_interface.py:selective_scan_ref. The first axis of
 all tensors is the direction: 0 reads from the first token to the last, 1 from the last to the
-first. On a GPU these are kernels of selective_scan_triton.py; here are the formulas, in the widest
-type of the inputs but at least float32. B batch, L tokens, E channels, N states, K taps.
+first. On a GPU these are kernels of selective_scan_triton.py and on a CPU of selective_scan_cpu.cpp;
+here are the formulas, in the widest type of the inputs but at least float32. B batch, L tokens, E
+channels, N states, K taps.
 """
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from tools.train import selective_scan_cpu
 
 try:
     from tools.train import selective_scan_triton as kernels
@@ -63,6 +66,8 @@ def scan(u: Tensor, delta: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor,
     """
     if on_gpu(u, a.shape[2]):
         return kernels.Scan.apply(u, delta, a, b, c, d, bias)
+    if a.shape[2] in selective_scan_cpu.STATES and selective_scan_cpu.serves(u):
+        return selective_scan_cpu.Scan.apply(u, delta, a, b, c, d, bias)
     return plain_scan(u, delta, a, b, c, d, bias)
 
 
@@ -74,4 +79,6 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     if on_gpu(x, weight.shape[2]):
         return kernels.Conv.apply(x, weight, bias)
+    if selective_scan_cpu.serves(x):
+        return selective_scan_cpu.Conv.apply(x, weight, bias)
     return plain_conv(x, weight, bias)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tools.train import selective_scan
+from tools.train import selective_scan, selective_scan_cpu
 from tools.train.selective_scan import plain_conv, plain_scan
 
 kernels = selective_scan.kernels
@@ -75,6 +75,56 @@ def test_conv_kernel(length: int, channels: int) -> None:
     values = (whole[..., :channels], torch.randn(2, channels, 4), torch.randn(2, channels))
     inputs = [value.to(DEVICE).requires_grad_() for value in values]
     assert_alike(gradients(kernels.Conv.apply, inputs), gradients(plain_conv, inputs), LIMIT)
+
+
+needs_compiler = pytest.mark.skipif(selective_scan_cpu.kernels() is None,
+                                    reason="the CPU kernels cannot be compiled")
+CPU_LIMIT = 5e-6
+
+
+@needs_compiler
+@pytest.mark.parametrize("added", [False, True])
+@pytest.mark.parametrize("batch, length, channels, states",
+                         [(1, 5, 8, 4), (2, 16, 40, 8), (2, 37, 72, 16)])
+def test_cpu_scan(batch: int, length: int, channels: int, states: int, added: bool) -> None:
+    """Lengths below, at and over whole chunks; channels below and over whole vectors."""
+    def of(function):
+        return (lambda *values: function(*values).sum(0)) if added else function
+
+    inputs = [value.detach().cpu().requires_grad_()
+              for value in scan_inputs(batch, length, channels, states)]
+    assert_alike(gradients(of(selective_scan_cpu.Scan.apply), inputs),
+                 gradients(of(plain_scan), inputs), CPU_LIMIT)
+
+
+@needs_compiler
+def test_cpu_scan_takes_halves() -> None:
+    inputs = [value.detach().cpu() for value in scan_inputs(1, 20, 16, 8)]
+    inputs = [(value.bfloat16() if i in (0, 1, 3, 4) else value).requires_grad_()
+              for i, value in enumerate(inputs)]
+    assert_alike(gradients(selective_scan_cpu.Scan.apply, inputs), gradients(plain_scan, inputs),
+                 5e-3)
+
+
+@needs_compiler
+def test_cpu_scan_of_large_steps() -> None:
+    """Where softplus is its argument, and where decay and softplus are nothing."""
+    inputs = [value.detach().cpu() for value in scan_inputs(1, 9, 16, 4)]
+    inputs[1] = torch.linspace(-120, 120, inputs[1].numel()).view_as(inputs[1])
+    inputs = [value.requires_grad_() for value in inputs]
+    assert_alike(gradients(selective_scan_cpu.Scan.apply, inputs), gradients(plain_scan, inputs),
+                 CPU_LIMIT)
+
+
+@needs_compiler
+@pytest.mark.parametrize("length, channels", [(1, 8), (3, 8), (32, 64), (41, 70)])
+def test_cpu_conv(length: int, channels: int) -> None:
+    torch.manual_seed(length)
+    whole = torch.randn(2, length, 2 * channels)
+    values = (whole[..., :channels], torch.randn(2, channels, 4), torch.randn(2, channels))
+    inputs = [value.requires_grad_() for value in values]
+    assert_alike(gradients(selective_scan_cpu.Conv.apply, inputs), gradients(plain_conv, inputs),
+                 CPU_LIMIT)
 
 
 def test_plain_scan_is_the_formula() -> None:

@@ -8,7 +8,10 @@ from safetensors import safe_open
 
 from tools.eval.evaluate import sample as sample_pictures
 from tools.eval.evaluate_clips import sample as sample_clips
+from tools.train.bidim import BiDiM
 from tools.train.export_bidim import export
+from tools.train.hdit import Denoiser
+from tools.train.optim import sample_sigmas
 from tools.train.parallel import Workers
 from tools.train.test_training import losses
 from tools.train.train_bidim import BidimTrainer
@@ -26,6 +29,7 @@ def tiny(name: str, folder: Path) -> dict:
     stages = [stage | {"samples": 8, "batch": 4} for stage in config["training"]["stages"]]
     training = config["training"] | {"log_every": 1, "save_every": 1000, "sheet_every": 1000,
                                      "stages": stages}
+    config.pop("text_encoder_from", None)  # of another width
     return config | {"model": model, "text_encoder": text, "training": training,
                      "tokenizer": str(folder / "spiece.model")}
 
@@ -82,3 +86,24 @@ def test_loss_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         torch.manual_seed(0)
         found.append(trainer.train_step(pictures, text, stage).item())
     assert found[-1] < 0.8 * found[0], found
+
+
+def test_v_weights_do_not_depend_on_sigma_data() -> None:
+    """The weight of the clean clip's error is that of v-prediction whatever F is made to tell."""
+    weights = []
+    sigma = torch.tensor([0.15, 0.5, 3.0, 40.0])
+    for data in (0.5, 0.0625):
+        config = tiny("video", Path("unused"))["model"] | {"sigma_data": data}
+        denoiser = Denoiser(BiDiM(config))
+        _, c_out, _ = denoiser.scalings(sigma)
+        weights.append(denoiser.loss_weight(sigma) / c_out**2)
+    assert torch.allclose(weights[0], 4 + 1 / sigma**2)
+    assert torch.allclose(weights[1], weights[0])
+
+
+def test_lognormal_density() -> None:
+    torch.manual_seed(0)
+    config = {"sigma_sample_density": {"type": "lognormal", "mean": 0.6, "std": 1.3}}
+    logs = sample_sigmas(4000, 64, config, torch.device("cpu")).log()
+    assert abs(logs.mean() - 0.6) < 0.01 and abs(logs.std() - 1.3) < 0.01
+    assert (logs[1:] > logs[:-1] - 0.1)[10:-10].all()  # one draw in each of 4000 equal shares

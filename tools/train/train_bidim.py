@@ -20,7 +20,7 @@ from tools.dataset.stream import to_model_range
 from tools.train import optim
 from tools.train.bidim import BiDiM, Block
 from tools.train.parallel import Workers
-from tools.train.pipeline import save_sheet, to_bytes
+from tools.train.pipeline import load_text_encoder, save_sheet, to_bytes
 from tools.train.sampling import generate_clips
 from tools.train.text import scene_captions
 from tools.train.train import (SHEET_PROMPTS, TextToImage, adopt_tokenizer, compile_each,
@@ -28,10 +28,10 @@ from tools.train.train import (SHEET_PROMPTS, TextToImage, adopt_tokenizer, comp
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
 
 CLIP_PROMPTS = [
-    "a cat moves to the left", "a red car moves to the right", "a rocket moves up",
-    "an apple moves down", "a blue soccer ball bounces", "a star spins", "a frog grows",
-    "a pizza shrinks", "a bee orbits", "a green fish moves to the left",
-    "a purple balloon moves up on a yellow background", "a house spins"]
+    "a cat moves to the left", "a car moves to the right", "a rocket moves up",
+    "an apple moves down", "a soccer ball bounces", "a star spins", "a frog grows",
+    "a banana shrinks", "a ladybug orbits", "a fish moves to the left on a yellow background",
+    "a ball bounces", "a car bounces"]
 
 
 class BidimTrainer(Trainer):
@@ -40,7 +40,10 @@ class BidimTrainer(Trainer):
         self.frames = config["model"]["input_size"][0]
         adopt_tokenizer(self, clip_captions if self.frames > 1 else scene_captions)
         torch.manual_seed(0)
-        self.adopt(TextToImage(BiDiM(config["model"]), config["text_encoder"]))
+        model = TextToImage(BiDiM(config["model"]), config["text_encoder"])
+        if "text_encoder_from" in config:  # a folder whose words are known already
+            model.encoder = load_text_encoder(ROOT / config["text_encoder_from"]).train()
+        self.adopt(model)
 
     def start_from(self, exported: Path) -> None:
         take_exported(self, exported, BiDiM)
@@ -56,7 +59,7 @@ class BidimTrainer(Trainer):
         clips = pictures[:, None] if pictures.ndim == 4 else pictures
         clean = to_model_range(clips).contiguous()
         noise = optim.nearest_noise(clean, self.training["noise_candidates"])
-        sigma = optim.sample_sigmas(len(clean), stage["noise_side"], self.config["model"],
+        sigma = optim.sample_sigmas(len(clean), stage["side"], self.config["model"],
                                     self.device)
         return self.model(clean, noise, sigma, ids, mask)
 

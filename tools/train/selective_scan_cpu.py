@@ -1,0 +1,67 @@
+"""CPU kernels of selective_scan.py, compiled by the system's C++ compiler when first used."""
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("selective_scan_cpu.cpp")
+STATES = (4, 8, 16)
+
+
+@lru_cache(maxsize=1)
+def kernels():
+    """The compiled module, or None where there is no compiler for it."""
+    from torch.utils import cpp_extension  # slow to import, and says much where there is no compiler
+    try:
+        return cpp_extension.load(
+            "gesso_selective_scan", [str(SOURCE)],
+            extra_cflags=["-O3", "-march=native", "-ffast-math", "-fopenmp", "-std=c++20"])
+    except (OSError, RuntimeError) as error:
+        print(f"{SOURCE.name} cannot be compiled, the scan will be slow: {error}", flush=True)
+        return None
+
+
+def serves(x: Tensor) -> bool:
+    """Whether the kernels take tensors like x."""
+    return (x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16)
+            and kernels() is not None)
+
+
+class Scan(torch.autograd.Function):
+    """selective_scan.scan for STATES; b and c with one row behind the other."""
+
+    @staticmethod
+    def forward(ctx, u, delta, a, b, c, d, bias):
+        a, d, bias = (value.float().contiguous() for value in (a, d, bias))
+        inputs = (u.contiguous(), delta.to(u.dtype).contiguous(), a, b.to(u.dtype), c.to(u.dtype),
+                  d, bias)
+        y, starts = kernels().forward_scan(*inputs)
+        ctx.save_for_backward(*inputs, starts)
+        ctx.types = (delta.dtype, b.dtype, c.dtype)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        u = ctx.saved_tensors[0]
+        dy = dy.to(u.dtype)
+        shared = dy.stride(0) == 0 and dy[0].is_contiguous()  # both directions' outputs were added
+        grads = kernels().backward_scan(*ctx.saved_tensors, dy if shared else dy.contiguous())
+        for index, dtype in zip((1, 3, 4), ctx.types):
+            grads[index] = grads[index].to(dtype)
+        return tuple(grads)
+
+
+class Conv(torch.autograd.Function):
+    """selective_scan.conv; the channels of x one behind the other."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        weight, bias = weight.float().contiguous(), bias.float().contiguous()
+        ctx.save_for_backward(x, weight, bias)
+        return kernels().forward_conv(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight, bias = ctx.saved_tensors
+        return tuple(kernels().backward_conv(x, weight, bias, dy.to(x.dtype).contiguous()))

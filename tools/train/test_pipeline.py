@@ -1,0 +1,29 @@
+"""Checks that exported files are read, in 8 bits too; run with pytest."""
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tools.train.pipeline import load_weights
+
+
+def test_weights_in_q8_are_widened(tmp_path: Path) -> None:
+    """130 inputs: a whole group and one of two."""
+    codes = torch.randint(-127, 128, (3, 130), dtype=torch.int8)
+    scales = torch.tensor([[0.5, 0.25], [1.0, 2.0], [0.125, 4.0]], dtype=torch.bfloat16)
+    plain = torch.randn(4)
+    save_file({"a.weight": codes, "a.weight.scale": scales, "norm.scale": plain},
+              tmp_path / "q8.safetensors", {"low_bit": "q8"})
+    weights = load_weights(tmp_path / "q8.safetensors")
+    assert set(weights) == {"a.weight", "norm.scale"} and torch.equal(weights["norm.scale"], plain)
+    for row in range(3):
+        for column in (0, 127, 128, 129):
+            expected = codes[row, column].item() * scales[row, column // 128].item()
+            assert weights["a.weight"][row, column] == expected
+
+
+def test_other_types_are_refused(tmp_path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, tmp_path / "w8a8.safetensors", {"low_bit": "w8a8"})
+    with pytest.raises(ValueError, match="w8a8.safetensors.*q8"):
+        load_weights(tmp_path / "w8a8.safetensors")
