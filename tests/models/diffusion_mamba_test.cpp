@@ -30,7 +30,7 @@ const Json& BidimJson() {
 template <class Session, class Model, class Conditioning>
 void ExpectTheArenaToDo(std::shared_ptr<const Model> model, const Shape& shape, int64_t channels,
                         const Conditioning& conditioning) {
-  const Session session(std::move(model), shape);
+  Session session(std::move(model), shape);
   const Tensor x = RandomTensor(shape, 2);
   Shape out_shape = shape;
   out_shape.Set(1, channels);
