@@ -14,7 +14,7 @@ namespace gesso {
 namespace {
 
 // Tensors of one shape, as they came.
-class Recording {
+class Series {
  public:
   void Add(ConstView value) { values_.push_back(Cast(value, DType::kF32)); }
 
@@ -55,9 +55,9 @@ class RecordingDenoiser : public Denoiser {
 
  private:
   Denoiser& denoiser_;
-  Recording x_;
+  Series x_;
   std::vector<double> sigma_;
-  Recording out_;
+  Series out_;
 };
 
 std::vector<double> SigmasOf(const ParityCase& parity_case) {
@@ -83,7 +83,7 @@ std::unique_ptr<NoiseSource> NoiseOf(const ParityCase& parity_case) {
 // What dpm_adaptive's cases record: the state after each attempt, and how many were kept.
 void CompareAttempts(ParityCase& parity_case, const RecordingDenoiser& denoiser,
                      const std::vector<Tensor>& x, const std::vector<double>& sigmas) {
-  Recording after;
+  Series after;
   int32_t kept = 0;
   for (size_t i = 1; i < x.size(); ++i) {
     after.Add(x[i]);
@@ -125,7 +125,7 @@ void VerifySampler(Context& ctx, ParityCase& parity_case) {
     step_sigma.push_back(sigmas.back());
     CompareAttempts(parity_case, denoiser, step_x, step_sigma);
   } else {
-    Recording before;
+    Series before;
     for (const Tensor& value : step_x) before.Add(value);
     parity_case.Compare("mid/x", before.Stack());
   }

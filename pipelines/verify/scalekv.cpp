@@ -59,9 +59,9 @@ cache::ScaleKvOptions OptionsOf(const Json& config) {
 }
 
 // Passes on to ScaleKv and knows the positions of what the layer's cache holds.
-class Recording : public Hooks {
+class WatchedScaleKv : public Hooks {
  public:
-  Recording(ParityCase& parity_case, cache::ScaleKv& policy, int64_t rows, int64_t heads)
+  WatchedScaleKv(ParityCase& parity_case, cache::ScaleKv& policy, int64_t rows, int64_t heads)
       : case_(parity_case), policy_(policy), positions_(static_cast<size_t>(rows * heads)) {}
 
   std::unique_ptr<Hooks> Fork(std::span<const int64_t>) const override {
@@ -159,7 +159,7 @@ void RunLayer(Context& ctx, ParityCase& parity_case, cache::ScaleKv& policy,
       ActivationDType(parity_case.options().device, parity_case.options().dtype);
   nn::KvCache kv_cache(rows, config.heads, config.width / config.heads,
                        policy.CacheCapacity(layer, rotary.cos.shape()[0]), activation);
-  Recording hooks(parity_case, policy, rows, config.heads);
+  WatchedScaleKv hooks(parity_case, policy, rows, config.heads);
   int64_t begin = 0;
   for (size_t scale = 0; scale < schedule.size(); ++scale) {
     const Arena::Scope scope(*ctx.arena);
