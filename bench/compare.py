@@ -40,6 +40,10 @@ def parse_options() -> argparse.Namespace:
                              "this option a Python that has torch itself needs none")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
                         help="where both sides compute")
+    parser.add_argument("--mode", choices=["default", "reduce-overhead", "max-autotune"],
+                        help="torch.compile's: on a GPU max-autotune if absent, which plays CUDA "
+                             "graphs after minutes of search for the fastest kernels; "
+                             "reduce-overhead plays them without the search")
     parser.add_argument("--official", type=Path,
                         help="checkout of crowsonkb/k-diffusion: its network takes part too "
                              "(neighborhood attention there needs the package natten)")
@@ -150,8 +154,9 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
     name = f"flowers256_batch{batch}"
     gesso = Gesso(options, folder)
     config, weights, x, sigma = write_inputs(folder, name, 256, batch)
+    mode = options.mode or ("max-autotune" if options.device == "cuda" else "default")
     made = variants(config, weights, x, sigma, options.official, options.neighborhood,
-                    options.dtype, options.device)
+                    options.dtype, options.device, mode)
     reference = made[0].run().cpu()
     for dtype in options.dtype:
         gesso.run(name, dtype, 1)

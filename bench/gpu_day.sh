@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # All that a machine with an NVIDIA GPU can tell about the CUDA side, in one command of under nine
-# minutes: tests of ops and parity on the GPU, pictures with and without graphs and with weights in
-# few bits, times and shares of the GPU's peaks, PyTorch on the same GPU, compute-sanitizer.
+# minutes: tests of ops and parity on the GPU, compute-sanitizer, pictures with and without graphs
+# and with weights in few bits, times and shares of the GPU's peaks, PyTorch on the same GPU.
 #
 #   bench/gpu_day.sh [BUILD] [RESULTS]
 #
-# BUILD is a build folder with CUDA (made if absent), RESULTS a folder for logs (BUILD/gpu_day).
-# GESSO_DAY_DEVICE=cpu does the same on a CPU, which tests this script. GESSO_DAY_SECONDS is the
-# time that all steps may take together (520): what does not fit is left out and listed as such.
+# BUILD is a build folder with CUDA (made, or brought up to date), RESULTS a folder for logs
+# (BUILD/gpu_day). GESSO_DAY_DEVICE=cpu does the same on a CPU, which tests this script.
+# GESSO_DAY_SECONDS is the time that all steps may take together (520): what does not fit, or lacks
+# a tool, is left out, listed as such and makes the exit code 1, as a failure does.
 # GESSO_DAY_PYTHON is a Python with torch; the first of python3 and python that has it if absent.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit
@@ -22,26 +23,33 @@ rm -f "$results"/*.png
 
 Say() { printf '%s\n' "$*" | tee -a "$results/summary.txt"; }
 
-# Step SECONDS NAME COMMAND...: runs it with a time limit, says how it ended
+# LeftOut NAME WHY
+LeftOut() {
+  failed=1
+  Say "$(printf '%-22s left out: %s' "$1" "$2")"
+}
+
+# Step SECONDS NAME COMMAND...: runs it with a time limit, says how it ended; false where it failed
 Step() {
   local limit=$1 name=$2 started=$SECONDS code left=$((end - SECONDS))
   shift 2
   if ((left < 5)); then
-    Say "$(printf '%-22s left out: no time' "$name")"
-    return
+    LeftOut "$name" "no time"
+    return 1
   fi
   timeout "$((limit < left ? limit : left))" "$@" >"$results/$name.log" 2>&1
   code=$?
   ((code == 0)) || failed=1
   Say "$(printf '%-22s exit %3d after %3d s  (%s)' "$name" "$code" $((SECONDS - started)) \
     "$results/$name.log")"
+  return "$code"
 }
 
 # Same NAME FILE FILE: whether two pictures are the same to the byte
 Same() {
   local code=0
   if [[ ! -s $2 || ! -s $3 ]]; then
-    Say "$(printf '%-22s left out: a picture is missing' "$1")"
+    LeftOut "$1" "a picture is missing"
     return
   fi
   cmp -- "$2" "$3" >"$results/$1.log" 2>&1 || code=$? failed=1
@@ -55,18 +63,40 @@ FindPython() {
   done
 }
 
-parts=(gesso gesso_bench_ops gesso_bench_forward kernels_test pipelines_test)
-if [[ ! -x $build/cli/gesso || ! -x $build/tests/pipelines_test ]]; then
-  Step 60 configure cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGESSO_CUDA=ON
-  Step 400 build cmake --build "$build" --target "${parts[@]}"
-fi
+# Up to date costs next to nothing, and what is tested is always what is here.
+cuda=()
+[[ $device == cuda ]] && cuda=(-DGESSO_CUDA=ON)
+parts=(gesso gesso_bench_forward kernels_test pipelines_test)
+Step 60 configure cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+  ${cuda[@]+"${cuda[@]}"} || exit 1
+# Google Benchmark may be absent.
+ninja -C "$build" -t targets all | grep "^gesso_bench_ops:" >/dev/null && parts+=(gesso_bench_ops)
+Step 400 build cmake --build "$build" --target "${parts[@]}" || exit 1
 gesso=$build/cli/gesso
 Step 20 devices "$gesso" info --devices
 
-export GESSO_TEST_DEVICE=$device
-Step 90 ops "$build/tests/kernels_test" --gtest_brief=1
-Step 90 parity "$build/tests/pipelines_test" --gtest_filter='*Parity.*' --gtest_brief=1
-unset GESSO_TEST_DEVICE
+# On the device, by the tests themselves.
+OnDevice() { Step "$1" "$2" env "GESSO_TEST_DEVICE=$device" "${@:3}"; }
+OnDevice 80 ops "$build/tests/kernels_test" --gtest_brief=1
+OnDevice 80 parity "$build/tests/pipelines_test" --gtest_filter='*Parity.*' --gtest_brief=1
+
+if [[ $device != cuda ]]; then
+  Say "sanitizer              looks at GPUs alone"
+elif ! command -v compute-sanitizer >/dev/null; then
+  LeftOut sanitizer "no compute-sanitizer"
+else
+  # Not the kernels that other tests emulate on the CPU.
+  ops='*Norm*:*Attention*:*Scan*:*Ssd*:*Rope*:*Conv*:*NearestCode*:*ScaledError*:*Deviation*'
+  OnDevice 60 memcheck_ops compute-sanitizer --error-exitcode 9 "$build/tests/kernels_test" \
+    --gtest_filter="$ops:*Gather*:*Select*:*LowBit*:-*Cuda*:*Threads.*"
+  OnDevice 50 memcheck_products compute-sanitizer --error-exitcode 9 \
+    "$build/tests/kernels_test" --gtest_filter='CudaProducts.*'
+  OnDevice 40 racecheck compute-sanitizer --tool racecheck --error-exitcode 9 \
+    "$build/tests/kernels_test" --gtest_filter='*AttentionTest.EqualsRef/[1-4]'
+  Step 40 memcheck_graphs compute-sanitizer --error-exitcode 9 "$gesso" generate "a red apple" \
+    --device cuda --dtype bfloat16 --seed 1 --steps 4 --sampling-method euler --overwrite \
+    -o "$results/memcheck.png"
+fi
 
 # Picture NAME OPTION...
 Picture() {
@@ -87,34 +117,33 @@ for dtype in float32 bfloat16; do
       "$results/${sampler}_${dtype}_plain.png"
   done
   Picture "var_$dtype" "three green frogs" -m demo-var --dtype "$dtype"
-  Step 40 "bench_hdit_$dtype" "$gesso" bench -m demo-hdit --device "$device" --dtype "$dtype"
-  Step 40 "bench_plain_$dtype" "$gesso" bench -m demo-hdit --device "$device" --dtype "$dtype" \
-    ${no_graphs[@]+"${no_graphs[@]}"}
-  Step 40 "bench_video_$dtype" "$gesso" bench -m demo-video --device "$device" --dtype "$dtype"
 done
 for type in q8 q4 w8a8 w4a8; do
   [[ -d $results/demo-$type ]] ||
     Step 20 "convert_$type" "$gesso" convert demo-hdit "$results/demo-$type" --type "$type"
   Picture "$type" "a red apple and a cat" -m "$results/demo-$type" --dtype bfloat16
-  Step 30 "bench_$type" "$gesso" bench -m "$results/demo-$type" --device "$device" \
-    --dtype bfloat16
 done
 
-if [[ -x $build/bench/gesso_bench_ops ]]; then
+# Each run measures the peaks again, so there are no more of them than there are questions.
+Bench() { Step 30 "bench_$1" "$gesso" bench --device "$device" "${@:2}"; }
+Bench hdit_float32 -m demo-hdit
+Bench hdit_bfloat16 -m demo-hdit --dtype bfloat16
+Bench plain -m demo-hdit --dtype bfloat16 ${no_graphs[@]+"${no_graphs[@]}"}
+Bench video -m demo-video --dtype bfloat16
+Bench w8a8 -m "$results/demo-w8a8" --dtype bfloat16
+# Attention and neighborhoods by `flash` and by `cuda`, a line each.
+if [[ " ${parts[*]} " == *" gesso_bench_ops "* ]]; then
   Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" \
     --benchmark_min_time=0.02 --benchmark_filter='dim_|few/|/qkv/|/up/|attention|norm|scan'
+else
+  LeftOut bench_ops "no Google Benchmark"
 fi
 python=$(FindPython)
-if [[ -n $python && -x $build/bench/gesso_bench_forward ]]; then
+if [[ -n $python ]]; then
   Step 150 pytorch "$python" bench/compare.py --device "$device" --build "$build" --batch 4 \
-    --neighborhood gather --rounds 3
+    --neighborhood gather --rounds 3 --mode reduce-overhead
 else
-  Say "pytorch                left out: no Python with torch, numpy and safetensors"
-fi
-if [[ $device == cuda ]] && command -v compute-sanitizer >/dev/null; then
-  GESSO_TEST_DEVICE=cuda Step 150 sanitizer compute-sanitizer --error-exitcode 9 \
-    "$build/tests/kernels_test" \
-    --gtest_filter='*Norm*:*Attention*:*Scan*:*Rope*:CudaProducts.*:*/CudaProducts.*'
+  LeftOut pytorch "no Python with torch, numpy and safetensors"
 fi
 [[ $device == cuda ]] && nvidia-smi --format=csv \
   --query-gpu=name,driver_version,memory.used,clocks.sm,clocks.max.sm >"$results/gpu.csv" 2>&1

@@ -92,12 +92,10 @@ def _call(model: nn.Module, x: Tensor, sigma: Tensor, autocast: bool) -> Callabl
 
 def variants(config: Config, weights: dict[str, Tensor], x: Tensor, sigma: Tensor,
              official: Path | None, neighborhood: list[str], dtypes: list[str],
-             device: str = "cpu") -> list[Variant]:
+             device: str = "cpu", mode: str | None = None) -> list[Variant]:
     """Every combination of neighborhood attention, eager or compiled, and arithmetic. Eager
-    FlexAttention is left out: it computes all scores, like the mask, and then more. On a GPU
-    compiled code is searched for the fastest kernels and played as CUDA graphs, and float32 is not
-    rounded to TF32, which gesso does not do either."""
-    mode = "max-autotune" if device == "cuda" else None
+    FlexAttention is left out: it computes all scores, like the mask, and then more. `mode` is
+    torch.compile's. float32 is not rounded to TF32, which gesso does not do either."""
     inductor.freezing = device == "cpu"  # packs the weights for oneDNN: faster than without
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

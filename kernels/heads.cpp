@@ -37,8 +37,9 @@ void CheckAngles(const PrepareHeadsArgs& args, bool on_host) {
   CheckShape(kOp, "positions", args.positions, {s[0], s[1]});
   CheckContiguous(kOp, "positions", args.positions);
   if (!on_host) return;
+  const auto* const rows = args.positions.Data<int32_t>();  // waits for the device
   for (int64_t i = 0; i < args.positions.numel(); ++i) {
-    const int32_t row = args.positions.Data<int32_t>()[i];
+    const int32_t row = rows[i];
     Require(row >= 0 && row < args.cos.shape[0], ErrorKind::kShape,
             "{}: position {} is outside the {} rows of angles", kOp, row, args.cos.shape[0]);
   }

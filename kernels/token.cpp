@@ -23,14 +23,21 @@ OpCost CostOfSelectTokens(const SelectTokensArgs& args) {
   return {0, static_cast<double>(2 * part.bytes() + args.ids.bytes())};
 }
 
-// Throws kShape unless every id is in 0..rows-1. Where a device reads them the host does not wait
-// for it to look at them: what such an id asks for becomes NaN.
-void CheckIds(const Context& ctx, std::string_view op, ConstView ids, int64_t rows) {
-  if (ctx.device != Device::kCpu) return;
-  for (int64_t i = 0; i < ids.numel(); ++i) {
-    const int32_t id = ids.Data<int32_t>()[i];
+// Throws kShape unless every id is in 0..rows-1, where an implementation of the CPU reads them,
+// also in a device's place. Where a device does the host does not wait for it to look at them: what
+// such an id asks for becomes NaN.
+template <class Args>
+void CheckIds(const Context& ctx, const OpTable<Args>& table, const Args& args, int64_t rows) {
+  if (ctx.device == Device::kMeta) return;
+  if (ctx.device != Device::kCpu) {
+    if (table.Choose(ctx.device, args).device != Device::kCpu) return;
+    WaitForDeviceBefore(table.op());
+  }
+  const auto* const ids = args.ids.template Data<int32_t>();
+  for (int64_t i = 0; i < args.ids.numel(); ++i) {
+    const int32_t id = ids[i];
     Require(id >= 0 && id < rows, ErrorKind::kShape,
-            "{}: id {} at position {} is outside the table of {} rows", op, id, i, rows);
+            "{}: id {} at position {} is outside the table of {} rows", table.op(), id, i, rows);
   }
 }
 
@@ -72,7 +79,7 @@ void GatherRows(Context& ctx, const GatherRowsArgs& args) {
   wanted.Set(-1, args.table.shape[1]);
   CheckShape(kOp, "out", args.out, wanted);
   if (args.out.numel() == 0) return;
-  CheckIds(ctx, kOp, args.ids, args.table.shape[0]);
+  CheckIds(ctx, GatherRowsTable(), args, args.table.shape[0]);
   GatherRowsTable().Run(ctx, args);
 }
 
@@ -92,7 +99,7 @@ void SelectTokens(Context& ctx, const SelectTokensArgs& args) {
   CheckShape(kOp, "ids", args.ids, {s[0], args.ids.shape[1]});
   CheckShape(kOp, args.inverse ? "x" : "out", part, {s[0], args.ids.shape[1], s[2]});
   if (part.numel() == 0) return;
-  CheckIds(ctx, kOp, args.ids, s[1]);
+  CheckIds(ctx, SelectTokensTable(), args, s[1]);
   SelectTokensTable().Run(ctx, args);
 }
 

@@ -1,5 +1,7 @@
 #include "kernels/core/replay.h"
 
+#include "kernels/core/error.h"
+
 namespace gesso {
 
 namespace {
@@ -31,10 +33,17 @@ void Replayer::Learn(Pass& pass, const ObstacleWatch& watch, Backend& backend) {
   if (pass.state == State::kRefused) backend.AddObstacle(watch.first());
 }
 
-void Replayer::Keep(Pass& pass, std::unique_ptr<Recording> recording, const Backend& backend) {
-  pass.recording = std::move(recording);
+bool Replayer::Keep(Pass& pass, RecordingScope& scope, Backend& backend) {
+  try {
+    pass.recording = scope.End();
+  } catch (const Error& error) {
+    pass.state = State::kRefused;
+    backend.AddObstacle(error.what());
+    return false;
+  }
   pass.scratch_moves = backend.ScratchMoves();
   pass.state = State::kRecorded;
+  return true;
 }
 
 }  // namespace gesso

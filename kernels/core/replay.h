@@ -16,7 +16,8 @@ namespace gesso {
 // second time it is recorded; after that the recording is played. Results are the same bits.
 //
 // Work in which the host takes part cannot be recorded and is always done as it comes: the first
-// pass finds that out, and Backend::obstacles() says why.
+// pass finds that out. So is work of which the device can make no recording, which the second pass
+// finds out. Backend::obstacles() says why.
 class Replayer {
  public:
   // Does work(), which computes `out` from `in`, on ctx.device. Nothing is recorded on a CPU, while
@@ -36,8 +37,8 @@ class Replayer {
       case State::kWarm: {
         RecordingScope scope(*backend);
         work();
-        Keep(pass, scope.End(), *backend);
-        break;
+        if (Keep(pass, scope, *backend)) break;
+        return work();
       }
       case State::kRecorded:
         break;
@@ -90,7 +91,8 @@ class Replayer {
   static Backend* BackendFor(const Context& ctx);
   Pass& PassAt(const Key& key, const Backend& backend);
   static void Learn(Pass& pass, const ObstacleWatch& watch, Backend& backend);
-  static void Keep(Pass& pass, std::unique_ptr<Recording> recording, const Backend& backend);
+  // Whether the device could make a recording.
+  static bool Keep(Pass& pass, RecordingScope& scope, Backend& backend);
 
   std::map<Key, Pass> passes_;
 };

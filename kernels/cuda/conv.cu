@@ -15,7 +15,7 @@ constexpr int64_t kPatchBytes = int64_t{64} << 20;  // of patches that are held 
 struct Kernel : PackedKernel::Storage {
   Tensor values;  // [O, KH, KW, I/groups]
 
-  explicit Kernel(Tensor v) : values(std::move(v)) {}
+  explicit Kernel(Tensor v) : values(std::move(v)) { Upload(values); }
   void Unpack(float* weight) const override {
     const Tensor floats = Cast(values.view().Permute({0, 3, 1, 2}), DType::kF32);
     std::copy_n(floats.Data<float>(), floats.shape().numel(), weight);

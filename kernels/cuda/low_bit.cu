@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/lanes.cuh"
-#include "kernels/cuda/device/low_bit.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/runtime.h"
 
@@ -16,13 +16,6 @@ constexpr int64_t kFewRows = 16;
 // Of weights that are written out at a time: what the caches of large GPUs hold.
 constexpr int64_t kTileBytes = int64_t{16} << 20;
 constexpr int64_t kOutputsATile = 64;  // a multiple, so that every part is as well aligned
-// Integer products are of so many rows, or a multiple: cuBLASLt has none for some small numbers.
-// What the rows behind the last one hold does not matter.
-constexpr int64_t kIntegerRows = 32;
-
-int64_t UpTo(int64_t count, int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
-}
 
 struct Codes : PackedMatrix::Storage {
   LowBitMatrix matrix;  // [N, K filled up], in memory of the device
@@ -120,31 +113,30 @@ void MultiplyFloats(const PackedMatrix& weight, ConstView x, const Epilogue& epi
   MultiplyFewRows(CodesOf(weight).rows, rows, body);
 }
 
-// The rounded rows of x lie in the scratch kInputs, in this order.
+// The rounded rows of x, in the scratch kInputs as RoundedLayout says.
 struct RoundedInputs {
   const int8_t* codes;
   const float* scales;
+  int64_t rows;  // that are multiplied: those of x, and whatever lies behind them
 
   RoundedInputs(const Codes& weight, const Rows& x) {
-    const CodeRows& rows = weight.rows;
     const bool turns = weight.matrix.hadamard > 1;
-    const int64_t scale_bytes = UpTo(x.count * 4, 256);
-    const int64_t rotated_bytes = turns ? UpTo(x.count * rows.inputs * 4, 256) : 0;
-    auto* const memory = static_cast<char*>(
-        Scratch(kInputs, static_cast<size_t>(scale_bytes + rotated_bytes + x.count * rows.padded)));
+    const RoundedLayout layout(x.count, weight.rows.inputs, weight.rows.padded, turns);
+    auto* const memory = static_cast<char*>(Scratch(kInputs, static_cast<size_t>(layout.bytes)));
     RoundInputsRow body;
     body.x = x.numbers;
     body.x_stride = x.stride;
-    body.width = rows.inputs;
-    body.padded = rows.padded;
+    body.width = weight.rows.inputs;
+    body.padded = weight.rows.padded;
     body.input_scale = weight.matrix.input_scale;
     body.hadamard = weight.matrix.hadamard;
     body.scales = reinterpret_cast<float*>(memory);
-    body.rotated = turns ? reinterpret_cast<float*>(memory + scale_bytes) : nullptr;
-    body.codes = reinterpret_cast<int8_t*>(memory + scale_bytes + rotated_bytes);
+    body.rotated = turns ? reinterpret_cast<float*>(memory + layout.rotated) : nullptr;
+    body.codes = reinterpret_cast<int8_t*>(memory + layout.codes);
     ForEachRow<BlockLanes>(x.count, body);
     codes = body.codes;
     scales = body.scales;
+    rows = layout.rows;
   }
 };
 
@@ -153,10 +145,9 @@ IntegerSums MultiplyRounded(const Codes& weight, const Rows& x) {
   const CodeRows& rows = weight.rows;
   const RoundedInputs in(weight, x);
   const int64_t outputs = UpTo(rows.rows, CodeRows::kOutputsMultiple);
-  const int64_t count = UpTo(x.count, kIntegerRows);
   auto* const sums =
-      static_cast<int32_t*>(Scratch(kProduct, static_cast<size_t>(count * outputs) * 4));
-  const Product product{count, outputs, rows.padded, rows.padded, DType::kI8};
+      static_cast<int32_t*>(Scratch(kProduct, static_cast<size_t>(in.rows * outputs) * 4));
+  const Product product{in.rows, outputs, rows.padded, rows.padded, DType::kI8};
   if (!rows.four) {
     MultiplyIntegers(product, rows.codes, in.codes, sums);
   } else {
@@ -182,46 +173,17 @@ Tensor Copied(const Tensor& tensor) {
   return copy;
 }
 
-// The codes of `matrix`, filled up (CodeRows).
-Tensor FilledUp(const LowBitMatrix& matrix, int64_t padded) {
-  const bool four = IsFourBit(matrix.type);
-  const int64_t bytes = four ? padded / 2 : padded;
-  const int64_t from_bytes = matrix.codes.shape()[1];
-  Tensor codes({UpTo(matrix.rows, CodeRows::kOutputsMultiple), bytes}, matrix.codes.dtype());
-  auto* const to = codes.mutable_view().Bytes();
-  if (four) std::memset(to, 0x88, codes.view().bytes());  // zeros
-  const auto* const from = matrix.codes.view().Bytes();
-  for (int64_t n = 0; n < matrix.rows; ++n) {
-    std::memcpy(to + n * bytes, from + n * from_bytes, static_cast<size_t>(from_bytes));
-    // Behind an odd number of inputs: whatever a file has there.
-    if (four && matrix.cols % 2 != 0) {
-      std::byte& last = to[n * bytes + from_bytes - 1];
-      last = (last & std::byte{0x0f}) | std::byte{0x80};
-    }
-  }
-  Upload(codes);
-  return codes;
-}
-
 }  // namespace
 
 PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype) {
   auto storage = std::make_shared<Codes>();
-  CodeRows& rows = storage->rows;
-  rows.rows = matrix.rows;
-  rows.inputs = matrix.cols;
-  rows.padded = UpTo(matrix.cols, CodeRows::kInputsMultiple);
-  rows.groups = LowBitGroups(matrix.cols);
-  rows.four = IsFourBit(matrix.type);
-  rows.integer = IsIntegerProduct(matrix.type);
   LowBitMatrix& own = storage->matrix = matrix;
-  own.cols = rows.padded;  // no more groups, and whole blocks of a rotation
-  own.codes = FilledUp(matrix, rows.padded);
+  own.codes = FilledUp(matrix);
+  Upload(own.codes);
   own.scale = Copied(matrix.scale);
   own.group_scale = Copied(matrix.group_scale);
-  rows.codes = static_cast<const uint32_t*>(own.codes.view().data);
-  rows.scale = Numbers(own.scale);
-  rows.factors = static_cast<const uint8_t*>(own.group_scale.view().data);
+  storage->rows = RowsOf(matrix, own.codes, own.scale, own.group_scale);
+  own.cols = storage->rows.padded;  // no more groups, and whole blocks of a rotation
   return PackedMatrix(storage, matrix.rows, matrix.cols, dtype, PackedMatrix::Encoding::kDevice,
                       own.bytes());
 }

@@ -11,7 +11,7 @@ namespace {
 struct Codes : PackedMatrix::Storage {
   Tensor values;  // [V, D]
 
-  explicit Codes(Tensor v) : values(std::move(v)) {}
+  explicit Codes(Tensor v) : values(std::move(v)) { Upload(values); }
   void Unpack(float* weight) const override {
     std::copy_n(values.Data<float>(), values.shape().numel(), weight);
   }

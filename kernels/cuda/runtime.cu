@@ -180,6 +180,7 @@ cudaStream_t Stream() {
 
 void Check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
+  cudaGetLastError();  // or the next kernel that is launched would be blamed for it
   if (status == cudaErrorMemoryAllocation) {
     size_t free = 0;
     size_t total = 0;

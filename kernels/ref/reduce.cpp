@@ -61,7 +61,9 @@ void MatchDeviation(Context& /*ctx*/, const MatchDeviationArgs& args) {
     const double present = Deviation(x, size);
     const double ratio = present > 0 ? wanted / present : 1;
     const auto factor = static_cast<float>(args.share * ratio + (1 - args.share));
-    for (int64_t i = 0; i < size; ++i) x[i] *= factor;
+    ParallelRange(size, kMinPartLength, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) x[i] *= factor;
+    });
   }
 }
 

@@ -1,8 +1,7 @@
 // The arithmetic of the CUDA kernels for weights in few bits, run on the CPU.
-#include "kernels/cuda/device/low_bit.cuh"
-
 #include <numeric>
 
+#include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/bytes.cuh"
 #include "tests/support/cuda_bodies.h"
 
@@ -13,37 +12,16 @@ using namespace testing_support;  // NOLINT(google-build-using-namespace): test 
 
 constexpr LowBit kTypes[] = {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8};
 
-int64_t UpTo(int64_t count, int64_t multiple) {
-  return (count + multiple - 1) / multiple * multiple;
-}
-
 // A matrix as kernels/cuda/low_bit.cu keeps it.
 struct Kept {
   LowBitMatrix matrix;
   Tensor codes;
   cuda::CodeRows rows;
 
-  explicit Kept(LowBitMatrix m) : matrix(std::move(m)) {
-    const bool four = IsFourBit(matrix.type);
-    rows.rows = matrix.rows;
-    rows.inputs = matrix.cols;
-    rows.padded = UpTo(matrix.cols, cuda::CodeRows::kInputsMultiple);
-    rows.groups = LowBitGroups(matrix.cols);
-    rows.four = four;
-    rows.integer = IsIntegerProduct(matrix.type);
-    const int64_t bytes = four ? rows.padded / 2 : rows.padded;
-    codes = Tensor({UpTo(matrix.rows, cuda::CodeRows::kOutputsMultiple), bytes}, DType::kU8);
-    auto* const to = codes.MutableData<uint8_t>();
-    std::fill_n(to, codes.view().numel(), static_cast<uint8_t>(four ? 0x88 : 0));
-    const auto* const from = matrix.codes.view().Bytes();
-    const int64_t from_bytes = matrix.codes.shape()[1];
-    for (int64_t n = 0; n < matrix.rows; ++n) {
-      std::memcpy(to + n * bytes, from + n * from_bytes, static_cast<size_t>(from_bytes));
-    }
-    rows.codes = static_cast<const uint32_t*>(codes.view().data);
-    rows.scale = cuda::Numbers(matrix.scale);
-    rows.factors = static_cast<const uint8_t*>(matrix.group_scale.view().data);
-  }
+  explicit Kept(LowBitMatrix m)
+      : matrix(std::move(m)),
+        codes(cuda::FilledUp(matrix)),
+        rows(cuda::RowsOf(matrix, codes, matrix.scale, matrix.group_scale)) {}
 };
 
 // Inputs that fill no word, no group; several groups; few outputs.
@@ -147,7 +125,7 @@ struct Integers {
   // What cuBLASLt does.
   void Multiply(const Kept& kept) {
     const cuda::CodeRows& rows = kept.rows;
-    const int64_t outputs = UpTo(rows.rows, cuda::CodeRows::kOutputsMultiple);
+    const int64_t outputs = cuda::UpTo(rows.rows, cuda::CodeRows::kOutputsMultiple);
     Tensor wide({outputs, rows.padded}, DType::kI8);
     auto* const weights = wide.MutableData<int8_t>();
     if (rows.four) {
@@ -221,6 +199,38 @@ TEST(CudaLowBit, MultipliesIntegersAsTheCpuDoes) {
           RunElements(4 * n, glu);
           EXPECT_LT(RmsError(own, gated), 2e-3) << NameOf(type) << " " << n << " x " << k;
         }
+      }
+    }
+  }
+}
+
+// cuBLASLt reads whole multiples of 32 rows: memory is there for all of them.
+TEST(CudaLowBit, HoldsAllRowsThatAreMultiplied) {
+  for (const auto& [count, rows] : {std::pair<int64_t, int64_t>{1, 32}, {32, 32}, {33, 64}}) {
+    const cuda::RoundedLayout turned(count, 200, 208, true);
+    EXPECT_EQ(turned.rows, rows);
+    EXPECT_EQ(turned.rotated, 256);
+    EXPECT_EQ(turned.codes % 256, 0);
+    EXPECT_GE(turned.codes, 256 + count * 200 * 4);
+    EXPECT_EQ(turned.bytes, turned.codes + rows * 208);
+    EXPECT_EQ(cuda::RoundedLayout(count, 200, 208, false).bytes, 256 + rows * 208);
+  }
+}
+
+TEST(CudaLowBit, FillsUpWithCodesOfZero) {
+  for (const LowBit type : kTypes) {
+    LowBitMatrix matrix = Quantize(RandomWeight(3, 9), type);
+    const bool four = IsFourBit(type);
+    // The half byte behind nine inputs is what a file has there.
+    if (four) matrix.codes.MutableData<uint8_t>()[4] |= 0xf0;
+    const Tensor codes = cuda::FilledUp(matrix);
+    ASSERT_EQ(codes.shape(), Shape({16, four ? 8 : 16}));
+    const auto* const words = static_cast<const uint32_t*>(codes.view().data);
+    for (int64_t n = 0; n < 16; ++n) {
+      for (int64_t k = n < 3 ? 9 : 0; k < 16; ++k) {
+        const int code = four ? cuda::CodeOf4(words[n * 2 + k / 8], static_cast<int>(k % 8))
+                              : cuda::CodeOf8(words[n * 4 + k / 4], static_cast<int>(k % 4));
+        EXPECT_EQ(code, 0) << NameOf(type) << " " << n << ", " << k;
       }
     }
   }

@@ -13,18 +13,24 @@ using testing_support::RmsError;
 using testing_support::RunImplementation;
 using testing_support::ToleranceOf;
 
-class CudaProducts : public testing::TestWithParam<DType> {
+class CudaProducts : public testing::Test {
  protected:
   void SetUp() override {
     if (CurrentBackend() == nullptr) GTEST_SKIP() << "GESSO_TEST_DEVICE=cuda runs this on a GPU";
   }
 };
-INSTANTIATE_TEST_SUITE_P(Types, CudaProducts, testing::Values(DType::kF32, DType::kBF16),
-                         [](const auto& type) { return std::string(NameOf(type.param)); });
 
-// Few rows and many; inputs and outputs that are multiples of nothing; more than one tile.
+constexpr DType kTypes[] = {DType::kF32, DType::kBF16};
+// Few rows and many.
 constexpr int64_t kRows[] = {1, 2, 5, 16, 17, 130};
-constexpr std::pair<int64_t, int64_t> kSizes[] = {{48, 9}, {131, 200}, {96, 384}, {4100, 4096}};
+
+// Inputs and outputs that are multiples of nothing; one tile of 16 MiB and some outputs more where
+// a weight is written out in so many bytes.
+std::array<std::pair<int64_t, int64_t>, 4> SizesFor(size_t bytes) {
+  constexpr int64_t kInputs = 4096;
+  const int64_t tile = (int64_t{16} << 20) / kInputs / static_cast<int64_t>(bytes);
+  return {{{48, 9}, {131, 200}, {96, 384}, {tile / 2 + 4, kInputs}}};
+}
 
 // Both implementations with what they take: `got` as packed for the device.
 template <class Args>
@@ -43,66 +49,77 @@ double ErrorOf(const OpTable<Args>& table, Args args, const PackedMatrix& exact,
   return RmsError(got, want);
 }
 
-TEST_P(CudaProducts, OfFloats) {
-  const DType dtype = GetParam();
-  for (const auto& [n, k] : kSizes) {
-    const Tensor weight = RandomWeight(2 * n, k);
-    const PackedMatrix exact = PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole);
-    const PackedMatrix packed = PackMatrix(Device::kCuda, weight, dtype);
-    const Tensor bias = RandomTensor({2 * n}, 3);
-    for (const int64_t m : kRows) {
-      SCOPED_TRACE(fmt::format("{} x {} x {}", m, 2 * n, k));
-      const Tensor x = RandomTensor({m, k}, 2, dtype);
-      const Tensor residual = RandomTensor({m, 2 * n}, 4, dtype);
-      LinearArgs args;
-      args.x = x;
-      EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), ToleranceOf(dtype));
-      args.bias = bias;
-      args.residual = residual;
-      args.activation = Activation::kGeluTanh;
-      EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), ToleranceOf(dtype));
-      LinearGluArgs glu;
-      glu.x = x;
-      EXPECT_LT(ErrorOf(LinearGluTable(), glu, exact, packed, {m, n}, dtype), ToleranceOf(dtype));
-    }
+void ExpectProductsOfFloats(DType dtype, int64_t n, int64_t k) {
+  const Tensor weight = RandomWeight(2 * n, k);
+  const PackedMatrix exact = PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole);
+  const PackedMatrix packed = PackMatrix(Device::kCuda, weight, dtype);
+  const Tensor bias = RandomTensor({2 * n}, 3);
+  for (const int64_t m : kRows) {
+    SCOPED_TRACE(fmt::format("{} {} x {} x {}", NameOf(dtype), m, 2 * n, k));
+    const Tensor x = RandomTensor({m, k}, 2, dtype);
+    const Tensor residual = RandomTensor({m, 2 * n}, 4, dtype);
+    LinearArgs args;
+    args.x = x;
+    EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), ToleranceOf(dtype));
+    args.bias = bias;
+    args.residual = residual;
+    args.activation = Activation::kGeluTanh;
+    EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), ToleranceOf(dtype));
+    LinearGluArgs glu;
+    glu.x = x;
+    EXPECT_LT(ErrorOf(LinearGluTable(), glu, exact, packed, {m, n}, dtype), ToleranceOf(dtype));
   }
 }
 
-TEST_P(CudaProducts, OfFewBits) {
-  const DType dtype = GetParam();
+TEST_F(CudaProducts, OfFloats) {
+  for (const DType dtype : kTypes) {
+    for (const auto& [n, k] : SizesFor(SizeOf(dtype))) ExpectProductsOfFloats(dtype, n, k);
+  }
+}
+
+// `exact`: what the CPU multiplies by.
+void ExpectProductsOfFewBits(const LowBitMatrix& matrix, const PackedMatrix& exact, DType dtype) {
+  const int64_t n = matrix.rows / 2;
+  const int64_t k = matrix.cols;
+  const PackedMatrix packed = PackLowBit(Device::kCuda, matrix, dtype);
+  const double bound = std::max(ToleranceOf(dtype), IsIntegerProduct(matrix.type) ? 2e-3 : 3e-5);
+  const Tensor bias = RandomTensor({2 * n}, 3);
+  for (const int64_t m : kRows) {
+    SCOPED_TRACE(
+        fmt::format("{} {} {} x {} x {}", NameOf(matrix.type), NameOf(dtype), m, 2 * n, k));
+    const Tensor x = RandomTensor({m, k}, 2, dtype);
+    LinearArgs args;
+    args.x = x;
+    args.bias = bias;
+    args.activation = Activation::kSilu;
+    EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), bound);
+    LinearGluArgs glu;
+    glu.x = x;
+    EXPECT_LT(ErrorOf(LinearGluTable(), glu, exact, packed, {m, n}, dtype), bound);
+  }
+  // What ref multiplies where it is forced.
+  std::vector<float> unpacked(static_cast<size_t>(2 * n * k));
+  packed.storage().Unpack(unpacked.data());
+  const ConstView got(unpacked.data(), {2 * n, k}, DType::kF32);
+  EXPECT_LT(RmsError(got, matrix.Dequantize()), 1e-6);
+}
+
+TEST_F(CudaProducts, OfFewBits) {
   for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8}) {
-    for (const auto& [n, k] : kSizes) {
-      LowBitMatrix matrix =
-          Quantize(RandomWeight(2 * n, k), type, IsIntegerProduct(type) ? HadamardSize(k) : 1);
-      const PackedMatrix packed = PackLowBit(Device::kCuda, matrix, dtype);
+    const bool integer = IsIntegerProduct(type);
+    for (const auto& [n, k] : SizesFor(integer ? 1 : SizeOf(DType::kBF16))) {
+      const LowBitMatrix matrix =
+          Quantize(RandomWeight(2 * n, k), type, integer ? HadamardSize(k) : 1);
       // Integer products round their inputs: the CPU's own do so in the same way.
-      const PackedMatrix exact = IsIntegerProduct(type)
+      const PackedMatrix exact = integer
                                      ? PackLowBit(Device::kCpu, matrix, DType::kF32)
                                      : PackMatrix(Device::kCpu, matrix.Dequantize(), DType::kF32);
-      const double bound = std::max(ToleranceOf(dtype), IsIntegerProduct(type) ? 2e-3 : 3e-5);
-      const Tensor bias = RandomTensor({2 * n}, 3);
-      for (const int64_t m : kRows) {
-        SCOPED_TRACE(fmt::format("{} {} x {} x {}", NameOf(type), m, 2 * n, k));
-        const Tensor x = RandomTensor({m, k}, 2, dtype);
-        LinearArgs args;
-        args.x = x;
-        args.bias = bias;
-        args.activation = Activation::kSilu;
-        EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), bound);
-        LinearGluArgs glu;
-        glu.x = x;
-        EXPECT_LT(ErrorOf(LinearGluTable(), glu, exact, packed, {m, n}, dtype), bound);
-      }
-      // What ref multiplies where it is forced.
-      std::vector<float> unpacked(static_cast<size_t>(2 * n * k));
-      packed.storage().Unpack(unpacked.data());
-      const ConstView got(unpacked.data(), {2 * n, k}, DType::kF32);
-      EXPECT_LT(RmsError(got, matrix.Dequantize()), 1e-6);
+      for (const DType dtype : kTypes) ExpectProductsOfFewBits(matrix, exact, dtype);
     }
   }
 }
 
-TEST_P(CudaProducts, NormalNumbersAreThoseOfTheCpu) {
+TEST_F(CudaProducts, NormalNumbersAreThoseOfTheCpu) {
   const std::array<NormalTerm, 2> terms = {{{0.5f, 7}, {-2, uint64_t{1} << 63}}};
   for (const int64_t size : {1, 1001, 200000}) {
     Tensor want({size}, DType::kF32);

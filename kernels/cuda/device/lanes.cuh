@@ -6,16 +6,6 @@
 
 namespace gesso::cuda {
 
-// One thread alone.
-struct OneLane {
-  __host__ __device__ int index() const { return 0; }
-  __host__ __device__ int count() const { return 1; }
-  __host__ __device__ float Sum(float value) const { return value; }
-  __host__ __device__ float Max(float value) const { return value; }
-  __host__ __device__ float From(float value, int) const { return value; }
-  __host__ __device__ void Sync() const {}
-};
-
 struct WarpLanes {
   static constexpr int kCount = 32;
 
