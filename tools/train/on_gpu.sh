@@ -39,9 +39,9 @@ dim() {
     python3 -m tools.train.export_bidim --checkpoint checkpoints/demo-dim/checkpoint.pt \
       --folder "$models/demo-dim"
 }
-music() {  # begins anew without its checkpoint: what lies in assets is in 8 bits
+music() {
   python3 -m tools.train.train --config tools/train/music.json --folder checkpoints/demo-music \
-    --minutes "$minutes" --drawers 10 &&
+    --minutes "$minutes" --drawers 10 $(From demo-music denoiser) &&
     python3 -m tools.train.export --checkpoint checkpoints/demo-music/checkpoint.pt \
       --folder "$models/demo-music" --cfg-scale 1.5
 }

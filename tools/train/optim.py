@@ -63,13 +63,15 @@ def update_average(average: nn.Module, model: nn.Module, step: int, power: float
 
 
 def sample_sigmas(count: int, side: int, model: dict[str, Any], device: torch.device) -> Tensor:
-    """Noise levels [count] of k-diffusion's "cosine-interpolated" density for pictures of this
-    side, or of the config's "sigma_sample_density" of type "lognormal"; stratified."""
-    density = model.get("sigma_sample_density")
-    if density:
+    """Noise levels [count] of the config's "sigma_sample_density", stratified: k-diffusion's
+    "cosine-interpolated", for pictures of this side, if it says nothing, or "lognormal"."""
+    density = model.get("sigma_sample_density", {"type": "cosine-interpolated"})
+    if density["type"] == "lognormal":
         u = (torch.arange(count, device=device) + torch.rand(count, device=device)) / count
         normal = torch.special.ndtri(u.clamp(1e-6, 1 - 1e-6))
         return (density["mean"] + density["std"] * normal).exp()
+    if density["type"] != "cosine-interpolated":
+        raise ValueError(f"unknown sigma_sample_density {density['type']!r}")
     data, low, high = model["sigma_data"], 1e-3, 1e3
     low, high = min(model["sigma_min"], low), max(model["sigma_max"], high)
     u = (torch.arange(count, device=device) + torch.rand(count, device=device)) / count

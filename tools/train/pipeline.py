@@ -22,10 +22,12 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """The tensors of an exported file; weights in q8 (docs/low_bit.md) widened to float32. Ends
     with ValueError for the other types of few bits."""
     with safe_open(path, "pt") as file:
-        kind = (file.metadata() or {}).get("low_bit", "q8")
-    if kind != "q8":
-        raise ValueError(f"{path}: has weights in {kind}; of the types in few bits q8 alone is read")
+        kind = (file.metadata() or {}).get("low_bit")
     stored = load_file(path)
+    if kind is None:
+        return stored
+    if kind != "q8":
+        raise ValueError(f"{path}: weights in {kind}; of the types in few bits q8 alone is read")
     weights = {name: value for name, value in stored.items() if f"{name}.scale" not in stored}
     for name in stored.keys() - weights.keys():
         scales = stored[f"{name}.scale"].float().repeat_interleave(GROUP, 1)

@@ -334,10 +334,33 @@ void ForType(const torch::Tensor& x, int64_t states, const Call& call) {
   ForStates<float>(states, call);
 }
 
+// Whether rows of x, the last axis, are one behind the other, be they parts of wider ones.
+bool RowsFollow(const torch::Tensor& x) {
+  bool follow = x.stride(-1) == 1;
+  for (int64_t axis = x.dim() - 3; axis >= 0; --axis) {
+    follow =
+        follow && (x.size(axis) == 1 || x.stride(axis) == x.size(axis + 1) * x.stride(axis + 1));
+  }
+  return follow;
+}
+
+void CheckScan(const torch::Tensor& u, const torch::Tensor& delta, const torch::Tensor& a,
+               const torch::Tensor& b, const torch::Tensor& c) {
+  TORCH_CHECK(u.is_contiguous() && delta.is_contiguous() && u.sizes() == delta.sizes(),
+              "scan: u and delta [2, B, L, E] have to be contiguous and alike");
+  const std::vector<int64_t> rows = {2, u.size(1), u.size(2), a.size(2)};
+  TORCH_CHECK(b.sizes() == rows && c.sizes() == rows && RowsFollow(b) && RowsFollow(c),
+              "scan: rows of b and c [2, B, L, N] have to be one behind the other");
+  for (const torch::Tensor& x : {delta, b, c}) {
+    TORCH_CHECK(x.scalar_type() == u.scalar_type(), "scan: inputs of different types");
+  }
+}
+
 // y like u, and the states before each chunk.
 std::vector<torch::Tensor> ForwardScan(torch::Tensor u, torch::Tensor delta, torch::Tensor a,
                                        torch::Tensor b, torch::Tensor c, torch::Tensor d,
                                        torch::Tensor bias) {
+  CheckScan(u, delta, a, b, c);
   const Scan scan(u, a, b, c, d, bias);
   const torch::Tensor y = torch::empty_like(u);
   const torch::Tensor starts =
@@ -478,6 +501,7 @@ void ConvBackward(const Conv& conv, int64_t item, const torch::Tensor& x, const 
 }
 
 torch::Tensor ForwardConv(torch::Tensor x, torch::Tensor weight, torch::Tensor bias) {
+  TORCH_CHECK(x.stride(2) == 1, "conv: channels have to be one behind the other");
   const Conv conv(x, weight, bias);
   const torch::Tensor y = torch::empty({2, conv.batch, conv.length, conv.channels}, x.options());
   ForType(x, 4, [&]<class T, int N>(T, std::integral_constant<int, N>) {

@@ -1,4 +1,5 @@
 """CPU kernels of selective_scan.py, compiled by the system's C++ compiler when first used."""
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,15 +10,25 @@ SOURCE = Path(__file__).with_name("selective_scan_cpu.cpp")
 STATES = (4, 8, 16)
 
 
+# By what the CPU has, as its kernels are made to run on this machine only.
+ISAS = {"AVX2": ["-mavx2", "-mfma"],
+        "AVX512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq",
+                   "-mprefer-vector-width=512"]}
+
+
 @lru_cache(maxsize=1)
 def kernels():
-    """The compiled module, or None where there is no compiler for it."""
-    from torch.utils import cpp_extension  # slow to import, and says much where there is no compiler
+    """The compiled module, or None where there is no compiler for it or no AVX2."""
+    isa = torch.backends.cpu.get_cpu_capability()
+    if isa not in ISAS:
+        return None
+    place = zlib.crc32(str(SOURCE).encode())  # other checkouts have modules of their own
     try:
+        from torch.utils import cpp_extension  # slow to import
         return cpp_extension.load(
-            "gesso_selective_scan", [str(SOURCE)],
-            extra_cflags=["-O3", "-march=native", "-ffast-math", "-fopenmp", "-std=c++20"])
-    except (OSError, RuntimeError) as error:
+            f"gesso_selective_scan_{isa.lower()}_{place:08x}", [str(SOURCE)],
+            extra_cflags=["-O3", *ISAS[isa], "-ffast-math", "-fopenmp", "-std=c++20"])
+    except (ImportError, OSError, RuntimeError) as error:
         print(f"{SOURCE.name} cannot be compiled, the scan will be slow: {error}", flush=True)
         return None
 

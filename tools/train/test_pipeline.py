@@ -27,3 +27,11 @@ def test_other_types_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w8a8.safetensors", {"low_bit": "w8a8"})
     with pytest.raises(ValueError, match="w8a8.safetensors.*q8"):
         load_weights(tmp_path / "w8a8.safetensors")
+
+
+def test_other_files_are_as_they_are(tmp_path: Path) -> None:
+    """A number beside a weight is a scale of q8 only where the file says so."""
+    stored = {"a": torch.ones(2, 2), "a.scale": torch.full((1,), 3.0)}
+    save_file(stored, tmp_path / "plain.safetensors")
+    weights = load_weights(tmp_path / "plain.safetensors")
+    assert set(weights) == set(stored) and torch.equal(weights["a"], stored["a"])

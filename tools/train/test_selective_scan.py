@@ -117,6 +117,17 @@ def test_cpu_scan_of_large_steps() -> None:
 
 
 @needs_compiler
+def test_cpu_kernels_refuse_scattered_rows() -> None:
+    u, delta, a, b, c, d, bias = (value.detach().cpu() for value in scan_inputs(2, 6, 8, 4))
+    scattered = b.transpose(1, 2).contiguous().transpose(1, 2)
+    with pytest.raises(RuntimeError, match="one behind the other"):
+        selective_scan_cpu.Scan.apply(u, delta, a, scattered, c, d, bias)
+    with pytest.raises(RuntimeError, match="one behind the other"):
+        selective_scan_cpu.Conv.apply(torch.randn(1, 8, 5).mT, torch.randn(2, 8, 4),
+                                      torch.randn(2, 8))
+
+
+@needs_compiler
 @pytest.mark.parametrize("length, channels", [(1, 8), (3, 8), (32, 64), (41, 70)])
 def test_cpu_conv(length: int, channels: int) -> None:
     torch.manual_seed(length)

@@ -101,9 +101,17 @@ def test_v_weights_do_not_depend_on_sigma_data() -> None:
     assert torch.allclose(weights[1], weights[0])
 
 
-def test_lognormal_density() -> None:
+def test_densities() -> None:
     torch.manual_seed(0)
     config = {"sigma_sample_density": {"type": "lognormal", "mean": 0.6, "std": 1.3}}
     logs = sample_sigmas(4000, 64, config, torch.device("cpu")).log()
     assert abs(logs.mean() - 0.6) < 0.01 and abs(logs.std() - 1.3) < 0.01
     assert (logs[1:] > logs[:-1] - 0.1)[10:-10].all()  # one draw in each of 4000 equal shares
+    usual = {"sigma_data": 0.5, "sigma_min": 0.01, "sigma_max": 80}
+    named = usual | {"sigma_sample_density": {"type": "cosine-interpolated"}}
+    torch.manual_seed(1)
+    silent = sample_sigmas(4, 64, usual, torch.device("cpu"))
+    torch.manual_seed(1)
+    assert torch.equal(sample_sigmas(4, 64, named, torch.device("cpu")), silent)
+    with pytest.raises(ValueError, match="uniform"):
+        sample_sigmas(4, 64, {"sigma_sample_density": {"type": "uniform"}}, torch.device("cpu"))

@@ -42,7 +42,8 @@ class BidimTrainer(Trainer):
         torch.manual_seed(0)
         model = TextToImage(BiDiM(config["model"]), config["text_encoder"])
         if "text_encoder_from" in config:  # a folder whose words are known already
-            model.encoder = load_text_encoder(ROOT / config["text_encoder_from"]).train()
+            known = load_text_encoder(ROOT / config["text_encoder_from"])
+            model.encoder.load_state_dict(known.state_dict())
         self.adopt(model)
 
     def start_from(self, exported: Path) -> None:
