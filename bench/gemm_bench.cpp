@@ -97,16 +97,23 @@ void RegisterIntegers() {
   add("out_proj", 768, 1536);
 }
 
-// Few rows, for which reading the weights is what takes the time.
+// Few rows, for which reading the weights is what takes the time. The matrices are large: each is
+// made when its line runs, once for all implementations; a small one says which those are.
 void RegisterFewRows() {
   constexpr int64_t kSide = 4096;
   for (const int64_t rows : {1, 8}) {
     for (const auto few : {std::optional<LowBit>(), std::optional(LowBit::kQ8),
                            std::optional(LowBit::kQ4), std::optional(LowBit::kW8A8)}) {
+      const auto make = [=](int64_t side) {
+        return std::make_shared<LinearCall>(rows, side, side, false, DType::kBF16, few);
+      };
       const std::string shape =
           fmt::format("few/{}/{}x{}x{}", few ? NameOf(*few) : "bfloat16", rows, kSide, kSide);
-      RegisterOp(LinearTable(), shape,
-                 std::make_shared<LinearCall>(rows, kSide, kSide, false, DType::kBF16, few));
+      RegisterOpMadeLate(LinearTable(), shape, make(256)->args,
+                         [make, made = std::make_shared<std::shared_ptr<LinearCall>>()] {
+                           if (*made == nullptr) *made = make(kSide);
+                           return *made;
+                         });
     }
   }
 }

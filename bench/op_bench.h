@@ -64,26 +64,37 @@ void Repeat(benchmark::State& state, const Run& run) {
   }
 }
 
-// `holder` owns the tensors and has a member `args` that points at them. Scans tell the number of
-// their steps, states times tokens, for the share of what registers alone allow.
-template <class Args, class Holder>
-void RegisterOp(const OpTable<Args>& table, const std::string& shape,
-                std::shared_ptr<Holder> holder, double scan_steps = 0) {
+// One line for each implementation that accepts `args`. make() gives a shared pointer to what owns
+// the tensors and has a member `args` like them that points at the tensors; it is called when the
+// line runs. Scans tell the number of their steps, states times tokens, for the share of what
+// registers alone allow.
+template <class Args, class Make>
+void RegisterOpMadeLate(const OpTable<Args>& table, const std::string& shape, const Args& args,
+                        const Make& make, double scan_steps = 0) {
   for (const OpImplementation<Args>& implementation : table.implementations()) {
     if (implementation.name == "ref" || implementation.device != ChosenDevice()) continue;
-    if (implementation.why_not(holder->args)) continue;
+    if (implementation.why_not(args)) continue;
     const std::string name = std::string(table.op()) + "/" + std::string(implementation.name);
     auto* const line = benchmark::RegisterBenchmark(
-        (name + "/" + shape).c_str(), [holder, run = implementation.run, scan_steps,
-                                       cost = table.CostOf(holder->args)](benchmark::State& state) {
+        (name + "/" + shape).c_str(),
+        [make, scan_steps, run = implementation.run, &table](benchmark::State& state) {
+          const auto holder = make();
           Context ctx{.device = ChosenDevice()};
           Repeat(state, [&] { run(ctx, holder->args); });
-          ReportCost(state, cost);
+          ReportCost(state, table.CostOf(holder->args));
           if (scan_steps > 0) ReportScan(state, scan_steps);
         });
     line->Unit(benchmark::kMicrosecond);
     ChosenDevice() == Device::kCpu ? line->UseRealTime() : line->UseManualTime();
   }
+}
+
+// The same with what is there already.
+template <class Args, class Holder>
+void RegisterOp(const OpTable<Args>& table, const std::string& shape,
+                std::shared_ptr<Holder> holder, double scan_steps = 0) {
+  RegisterOpMadeLate(
+      table, shape, holder->args, [holder] { return holder; }, scan_steps);
 }
 
 // Values between -1 and 1, the same in every run.

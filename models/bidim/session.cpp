@@ -68,8 +68,8 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& latents,
   times_.resize(static_cast<size_t>(latents[0] * model_->time_in.in_features()));
   sinusoids_ = Tensor({latents[0], model_->time_in.in_features()}, DType::kF32);
   if (text_ > 0) {
-    is_token_.resize(static_cast<size_t>(latents[0] * text_));
-    text_mask_ = Tensor({latents[0], text_, 1}, DType::kF32);
+    text_mask_ = Tensor({latents[0], text_, config.width}, DType::kF32);
+    is_token_.resize(static_cast<size_t>(text_mask_.shape().numel()));
   }
   MakeOrders();
 }
@@ -124,10 +124,10 @@ void Session::EmbedText(Context& ctx, const Conditioning& conditioning, View tok
     model_->context_proj->Forward(
         ctx, conditioning.context.Slice(0, b, b + 1).Reshape({text_, model_->config.text->dim}),
         to);
-    const View values = to.Reshape({text_, width, 1});
+    const View values = to.Reshape({text_, 1, width});
     GatedAdd(ctx, {.residual = {},
                    .x = values,
-                   .gate = text_mask_.view().Slice(0, b, b + 1).Reshape({text_, 1}),
+                   .gate = text_mask_.view().Slice(0, b, b + 1).Reshape({text_, width}),
                    .out = values});
   }
 }
@@ -250,8 +250,11 @@ void Session::TellDevice(const Context& ctx, std::span<const double> timesteps,
   replayer_.Forget();
   given_ = conditioning;
   if (text_ == 0) return;
-  std::ranges::transform(std::span(conditioning.context_mask.Data<int32_t>(), is_token_.size()),
-                         is_token_.begin(), [](int32_t token) { return token == 0 ? 0.0f : 1.0f; });
+  const auto* const mask = conditioning.context_mask.Data<int32_t>();
+  const int64_t width = model_->config.width;
+  for (int64_t i = 0; i < conditioning.context_mask.numel(); ++i) {
+    std::fill_n(is_token_.begin() + i * width, width, mask[i] == 0 ? 0.0f : 1.0f);
+  }
   CopyFromHost(is_token_.data(), text_mask_.mutable_view());
 }
 

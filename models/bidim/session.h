@@ -71,8 +71,8 @@ class Session {
   std::vector<float> times_;     // [B, features]: sinusoids of the timesteps
   Tensor sinusoids_;             // the same for the device
   Conditioning given_;           // of the pass before
-  std::vector<float> is_token_;  // [B, L]: 1 for a token, 0 for padding
-  Tensor text_mask_;             // the same for the device, [B, L, 1]
+  std::vector<float> is_token_;  // [B, L, D]: rows of 1 for tokens, of 0 for padding
+  Tensor text_mask_;             // the same for the device
   Replayer replayer_;
 };
 
