@@ -34,6 +34,7 @@ const std::map<std::string, Rule, std::less<>> kRules = {
     {"pipelines",
      {.folders = {"kernels", "kernels/core", "models", "samplers", "cache", "pipelines"},
       .libraries = {"FFmpeg"}}},
+    {"tools", {.folders = {"tools"}}},  // kernels of training, which PyTorch loads
     {"cli",
      {.folders = {"kernels", "kernels/core", "samplers", "models", "cache", "pipelines", "cli"},
       .files = {"ui/run.h"}}},

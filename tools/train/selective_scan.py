@@ -3,7 +3,7 @@
 Gu & Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces";
 state-spaces/mamba mamba_ssm/ops/selective_scan_interface.py:selective_scan_ref. The first axis of
 all tensors is the direction: 0 reads from the first token to the last, 1 from the last to the
-first. On a GPU these are kernels of selective_scan_triton.py, on a CPU of selective_scan_cpu.cpp;
+first. On a GPU these are kernels of selective_scan_triton.py, on a CPU of cpu/;
 here are the formulas, in the widest type of the inputs but at least float32. B batch, L tokens, E
 channels, N states, K taps.
 """

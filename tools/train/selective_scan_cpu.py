@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("selective_scan_cpu.cpp")
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(__file__).with_name("cpu")
 STATES = (4, 8, 16)
 
 
@@ -22,14 +23,16 @@ def kernels():
     isa = torch.backends.cpu.get_cpu_capability()
     if isa not in ISAS:
         return None
-    place = zlib.crc32(str(SOURCE).encode())  # other checkouts have modules of their own
+    place = zlib.crc32(str(FOLDER).encode())  # other checkouts have modules of their own
     try:
         from torch.utils import cpp_extension  # slow to import
         return cpp_extension.load(
-            f"gesso_selective_scan_{isa.lower()}_{place:08x}", [str(SOURCE)],
+            f"gesso_selective_scan_{isa.lower()}_{place:08x}",
+            [str(source) for source in sorted(FOLDER.glob("*.cpp"))],
+            extra_include_paths=[str(ROOT)],
             extra_cflags=["-O3", *ISAS[isa], "-ffast-math", "-fopenmp", "-std=c++20"])
     except (ImportError, OSError, RuntimeError) as error:
-        print(f"{SOURCE.name} cannot be compiled, the scan will be slow: {error}", flush=True)
+        print(f"{FOLDER} cannot be compiled, the scan will be slow: {error}", flush=True)
         return None
 
 

@@ -1,101 +1,16 @@
-// CPU kernels of selective_scan.py: scan and convolution of both directions, with gradients.
-//
 // A thread walks one sequence in chunks of tokens. The states of 16 channels are in registers; the
 // gradient walks back and computes a chunk's states again from those that the forward pass kept at
-// the chunk's beginning, as selective_scan_triton.py does. Rows are widened to float32 in buffers
-// whose channels are padded to whole vectors. Tensors as in selective_scan.py; b and c may be parts
-// of wider rows. Compiled where it runs, by torch.utils.cpp_extension.
-#include <torch/extension.h>
-
+// the chunk's beginning, as selective_scan_triton.py does.
 #include <algorithm>
-#include <cstdint>
-#include <vector>
+
+#include "tools/train/cpu/kernels.h"
+#include "tools/train/cpu/lanes.h"
+
+namespace gesso_train {
 
 namespace {
 
-constexpr int64_t kLanes = 16;
 constexpr int64_t kChunk = 16;  // tokens
-typedef float Lanes __attribute__((vector_size(kLanes * sizeof(float))));
-typedef int32_t IntLanes __attribute__((vector_size(kLanes * sizeof(int32_t))));
-
-struct Half {
-  uint16_t bits;  // of a bfloat16
-};
-
-inline float Widen(float x) { return x; }
-inline float Widen(Half x) {
-  const uint32_t bits = static_cast<uint32_t>(x.bits) << 16;
-  float out;
-  __builtin_memcpy(&out, &bits, sizeof out);
-  return out;
-}
-inline void Narrow(float x, float& out) { out = x; }
-inline void Narrow(float x, Half& out) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  out.bits = static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
-}
-
-int64_t Padded(int64_t channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
-
-// Rows of `channels` values, widened or narrowed.
-template <class T>
-void Read(const T* row, int64_t channels, float* out) {
-#pragma omp simd
-  for (int64_t e = 0; e < channels; ++e) out[e] = Widen(row[e]);
-}
-template <class T>
-void Write(const float* row, int64_t channels, T* out) {
-#pragma omp simd
-  for (int64_t e = 0; e < channels; ++e) Narrow(row[e], out[e]);
-}
-
-inline Lanes Load(const float* x) {
-  Lanes out;
-  __builtin_memcpy(&out, x, sizeof out);
-  return out;
-}
-inline void Store(Lanes x, float* out) { __builtin_memcpy(out, &x, sizeof x); }
-inline Lanes All(float x) { return Lanes{} + x; }
-inline float Sum(Lanes x) {
-  float sum = 0;
-  for (int64_t lane = 0; lane < kLanes; ++lane) sum += x[lane];
-  return sum;
-}
-
-// 2^x for x <= 0, relative error below 3e-6: the Taylor polynomial around the nearest integer.
-inline Lanes Exp2(Lanes x) {
-  x = x < -126.0f ? All(-126.0f) : x;
-  const IntLanes whole = __builtin_convertvector(x - 0.5f, IntLanes);
-  const Lanes f = x - __builtin_convertvector(whole, Lanes);
-  Lanes y = f * 1.3333558e-3f + 9.6181291e-3f;
-  y = y * f + 5.5504109e-2f;
-  y = y * f + 2.4022651e-1f;
-  y = y * f + 6.9314718e-1f;
-  y = y * f + 1.0f;
-  const IntLanes power = (whole + 127) << 23;
-  Lanes scale;
-  __builtin_memcpy(&scale, &power, sizeof scale);
-  return y * scale;
-}
-
-inline Lanes Sigmoid(Lanes x) {
-  constexpr float kLog2E = 1.44269504f;
-  const Lanes small = Exp2((x < 0.0f ? x : -x) * kLog2E);  // e^-|x|
-  return (x < 0.0f ? small : All(1.0f)) / (1.0f + small);
-}
-
-// ln(1 + e^x), by 2 artanh(z / (2 + z)) = ln(1 + z).
-inline Lanes Softplus(Lanes x) {
-  constexpr float kLog2E = 1.44269504f;
-  const Lanes z = Exp2((x < 0.0f ? x : -x) * kLog2E), s = z / (z + 2.0f), square = s * s;
-  Lanes sum = square * (1.0f / 11) + 1.0f / 9;
-  sum = sum * square + 1.0f / 7;
-  sum = sum * square + 1.0f / 5;
-  sum = sum * square + 1.0f / 3;
-  sum = sum * square + 1.0f;
-  return (x < 0.0f ? All(0.0f) : x) + 2.0f * s * sum;
-}
 
 struct Scan {
   int64_t batch, length, channels, states, padded, chunks;
@@ -305,35 +220,6 @@ void ScanBackward(const Scan& scan, int64_t sequence, const T* u, const T* delta
   }
 }
 
-template <class T>
-const T* In(const torch::Tensor& x) {
-  return static_cast<const T*>(x.const_data_ptr());
-}
-template <class T>
-T* Out(const torch::Tensor& x) {
-  return static_cast<T*>(x.data_ptr());
-}
-
-// call(T{}, constant N) for the tensor's type and this many states.
-template <class T, class Call>
-void ForStates(int64_t states, const Call& call) {
-  switch (states) {
-    case 4:
-      return call(T{}, std::integral_constant<int, 4>());
-    case 8:
-      return call(T{}, std::integral_constant<int, 8>());
-    case 16:
-      return call(T{}, std::integral_constant<int, 16>());
-  }
-  TORCH_CHECK(false, "the scan has 4, 8 or 16 states, not ", states);
-}
-template <class Call>
-void ForType(const torch::Tensor& x, int64_t states, const Call& call) {
-  if (x.scalar_type() == torch::kBFloat16) return ForStates<Half>(states, call);
-  TORCH_CHECK(x.scalar_type() == torch::kFloat32, "the scan takes float32 and bfloat16");
-  ForStates<float>(states, call);
-}
-
 // Whether rows of x, the last axis, are one behind the other, be they parts of wider ones.
 bool RowsFollow(const torch::Tensor& x) {
   bool follow = x.stride(-1) == 1;
@@ -356,7 +242,8 @@ void CheckScan(const torch::Tensor& u, const torch::Tensor& delta, const torch::
   }
 }
 
-// y like u, and the states before each chunk.
+}  // namespace
+
 std::vector<torch::Tensor> ForwardScan(torch::Tensor u, torch::Tensor delta, torch::Tensor a,
                                        torch::Tensor b, torch::Tensor c, torch::Tensor d,
                                        torch::Tensor bias) {
@@ -376,7 +263,6 @@ std::vector<torch::Tensor> ForwardScan(torch::Tensor u, torch::Tensor delta, tor
   return {y, starts};
 }
 
-// Gradients of u, delta, a, b, c, d and bias; dy may be one tensor for both directions.
 std::vector<torch::Tensor> BackwardScan(torch::Tensor u, torch::Tensor delta, torch::Tensor a,
                                         torch::Tensor b, torch::Tensor c, torch::Tensor d,
                                         torch::Tensor bias, torch::Tensor starts,
@@ -405,138 +291,4 @@ std::vector<torch::Tensor> BackwardScan(torch::Tensor u, torch::Tensor delta, to
           own(dd), own(dbias)};
 }
 
-struct Conv {
-  int64_t batch, length, channels, taps, padded;
-  std::vector<float> weight, bias;  // [2, taps, padded], [2, padded]
-
-  Conv(const torch::Tensor& x, const torch::Tensor& w, const torch::Tensor& bias_in)
-      : batch(x.size(0)),
-        length(x.size(1)),
-        channels(x.size(2)),
-        taps(w.size(2)),
-        padded(Padded(channels)),
-        weight(2 * taps * padded),
-        bias(2 * padded) {
-    for (int64_t way = 0; way < 2; ++way) {
-      for (int64_t e = 0; e < channels; ++e) {
-        for (int64_t k = 0; k < taps; ++k) {
-          weight[(way * taps + k) * padded + e] = w.accessor<float, 3>()[way][e][k];
-        }
-        bias[way * padded + e] = bias_in.accessor<float, 2>()[way][e];
-      }
-    }
-  }
-  int64_t Rows() const { return length + 2 * (taps - 1); }
-  // The row of a buffer of Rows() that tap k of direction `way` reads for this token.
-  int64_t Row(int64_t way, int64_t token, int64_t k) const {
-    return way == 0 ? token + k : token + 2 * (taps - 1) - k;
-  }
-};
-
-// The rows of one picture or clip with taps - 1 rows of zeros on both sides, [Rows, padded].
-template <class T>
-std::vector<float> RowsOf(const Conv& conv, const T* x, int64_t stride) {
-  std::vector<float> rows(conv.Rows() * conv.padded);
-  for (int64_t token = 0; token < conv.length; ++token) {
-    Read(x + token * stride, conv.channels, &rows[(token + conv.taps - 1) * conv.padded]);
-  }
-  return rows;
-}
-
-// The convolution of 16 channels of one token, before silu.
-inline Lanes Convolve(const Conv& conv, int64_t way, int64_t token, int64_t e, const float* rows) {
-  Lanes sum = Load(&conv.bias[way * conv.padded + e]);
-  for (int64_t k = 0; k < conv.taps; ++k) {
-    sum += Load(&conv.weight[(way * conv.taps + k) * conv.padded + e]) *
-           Load(rows + conv.Row(way, token, k) * conv.padded + e);
-  }
-  return sum;
-}
-
-template <class T>
-void ConvForward(const Conv& conv, int64_t item, const torch::Tensor& x, T* y) {
-  const auto rows = RowsOf(conv, In<T>(x) + item * x.stride(0), x.stride(1));
-  std::vector<float> out(conv.padded);
-  for (int64_t way = 0; way < 2; ++way) {
-    T* to = y + (way * conv.batch + item) * conv.length * conv.channels;
-    for (int64_t token = 0; token < conv.length; ++token) {
-      for (int64_t e = 0; e < conv.padded; e += kLanes) {
-        const Lanes value = Convolve(conv, way, token, e, rows.data());
-        Store(value * Sigmoid(value), &out[e]);
-      }
-      Write(out.data(), conv.channels, to + token * conv.channels);
-    }
-  }
-}
-
-// dw [2, taps, padded] and dbias [2, padded] are the item's own share.
-template <class T>
-void ConvBackward(const Conv& conv, int64_t item, const torch::Tensor& x, const T* dy, T* dx,
-                  float* dw, float* dbias) {
-  const int64_t padded = conv.padded;
-  const auto rows = RowsOf(conv, In<T>(x) + item * x.stride(0), x.stride(1));
-  std::vector<float> sums(conv.Rows() * padded), out(padded);
-  for (int64_t way = 0; way < 2; ++way) {
-    for (int64_t token = 0; token < conv.length; ++token) {
-      const int64_t row = (way * conv.batch + item) * conv.length + token;
-      Read(dy + row * conv.channels, conv.channels, out.data());
-      for (int64_t e = 0; e < padded; e += kLanes) {
-        const Lanes value = Convolve(conv, way, token, e, rows.data()), s = Sigmoid(value);
-        const Lanes of_value = Load(&out[e]) * s * (1.0f + value * (1.0f - s));
-        float* bias = dbias + way * padded + e;
-        Store(Load(bias) + of_value, bias);
-        for (int64_t k = 0; k < conv.taps; ++k) {
-          const int64_t at = conv.Row(way, token, k) * padded + e;
-          const int64_t tap = (way * conv.taps + k) * padded + e;
-          Store(Load(dw + tap) + of_value * Load(&rows[at]), dw + tap);
-          Store(Load(&sums[at]) + of_value * Load(&conv.weight[tap]), &sums[at]);
-        }
-      }
-    }
-  }
-  for (int64_t token = 0; token < conv.length; ++token) {
-    Write(&sums[(token + conv.taps - 1) * padded], conv.channels,
-          dx + (item * conv.length + token) * conv.channels);
-  }
-}
-
-torch::Tensor ForwardConv(torch::Tensor x, torch::Tensor weight, torch::Tensor bias) {
-  TORCH_CHECK(x.stride(2) == 1, "conv: channels have to be one behind the other");
-  const Conv conv(x, weight, bias);
-  const torch::Tensor y = torch::empty({2, conv.batch, conv.length, conv.channels}, x.options());
-  ForType(x, 4, [&]<class T, int N>(T, std::integral_constant<int, N>) {
-    at::parallel_for(0, conv.batch, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) ConvForward<T>(conv, i, x, Out<T>(y));
-    });
-  });
-  return y;
-}
-
-// Gradients of x, weight and bias.
-std::vector<torch::Tensor> BackwardConv(torch::Tensor x, torch::Tensor weight, torch::Tensor bias,
-                                        torch::Tensor dy) {
-  const Conv conv(x, weight, bias);
-  const torch::Tensor dx = torch::empty({conv.batch, conv.length, conv.channels}, x.options());
-  const torch::Tensor dw = torch::zeros({conv.batch, 2, conv.taps, conv.padded}, weight.options());
-  const torch::Tensor dbias = torch::zeros({conv.batch, 2, conv.padded}, weight.options());
-  ForType(x, 4, [&]<class T, int N>(T, std::integral_constant<int, N>) {
-    at::parallel_for(0, conv.batch, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        ConvBackward<T>(conv, i, x, In<T>(dy), Out<T>(dx),
-                        Out<float>(dw) + i * 2 * conv.taps * conv.padded,
-                        Out<float>(dbias) + i * 2 * conv.padded);
-      }
-    });
-  });
-  return {dx, dw.sum(0).narrow(-1, 0, conv.channels).mT(),
-          dbias.sum(0).narrow(-1, 0, conv.channels)};
-}
-
-}  // namespace
-
-PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
-  module.def("forward_scan", &ForwardScan);
-  module.def("backward_scan", &BackwardScan);
-  module.def("forward_conv", &ForwardConv);
-  module.def("backward_conv", &BackwardConv);
-}
+}  // namespace gesso_train
