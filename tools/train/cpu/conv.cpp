@@ -106,7 +106,7 @@ torch::Tensor ForwardConv(torch::Tensor x, torch::Tensor weight, torch::Tensor b
   TORCH_CHECK(x.stride(2) == 1, "conv: channels have to be one behind the other");
   const Conv conv(x, weight, bias);
   const torch::Tensor y = torch::empty({2, conv.batch, conv.length, conv.channels}, x.options());
-  ForType(x, 4, [&]<class T, int N>(T, std::integral_constant<int, N>) {
+  ForType(x, [&]<class T>(T) {
     at::parallel_for(0, conv.batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) ConvForward<T>(conv, i, x, Out<T>(y));
     });
@@ -120,7 +120,7 @@ std::vector<torch::Tensor> BackwardConv(torch::Tensor x, torch::Tensor weight, t
   const torch::Tensor dx = torch::empty({conv.batch, conv.length, conv.channels}, x.options());
   const torch::Tensor dw = torch::zeros({conv.batch, 2, conv.taps, conv.padded}, weight.options());
   const torch::Tensor dbias = torch::zeros({conv.batch, 2, conv.padded}, weight.options());
-  ForType(x, 4, [&]<class T, int N>(T, std::integral_constant<int, N>) {
+  ForType(x, [&]<class T>(T) {
     at::parallel_for(0, conv.batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         ConvBackward<T>(conv, i, x, In<T>(dy), Out<T>(dx),

@@ -102,24 +102,12 @@ T* Out(const torch::Tensor& x) {
   return static_cast<T*>(x.data_ptr());
 }
 
-// call(T{}, constant N) for the tensor's type and this many states.
-template <class T, class Call>
-void ForStates(int64_t states, const Call& call) {
-  switch (states) {
-    case 4:
-      return call(T{}, std::integral_constant<int, 4>());
-    case 8:
-      return call(T{}, std::integral_constant<int, 8>());
-    case 16:
-      return call(T{}, std::integral_constant<int, 16>());
-  }
-  TORCH_CHECK(false, "the scan has 4, 8 or 16 states, not ", states);
-}
+// call(T{}) for the tensor's type.
 template <class Call>
-void ForType(const torch::Tensor& x, int64_t states, const Call& call) {
-  if (x.scalar_type() == torch::kBFloat16) return ForStates<Half>(states, call);
-  TORCH_CHECK(x.scalar_type() == torch::kFloat32, "the scan takes float32 and bfloat16");
-  ForStates<float>(states, call);
+void ForType(const torch::Tensor& x, const Call& call) {
+  if (x.scalar_type() == torch::kBFloat16) return call(Half{});
+  TORCH_CHECK(x.scalar_type() == torch::kFloat32, "the kernels take float32 and bfloat16");
+  call(float{});
 }
 
 }  // namespace gesso_train

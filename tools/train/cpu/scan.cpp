@@ -220,6 +220,22 @@ void ScanBackward(const Scan& scan, int64_t sequence, const T* u, const T* delta
   }
 }
 
+// call(T{}, constant N) for the tensor's type and this many states.
+template <class Call>
+void ForTypeAndStates(const torch::Tensor& x, int64_t states, const Call& call) {
+  ForType(x, [&](auto type) {
+    switch (states) {
+      case 4:
+        return call(type, std::integral_constant<int, 4>());
+      case 8:
+        return call(type, std::integral_constant<int, 8>());
+      case 16:
+        return call(type, std::integral_constant<int, 16>());
+    }
+    TORCH_CHECK(false, "the scan has 4, 8 or 16 states, not ", states);
+  });
+}
+
 // Whether rows of x, the last axis, are one behind the other, be they parts of wider ones.
 bool RowsFollow(const torch::Tensor& x) {
   bool follow = x.stride(-1) == 1;
@@ -252,7 +268,7 @@ std::vector<torch::Tensor> ForwardScan(torch::Tensor u, torch::Tensor delta, tor
   const torch::Tensor y = torch::empty_like(u);
   const torch::Tensor starts =
       torch::empty({2 * scan.batch, scan.chunks, scan.states, scan.padded}, a.options());
-  ForType(u, scan.states, [&]<class T, int N>(T, std::integral_constant<int, N>) {
+  ForTypeAndStates(u, scan.states, [&]<class T, int N>(T, std::integral_constant<int, N>) {
     at::parallel_for(0, 2 * scan.batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t sequence = begin; sequence < end; ++sequence) {
         ScanForward<T, N>(scan, sequence, In<T>(u), In<T>(delta), In<T>(b), In<T>(c),
@@ -275,7 +291,7 @@ std::vector<torch::Tensor> BackwardScan(torch::Tensor u, torch::Tensor delta, to
   const torch::Tensor da = torch::zeros({2, scan.batch, scan.states, scan.padded}, wide);
   const torch::Tensor dd = torch::zeros({2, scan.batch, scan.padded}, wide);
   const torch::Tensor dbias = torch::zeros_like(dd);
-  ForType(u, scan.states, [&]<class T, int N>(T, std::integral_constant<int, N>) {
+  ForTypeAndStates(u, scan.states, [&]<class T, int N>(T, std::integral_constant<int, N>) {
     at::parallel_for(0, 2 * scan.batch, 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         ScanBackward<T, N>(scan, i, In<T>(u), In<T>(delta), In<T>(b), In<T>(c), In<float>(starts),
