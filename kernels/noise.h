@@ -5,14 +5,9 @@
 
 #include "kernels/core/context.h"
 #include "kernels/core/op_table.h"
+#include "kernels/core/rng.h"
 
 namespace gesso {
-
-// A stream of standard normal numbers (core/rng.h) and what it is multiplied by.
-struct NormalTerm {
-  float weight;
-  uint64_t stream;
-};
 
 // out[i] = sum_t weight_t * number i of stream (seed, stream_t). At most 64 terms. Devices agree in
 // all random bits; their logarithms and cosines may differ in a number's last place.

@@ -16,15 +16,24 @@ std::array<float, 2> NormalPair(uint64_t seed, uint64_t stream, uint64_t block) 
 }
 
 void FillNormal(View out, uint64_t seed, uint64_t stream) {
+  const NormalTerm term = {1, stream};
+  FillNormal(out, seed, std::span(&term, 1));
+}
+
+void FillNormal(View out, uint64_t seed, std::span<const NormalTerm> terms) {
   CHECK(out.IsContiguous());
   float* values = out.Data<float>();
   const int64_t count = out.numel();
   constexpr int64_t kBlocksPerTask = 4096;
   ParallelRange((count + 1) / 2, kBlocksPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t block = begin; block < end; ++block) {
-      const auto pair = NormalPair(seed, stream, static_cast<uint64_t>(block));
-      values[2 * block] = pair[0];
-      if (2 * block + 1 < count) values[2 * block + 1] = pair[1];
+      std::array<float, 2> sum = {};
+      for (const NormalTerm& term : terms) {
+        const auto pair = NormalPair(seed, term.stream, static_cast<uint64_t>(block));
+        for (size_t i = 0; i < 2; ++i) sum[i] += term.weight * pair[i];
+      }
+      values[2 * block] = sum[0];
+      if (2 * block + 1 < count) values[2 * block + 1] = sum[1];
     }
   });
 }

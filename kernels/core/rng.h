@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include "kernels/core/tensor.h"
 
@@ -48,6 +49,14 @@ std::array<float, 2> NormalPair(uint64_t seed, uint64_t stream, uint64_t block);
 // Fills `out` (float32, contiguous) with the standard normal numbers of stream (seed, stream):
 // element i is a function of these three only. On the host; DrawNormal (kernels/noise.h) is the op.
 void FillNormal(View out, uint64_t seed, uint64_t stream);
+
+// A stream of standard normal numbers and what it is multiplied by.
+struct NormalTerm {
+  float weight;
+  uint64_t stream;
+};
+// ... with the sum of such streams.
+void FillNormal(View out, uint64_t seed, std::span<const NormalTerm> terms);
 
 // A uniform number in [0, 1) with 53 random bits.
 double UniformAt(uint64_t seed, uint64_t stream, uint64_t index);
