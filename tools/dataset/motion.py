@@ -100,11 +100,13 @@ class ClipMaker:
 
     def __init__(self, mix: Mix, seed: int | list[int], everything: bool = False):
         self.scenes = SceneMaker(replace(mix, things=CLIP_THINGS), seed, everything)
+        self.motions = tuple(motion for motion in MOTIONS
+                             for _ in range(mix.motions.get(motion, 1)))
 
     def make(self) -> Clip:
         scenes = self.scenes
         while True:
-            clip = Clip(scenes.make(), scenes.choose(tuple(MOTIONS)))
+            clip = Clip(scenes.make(), scenes.choose(self.motions))
             if scenes.everything or not motion_held_out(clip):
                 return clip
 

@@ -59,6 +59,8 @@ class Mix:
     flip: float = 0.0
     jitter: int = 1  # places move by up to this many steps of 4
     things: tuple[str, ...] = ()  # names of those that occur; all of them if empty
+    # how often a clip's motion occurs against others, once where it is not told
+    motions: dict[str, int] = field(default_factory=dict)
 
 
 def held_out(*parts: object) -> bool:

@@ -90,3 +90,10 @@ def test_clips_show_the_things_of_clips_only() -> None:
     maker = ClipMaker(MIX, 3)
     seen = {THINGS[maker.make().scene.items[0].thing].name for _ in range(600)}
     assert seen == set(CLIP_THINGS)
+
+
+def test_motions_occur_as_often_as_told() -> None:
+    maker = ClipMaker(Mix(motions={"spin": 7, "left": 0}), 5, everything=True)
+    made = [maker.make().motion for _ in range(1500)]  # 7 of 14 parts spin, 1 of 14 orbit
+    assert 700 < made.count("spin") < 800 and made.count("left") == 0
+    assert 70 < made.count("orbit") < 145
