@@ -6,13 +6,15 @@ program, give the detector's own accuracy: the ceiling of every score.
 """
 import dataclasses
 from dataclasses import dataclass
+from itertools import count
 
 from tools.dataset.captions import Captioner
-from tools.dataset.scenes import THINGS, Mix, Scene, SceneMaker, held_out
+from tools.dataset.scenes import Mix, Scene, SceneMaker, held_out
 from tools.dataset.things import NATURAL
 from tools.eval.detector import Found
 
 PER_CATEGORY = 60
+TRIES = 10000  # scenes of one category until a first one suits, or none will
 CATEGORIES = {"object": "single", "two objects": "pair", "count": "count", "colour": "single",
               "position": "relation"}
 
@@ -37,18 +39,27 @@ def wanted(category: str, scene: Scene) -> bool:
     return category == "object" or held_out("pair", *things)
 
 
-def held_out_tasks(per_category: int = PER_CATEGORY) -> list[Task]:
-    """The same tasks every time, category by category."""
+def held_out_tasks(per_category: int = PER_CATEGORY, things: tuple[str, ...] = ()) -> list[Task]:
+    """The same tasks every time, category by category, of these things or of all.
+
+    Raises ValueError where training has seen all that these things can do in a category.
+    """
     tasks = []
     captioner = Captioner(99, plain=1.0)
     for number, (category, kind) in enumerate(CATEGORIES.items()):
-        mix = Mix(colour=1.0 if category == "colour" else 0.0, background=0.0, size_word=0.0)
+        mix = Mix(colour=1.0 if category == "colour" else 0.0, background=0.0, size_word=0.0,
+                  things=things)
         maker, found = SceneMaker(mix, [99, number]), []
-        while len(found) < per_category:
+        for tries in count():
+            if len(found) == per_category:
+                break
+            if tries == TRIES and not found:
+                raise ValueError(f"{category}: none of these things' combinations is held out")
             scene = maker.make_kind(kind)
             if category == "object":
-                scene.items[0] = dataclasses.replace(scene.items[0],
-                                                     thing=len(found) * len(THINGS) // per_category)
+                known = maker.things
+                scene.items[0] = dataclasses.replace(
+                    scene.items[0], thing=known[len(found) * len(known) // per_category])
             if wanted(category, scene):
                 found.append(Task(category, captioner.caption(scene), scene))
         tasks += found
