@@ -65,8 +65,8 @@ struct DTypeOf<E4M3> {
   static constexpr DType value = kF8E4M3;
 };
 
-// The smallest power of two (2^-126 at least) of which `largest` is no more than 448; 0 where all is
-// as good as 0. Numbers divided by it, or multiplied again, lose nothing.
+// The smallest power of two (2^-126 at least) of which `largest` is no more than 448; 0 where all
+// is as good as 0. Numbers divided by it, or multiplied again, lose nothing.
 constexpr float E4M3Scale(float largest) {
   const auto bits = std::bit_cast<uint32_t>(largest / kMostE4M3);
   return std::bit_cast<float>((bits + 0x7fffffu) & 0x7f800000u);

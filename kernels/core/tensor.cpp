@@ -205,7 +205,8 @@ bool IsFloat(DType dtype) {
 }
 
 bool CanStore(DType dtype) {
-  return dtype != kF8E4M3 && dtype != kF8E5M2 && dtype != DType::kF16 && dtype != DType::kI16 && dtype != DType::kI8;
+  return dtype != kF8E4M3 && dtype != kF8E5M2 && dtype != DType::kF16 && dtype != DType::kI16 &&
+         dtype != DType::kI8;
 }
 
 // Converts `count` elements, `stride` apart, of a row.
