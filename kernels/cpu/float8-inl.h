@@ -11,18 +11,16 @@
 HWY_BEFORE_NAMESPACE();
 namespace gesso::HWY_NAMESPACE {
 
-// The numbers that codes (one a lane, 0 .. 255, none of them NaN) stand for. By no subnormal number
-// on the way, which a thread may take for zero (flush_denormals.h).
-HWY_INLINE VecF FromE4M3(hn::Vec<I32> code) {
-  const I32 d;
-  const auto magnitude = hn::ShiftLeft<20>(hn::And(code, hn::Set(d, 0x7f)));
-  const auto sign = hn::ShiftLeft<24>(hn::And(code, hn::Set(d, 0x80)));
-  const auto normal = hn::BitCast(F32(), hn::Add(magnitude, hn::Set(d, 120 << 23)));
-  // 2^-6 and a mantissa, less 2^-6.
-  const auto above = hn::BitCast(F32(), hn::Add(magnitude, hn::Set(d, 121 << 23)));
-  const VecF small = hn::Sub(above, hn::Set(F32(), 0x1p-6f));
-  const auto is_small = hn::RebindMask(F32(), hn::Lt(magnitude, hn::Set(d, 1 << 23)));
-  return hn::Or(hn::IfThenElse(is_small, small, normal), hn::BitCast(F32(), sign));
+// The numbers that Lanes(F32) codes, none of them NaN, stand for: as binary16 with the same fields,
+// which is 2^-8 of them. Its conversion keeps subnormal numbers whatever a thread takes for zero
+// (flush_denormals.h).
+HWY_INLINE VecF LoadE4M3(const uint8_t* codes) {
+  const hn::Rebind<int16_t, F32> d16;
+  const hn::Rebind<int8_t, F32> d8;
+  const auto wide = hn::PromoteTo(d16, hn::LoadU(d8, reinterpret_cast<const int8_t*>(codes)));
+  const auto fields = hn::AndNot(hn::Set(d16, 0x4000), hn::ShiftLeft<7>(wide));
+  const auto half = hn::BitCast(hn::Rebind<hwy::float16_t, F32>(), fields);
+  return hn::Mul(hn::PromoteTo(F32(), half), hn::Set(F32(), 256.0f));
 }
 
 // x as E4M3(x) rounds it.

@@ -164,7 +164,7 @@ struct F32Codes : F32Kernel, DecodedPanels<F32Codes, float> {
         codes += kWidth;
       } else if (IsFloat8(panels.type)) {
         GESSO_UNROLL for (int64_t j = 0; j < kWidth; j += kLanes) {
-          put_number(FromE4M3(hn::PromoteTo(d, hn::LoadU(du8, codes + j))), j, scale);
+          put_number(LoadE4M3(codes + j), j, scale);
         }
         codes += kWidth;
       } else {  // two vectors: one in the low nibbles, one in the high

@@ -224,9 +224,8 @@ struct PairCodes : Kernel, DecodedPanels<PairCodes<Kernel>, BFloat16> {
           put(load(2), load(3), 2, scale);
           codes += kRow;
         } else if (IsFloat8(panels.type)) {
-          const auto load = [&](int quarter) GESSO_AVX512_BF16 {
-            return FromE4M3(hn::PromoteTo(I32(), hn::LoadU(d8, codes + quarter * kLanes)));
-          };
+          const auto load = [&](int quarter)
+                                GESSO_AVX512_BF16 { return LoadE4M3(codes + quarter * kLanes); };
           put_numbers(load(0), load(1), 0, scale);
           put_numbers(load(2), load(3), 2, scale);
           codes += kRow;
