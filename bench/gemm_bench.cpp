@@ -77,18 +77,18 @@ void Register(const char* what, int64_t m, int64_t n, int64_t k, bool gated, boo
   }
 }
 
-// The products of a Diffusion Mamba 768 wide over 1024 tokens, in bfloat16 and in integers.
-void RegisterIntegers() {
+// The products of a Diffusion Mamba 768 wide over 1024 tokens, in bfloat16 and with rounded inputs.
+void RegisterRoundedInputs() {
   constexpr DType kType = DType::kBF16;
   if (ActivationDType(ChosenDevice(), kType) != kType) return;
   constexpr int64_t kTokens = 1024;
   const auto add = [&](const char* what, int64_t n, int64_t k) {
-    for (const bool few : {false, true}) {
-      const std::string shape =
-          fmt::format("dim_{}/{}/{}x{}x{}", what, few ? "w8a8" : NameOf(kType), kTokens, n, k);
+    for (const auto few :
+         {std::optional<LowBit>(), std::optional(LowBit::kW8A8), std::optional(LowBit::kF8A8)}) {
+      const std::string shape = fmt::format("dim_{}/{}/{}x{}x{}", what,
+                                            few ? NameOf(*few) : NameOf(kType), kTokens, n, k);
       RegisterOp(LinearTable(), shape,
-                 std::make_shared<LinearCall>(kTokens, n, k, false, kType,
-                                              few ? std::optional(LowBit::kW8A8) : std::nullopt));
+                 std::make_shared<LinearCall>(kTokens, n, k, false, kType, few));
     }
   };
   add("in_proj", 3072, 768);
@@ -102,8 +102,9 @@ void RegisterIntegers() {
 void RegisterFewRows() {
   constexpr int64_t kSide = 4096;
   for (const int64_t rows : {1, 8}) {
-    for (const auto few : {std::optional<LowBit>(), std::optional(LowBit::kQ8),
-                           std::optional(LowBit::kQ4), std::optional(LowBit::kW8A8)}) {
+    for (const auto few :
+         {std::optional<LowBit>(), std::optional(LowBit::kQ8), std::optional(LowBit::kQ4),
+          std::optional(LowBit::kW8A8), std::optional(LowBit::kF8), std::optional(LowBit::kF8A8)}) {
       const auto make = [=](int64_t side) {
         return std::make_shared<LinearCall>(rows, side, side, false, DType::kBF16, few);
       };
@@ -121,7 +122,7 @@ void RegisterFewRows() {
 }  // namespace
 
 void RegisterProducts() {
-  RegisterIntegers();
+  RegisterRoundedInputs();
   RegisterFewRows();
   for (const int64_t batch : {1, 4}) {
     for (int64_t level = 0; level < 3; ++level) {

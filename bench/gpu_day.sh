@@ -118,7 +118,7 @@ for dtype in float32 bfloat16; do
   done
   Picture "var_$dtype" "three green frogs" -m demo-var --dtype "$dtype"
 done
-for type in q8 q4 w8a8 w4a8; do
+for type in q8 q4 w8a8 w4a8 f8 f8a8; do
   [[ -d $results/demo-$type ]] ||
     Step 20 "convert_$type" "$gesso" convert demo-hdit "$results/demo-$type" --type "$type"
   Picture "$type" "a red apple and a cat" -m "$results/demo-$type" --dtype bfloat16
@@ -131,6 +131,7 @@ Bench hdit_bfloat16 -m demo-hdit --dtype bfloat16
 Bench plain -m demo-hdit --dtype bfloat16 ${no_graphs[@]+"${no_graphs[@]}"}
 Bench video -m demo-video --dtype bfloat16
 Bench w8a8 -m "$results/demo-w8a8" --dtype bfloat16
+Bench f8a8 -m "$results/demo-f8a8" --dtype bfloat16
 # Attention and neighborhoods by `flash` and by `cuda`, a line each.
 if [[ " ${parts[*]} " == *" gesso_bench_ops "* ]]; then
   Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" \

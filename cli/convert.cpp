@@ -1,9 +1,10 @@
 // gesso convert: a model in fewer bits.
 #include "pipelines/convert.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
+#include <ranges>
 #include <string>
 
 #include "cli/commands.h"
@@ -27,8 +28,9 @@ struct Options {
 int Run(Options options) {
   options.engine.Apply();
   const std::optional<LowBit> type = LowBitNamed(options.type);
-  Require(type.has_value(), ErrorKind::kUsage, "--type: '{}' is none of q8, q4, w8a8, w4a8",
-          options.type);
+  Require(
+      type.has_value(), ErrorKind::kUsage, "--type: '{}' is none of {}", options.type,
+      fmt::join(kLowBits | std::views::transform([](LowBit each) { return NameOf(each); }), ", "));
   options.convert.type = *type;
   const ConvertReport report =
       ConvertModel(FindModel(options.model), options.output, options.convert);
@@ -50,7 +52,7 @@ void AddConvert(CLI::App& app, Command& chosen) {
       ->required();
   command
       ->add_option("--type", options->type,
-                   "q8, q4: weights alone; w8a8, w4a8: inputs of products too, to 8 bits")
+                   "q8, q4, f8: weights alone; w8a8, w4a8, f8a8: inputs of products too, to 8 bits")
       ->required();
   command
       ->add_option("--calibrate", options->convert.calibrate,

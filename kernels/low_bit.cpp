@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/core/float8.h"
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/low_bit.h"
 #include "kernels/cuda/low_bit.h"
@@ -13,7 +14,8 @@ namespace gesso {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kNames = {"q8", "q4", "w8a8", "w4a8"};
+constexpr std::array<std::string_view, kLowBits.size()> kNames = {"q8",   "q4", "w8a8",
+                                                                  "w4a8", "f8", "f8a8"};
 constexpr int kMaxCode8 = 127;
 constexpr int kMaxCode4 = 7;
 constexpr int kMaxGroupScale = kMaxCode8 / kMaxCode4;  // so that both together are an i8
@@ -119,6 +121,25 @@ void QuantizeRow(const float* weight, LowBitMatrix& matrix, int64_t row) {
   }
 }
 
+// In e4m3, in groups or as one.
+void QuantizeFloat8(const float* weight, LowBitMatrix& matrix, int64_t row) {
+  const int64_t group = RoundsInputs(matrix.type) ? matrix.cols : kLowBitGroup;
+  const int64_t groups = (matrix.cols + group - 1) / group;
+  E4M3* const codes = matrix.codes.MutableData<E4M3>() + row * matrix.cols;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t begin = g * group;
+    const int64_t end = std::min(begin + group, matrix.cols);
+    const float scale = E4M3Scale(LargestOf(weight + begin, end - begin));
+    if (RoundsInputs(matrix.type)) {
+      matrix.scale.MutableData<float>()[row] = scale;
+    } else {
+      matrix.scale.MutableData<BFloat16>()[row * groups + g] = BFloat16(scale);
+    }
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    for (int64_t k = begin; k < end; ++k) codes[k] = E4M3(weight[k] * inverse);
+  }
+}
+
 float ScaleAt(ConstView scale, int64_t i) {
   return scale.dtype == DType::kBF16 ? static_cast<float>(scale.Data<BFloat16>()[i])
                                      : scale.Data<float>()[i];
@@ -142,6 +163,8 @@ std::optional<LowBit> LowBitNamed(std::string_view name) {
 
 float LowBitMatrix::At(int64_t row, int64_t col) const {
   const int64_t group = row * LowBitGroups(cols) + col / kLowBitGroup;
+  const float by = ScaleAt(scale, RoundsInputs(type) ? row : group);
+  if (IsFloat8(type)) return static_cast<float>(codes.Data<E4M3>()[row * cols + col]) * by;
   int code = 0;
   if (IsFourBit(type)) {
     const uint8_t byte = codes.Data<uint8_t>()[row * ((cols + 1) / 2) + col / 2];
@@ -150,7 +173,7 @@ float LowBitMatrix::At(int64_t row, int64_t col) const {
     code = codes.Data<int8_t>()[row * cols + col];
   }
   if (type == LowBit::kW4A8) code *= group_scale.Data<uint8_t>()[group];
-  return static_cast<float>(code) * ScaleAt(scale, IsIntegerProduct(type) ? row : group);
+  return static_cast<float>(code) * by;
 }
 
 Tensor LowBitMatrix::Dequantize() const {
@@ -176,9 +199,14 @@ void LowBitMatrix::Check() const {
   if (four) {
     RequireLike("codes", codes, {rows, (cols + 1) / 2}, DType::kU8);
   } else {
-    RequireLike("codes", codes, {rows, cols}, DType::kI8);
+    RequireLike("codes", codes, {rows, cols}, IsFloat8(type) ? kF8E4M3 : DType::kI8);
   }
-  if (integer) {
+  if (IsFloat8(type)) {
+    const std::span<const E4M3> numbers(codes.Data<E4M3>(), static_cast<size_t>(rows * cols));
+    Require(std::ranges::none_of(numbers, &E4M3::IsNaN), ErrorKind::kFormat,
+            "codes: hold NaN values");
+  }
+  if (RoundsInputs(type)) {
     RequireLike("scale", scale, {rows}, DType::kF32);
   } else {
     Require(scale.dtype() == DType::kBF16 || scale.dtype() == DType::kF32, ErrorKind::kFormat,
@@ -224,15 +252,16 @@ LowBitMatrix Quantize(ConstView weight, LowBit type, int64_t hadamard) {
     constexpr uint8_t kZeros = 0x88;
     std::fill_n(matrix.codes.MutableData<uint8_t>(), matrix.codes.view().numel(), kZeros);
   } else {
-    matrix.codes = Tensor({matrix.rows, matrix.cols}, DType::kI8);
+    matrix.codes = Tensor({matrix.rows, matrix.cols}, IsFloat8(type) ? kF8E4M3 : DType::kI8);
   }
-  matrix.scale = IsIntegerProduct(type) ? Tensor({matrix.rows}, DType::kF32)
-                                        : Tensor({matrix.rows, groups}, DType::kBF16);
+  matrix.scale = RoundsInputs(type) ? Tensor({matrix.rows}, DType::kF32)
+                                    : Tensor({matrix.rows, groups}, DType::kBF16);
   if (type == LowBit::kW4A8) matrix.group_scale = Tensor({matrix.rows, groups}, DType::kU8);
   float* const from = values.MutableData<float>();
   ParallelFor(matrix.rows, [&](int64_t row) {
     float* const weights = from + row * matrix.cols;
     if (hadamard > 1) Hadamard(weights, matrix.cols, hadamard);
+    if (IsFloat8(type)) return QuantizeFloat8(weights, matrix, row);
     IsIntegerProduct(type) ? QuantizeRow(weights, matrix, row)
                            : QuantizeGroups(weights, matrix, row);
   });

@@ -152,9 +152,10 @@ std::map<std::string, Tensor> RoundWeights(const Weights& weights, LowBit type,
 
 ConvertReport ConvertModel(const fs::path& from, const fs::path& to,
                            const ConvertOptions& options) {
-  Require(options.calibrate == 0 || IsIntegerProduct(options.type), ErrorKind::kUsage,
-          "--calibrate: the inputs of {} products are not rounded, so there is nothing to find",
-          NameOf(options.type));
+  Require(
+      options.calibrate == 0 || IsIntegerProduct(options.type), ErrorKind::kUsage,
+      "--calibrate: the inputs of {} products have no fixed scales, so there is nothing to find",
+      NameOf(options.type));
   std::error_code error;
   ConvertReport report;
   if (!fs::is_directory(from, error)) {

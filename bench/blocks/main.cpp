@@ -99,7 +99,7 @@ int Main(int argc, char** argv) {
   CLI::App app("Times blocks of DiM and DiT and prints JSON lines.", "gesso_bench_blocks");
   app.add_option("--block", options.kinds, "dim, dit")->capture_default_str();
   app.add_option("--precision", options.precisions,
-                 "float32, bfloat16, q8, q4, w8a8, w4a8; measured by turns")
+                 "float32, bfloat16, q8, q4, w8a8, w4a8, f8, f8a8; measured by turns")
       ->capture_default_str();
   app.add_option("--tokens", options.tokens, "lengths of the sequence")->capture_default_str();
   app.add_option("--width", options.width)->capture_default_str();

@@ -1,10 +1,12 @@
 #include "kernels/core/dtype.h"
 
 #include "kernels/core/error.h"
+#include "kernels/core/float8.h"
 
 namespace gesso {
 
 size_t SizeOf(DType dtype) {
+  if (dtype == kF8E4M3 || dtype == kF8E5M2) return 1;
   switch (dtype) {
     case DType::kF64:
     case DType::kI64:
@@ -25,6 +27,8 @@ size_t SizeOf(DType dtype) {
 }
 
 std::string_view NameOf(DType dtype) {
+  if (dtype == kF8E4M3) return "float8_e4m3";
+  if (dtype == kF8E5M2) return "float8_e5m2";
   switch (dtype) {
     case DType::kF32:
       return "float32";

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <functional>
 
+#include "kernels/core/float8.h"
+
 namespace gesso {
 
 Strides ContiguousStrides(const Shape& shape) {
@@ -140,6 +142,8 @@ double LoadFloat(const std::byte* from, DType dtype) {
     std::memcpy(&value, from, sizeof(T));  // mapped files need not be aligned
     return value;
   };
+  if (dtype == kF8E4M3) return static_cast<float>(read(E4M3{}));
+  if (dtype == kF8E5M2) return static_cast<float>(read(E5M2{}));
   switch (dtype) {
     case DType::kF32:
       return read(float{});
@@ -197,11 +201,12 @@ void StoreInt(int64_t value, std::byte* to, DType dtype) {
 
 bool IsFloat(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
-         dtype == DType::kBF16;
+         dtype == DType::kBF16 || dtype == kF8E4M3 || dtype == kF8E5M2;
 }
 
 bool CanStore(DType dtype) {
-  return dtype != DType::kF16 && dtype != DType::kI16 && dtype != DType::kI8;
+  return dtype != kF8E4M3 && dtype != kF8E5M2 && dtype != DType::kF16 && dtype != DType::kI16 &&
+         dtype != DType::kI8;
 }
 
 // Converts `count` elements, `stride` apart, of a row.

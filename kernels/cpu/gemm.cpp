@@ -14,6 +14,7 @@
 #include "hwy/cache_control.h"
 #include "hwy/foreach_target.h"
 #include "kernels/cpu/codes-inl.h"
+#include "kernels/cpu/float8-inl.h"
 #include "kernels/cpu/gemm_job-inl.h"
 
 // The product is cut into tiles of kMaxRows x kWidth sums that stay in registers while k runs from
@@ -148,15 +149,22 @@ struct F32Codes : F32Kernel, DecodedPanels<F32Codes, float> {
     const I32 d;
     const hn::Rebind<int8_t, I32> d8;
     const hn::Rebind<uint8_t, I32> du8;
-    const auto put = [&](const auto& code, int64_t j, const float* scale) HWY_ATTR {
-      hn::Store(hn::Mul(hn::ConvertTo(F32(), code), hn::Load(F32(), scale + j)), F32(), to + j);
+    const auto put_number = [&](VecF number, int64_t j, const float* scale) HWY_ATTR {
+      hn::Store(hn::Mul(number, hn::Load(F32(), scale + j)), F32(), to + j);
     };
+    const auto put = [&](const auto& code, int64_t j, const float* scale)
+                         HWY_ATTR { put_number(hn::ConvertTo(F32(), code), j, scale); };
     for (int64_t k = 0; k < panels.padded; ++k, to += kWidth) {
       const float* const scale = scales + k / kLowBitGroup * kWidth;
       if (panels.type == LowBit::kQ8) {
         GESSO_UNROLL for (int64_t j = 0; j < kWidth; j += kLanes) {
           const auto* from = reinterpret_cast<const int8_t*>(codes) + j;
           put(hn::PromoteTo(d, hn::LoadU(d8, from)), j, scale);
+        }
+        codes += kWidth;
+      } else if (IsFloat8(panels.type)) {
+        GESSO_UNROLL for (int64_t j = 0; j < kWidth; j += kLanes) {
+          put_number(LoadE4M3(codes + j), j, scale);
         }
         codes += kWidth;
       } else {  // two vectors: one in the low nibbles, one in the high
@@ -259,10 +267,12 @@ void Linear(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(F32Linear)(
 
 void LinearGlu(Context&, const LinearGluArgs& args) { HWY_DYNAMIC_DISPATCH(F32LinearGlu)(args); }
 
-void LinearCodes(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(F32LinearCodes)(args); }
+void LinearCodes(Context&, const LinearArgs& args) {
+  HWY_DYNAMIC_DISPATCH(F32LinearCodes)(WithRoundedInputs(args));
+}
 
 void LinearGluCodes(Context&, const LinearGluArgs& args) {
-  HWY_DYNAMIC_DISPATCH(F32LinearGluCodes)(args);
+  HWY_DYNAMIC_DISPATCH(F32LinearGluCodes)(WithRoundedInputs(args));
 }
 
 }  // namespace gesso::cpu

@@ -14,6 +14,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm_bf16.cpp"
 #include "hwy/foreach_target.h"
 #include "kernels/cpu/codes-inl.h"
+#include "kernels/cpu/float8-inl.h"
 #include "kernels/cpu/gemm_job-inl.h"
 
 // Sums are float32 chains in the order of k, two products a link, so that the bits of an output
@@ -197,11 +198,15 @@ struct PairCodes : Kernel, DecodedPanels<PairCodes<Kernel>, BFloat16> {
     const uint8_t* codes = panels.Panel(panel) + panels.HeadBytes();
     const auto* scales = reinterpret_cast<const float*>(panels.Panel(panel));
     const hn::Rebind<uint8_t, I32> d8;
-    const auto put = [&](auto low, auto high, int quarter, const float* scale) GESSO_AVX512_BF16 {
-      const VecF left = hn::Mul(hn::ConvertTo(F32(), low), Load(scale + quarter * kLanes));
-      const VecF right = hn::Mul(hn::ConvertTo(F32(), high), Load(scale + (quarter + 1) * kLanes));
+    const auto put_numbers = [&](VecF low, VecF high, int quarter,
+                                 const float* scale) GESSO_AVX512_BF16 {
+      const VecF left = hn::Mul(low, Load(scale + quarter * kLanes));
+      const VecF right = hn::Mul(high, Load(scale + (quarter + 1) * kLanes));
       _mm512_storeu_si512(to + quarter * kLanes,
                           reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(right.raw, left.raw)));
+    };
+    const auto put = [&](auto low, auto high, int quarter, const float* scale) GESSO_AVX512_BF16 {
+      put_numbers(hn::ConvertTo(F32(), low), hn::ConvertTo(F32(), high), quarter, scale);
     };
     const auto eight = hn::Set(I32(), 8);
     const auto mask = hn::Set(I32(), 15);
@@ -217,6 +222,12 @@ struct PairCodes : Kernel, DecodedPanels<PairCodes<Kernel>, BFloat16> {
           };
           put(load(0), load(1), 0, scale);
           put(load(2), load(3), 2, scale);
+          codes += kRow;
+        } else if (IsFloat8(panels.type)) {
+          const auto load = [&](int quarter)
+                                GESSO_AVX512_BF16 { return LoadE4M3(codes + quarter * kLanes); };
+          put_numbers(load(0), load(1), 0, scale);
+          put_numbers(load(2), load(3), 2, scale);
           codes += kRow;
         } else {
           const auto first = hn::PromoteTo(I32(), hn::LoadU(d8, codes));
@@ -315,15 +326,17 @@ void LinearGluAvx512BF16(Context&, const LinearGluArgs& args) {
   HWY_DYNAMIC_DISPATCH(RunLinearGluAvx512BF16)(args);
 }
 
-void LinearCodesAmx(Context&, const LinearArgs& args) { HWY_DYNAMIC_DISPATCH(RunCodesAmx)(args); }
+void LinearCodesAmx(Context&, const LinearArgs& args) {
+  HWY_DYNAMIC_DISPATCH(RunCodesAmx)(WithRoundedInputs(args));
+}
 void LinearGluCodesAmx(Context&, const LinearGluArgs& args) {
-  HWY_DYNAMIC_DISPATCH(RunGluCodesAmx)(args);
+  HWY_DYNAMIC_DISPATCH(RunGluCodesAmx)(WithRoundedInputs(args));
 }
 void LinearCodesAvx512BF16(Context&, const LinearArgs& args) {
-  HWY_DYNAMIC_DISPATCH(RunCodesAvx512BF16)(args);
+  HWY_DYNAMIC_DISPATCH(RunCodesAvx512BF16)(WithRoundedInputs(args));
 }
 void LinearGluCodesAvx512BF16(Context&, const LinearGluArgs& args) {
-  HWY_DYNAMIC_DISPATCH(RunGluCodesAvx512BF16)(args);
+  HWY_DYNAMIC_DISPATCH(RunGluCodesAvx512BF16)(WithRoundedInputs(args));
 }
 
 }  // namespace gesso::cpu

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/core/float8.h"
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/bf16_panels.h"
 
@@ -35,7 +36,9 @@ int64_t CodeBytes(const LowBitPanels& panels) {
          (IsFourBit(panels.type) ? std::max<int64_t>(row / 2, 1) : row);
 }
 
+// Of e4m3: its bits.
 int CodeOf(const LowBitMatrix& matrix, int64_t row, int64_t col) {
+  if (IsFloat8(matrix.type)) return matrix.codes.Data<E4M3>()[row * matrix.cols + col].bits;
   if (!IsFourBit(matrix.type)) return matrix.codes.Data<int8_t>()[row * matrix.cols + col];
   const uint8_t byte = matrix.codes.Data<uint8_t>()[row * ((matrix.cols + 1) / 2) + col / 2];
   return (col % 2 == 0 ? byte & 0x0f : byte >> 4) - 8;
@@ -82,7 +85,7 @@ void PackPanel(const LowBitMatrix& matrix, const LowBitPanels& panels, int64_t p
       if (matrix.type == LowBit::kW4A8) {
         factors[g * width + j] = matrix.group_scale.Data<uint8_t>()[group];
       } else if (!IsIntegerProduct(matrix.type)) {
-        scales[g * width + j] = ScaleOf(matrix, group);
+        scales[g * width + j] = ScaleOf(matrix, RoundsInputs(matrix.type) ? row : group);
       }
     }
   }
@@ -111,6 +114,12 @@ void LowBitPanels::Unpack(float* weight) const {
     float* const to = weight + row * cols;
     for (int64_t k = 0; k < cols; ++k) {
       const int64_t group = k / kLowBitGroup * order.width + j;
+      if (IsFloat8(type)) {
+        E4M3 number;
+        number.bits = codes[Place(order, j, k)];
+        to[k] = static_cast<float>(number) * scales[group];
+        continue;
+      }
       int code = 0;
       if (IsFourBit(type)) {
         const NibblePlace place = PlaceOfNibble(order, j, k);

@@ -19,11 +19,12 @@ struct PanelOrder {
 };
 
 // values u8: panel after panel, each
-//   kQ8, kQ4  scales f32 [groups, width], codes
+//   kQ8, kQ4, kF8, kF8A8
+//             scales f32 [groups, width], codes
 //   kW8A8     scales f32 [width], 128 * sum of codes i32 [width], codes
 //   kW4A8     as kW8A8, group scales u8 [groups, width] before the codes
-// codes i8 [depth / run, width, run]; of 4 bits, the first half of each [width, run] in the low and
-// the second half in the high nibbles.
+// codes i8 or e4m3 [depth / run, width, run]; of 4 bits, the first half of each [width, run] in the
+// low and the second half in the high nibbles.
 struct LowBitPanels final : Panels {
   LowBit type = LowBit::kQ8;
   PanelOrder order;
@@ -47,6 +48,11 @@ constexpr PanelOrder kInt8Order = {.width = 32, .run = 4, .depth = 64};
 PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype);
 // In a given order, whatever this CPU is best at.
 PackedMatrix PackLowBit(const LowBitMatrix& matrix, const PanelOrder& order, DType dtype);
+
+// The arguments of a product as they are or, where its weights are kF8A8, with x rounded to e4m3:
+// [rows, K] bf16, which holds these numbers exactly, in this thread's memory until the next one.
+LinearArgs WithRoundedInputs(const LinearArgs& args);
+LinearGluArgs WithRoundedInputs(const LinearGluArgs& args);
 
 // The width of float32 panels with this CPU's vectors (gemm.cpp).
 int64_t F32PanelWidth();

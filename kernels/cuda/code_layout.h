@@ -1,4 +1,4 @@
-// How weights in few bits and the rounded inputs of integer products lie in the device's memory.
+// How weights in few bits and the rounded inputs of products with them lie in the device's memory.
 // Decided on the host, without a GPU.
 #pragma once
 
@@ -12,9 +12,14 @@
 
 namespace gesso::cuda {
 
-// Integer products are of so many rows, or a multiple: cuBLASLt has none for some small numbers.
+// Products of codes are of so many rows, or a multiple: cuBLASLt has none for some small numbers.
 // What the rows behind the last one hold does not matter.
 constexpr int64_t kIntegerRows = 32;
+
+// Whether GPUs of this compute capability multiply e4m3 numbers: from Ada on.
+constexpr bool MultipliesFloat8(int major, int minor) {
+  return major > 8 || (major == 8 && minor >= 9);
+}
 
 constexpr int64_t UpTo(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
@@ -54,11 +59,12 @@ inline CodeRows RowsOf(const LowBitMatrix& matrix, const Tensor& codes, const Te
   rows.padded = UpTo(matrix.cols, CodeRows::kInputsMultiple);
   rows.groups = LowBitGroups(matrix.cols);
   rows.four = IsFourBit(matrix.type);
-  rows.integer = IsIntegerProduct(matrix.type);
+  rows.float8 = IsFloat8(matrix.type);
+  rows.rounds = RoundsInputs(matrix.type);
   return rows;
 }
 
-// Memory for the rounded inputs of an integer product, in bytes: a scale a row, the rotated rows as
+// Memory for the rounded inputs of a product of codes, in bytes: a scale a row, the rotated rows as
 // float32 where the product turns them, then the codes of all rows that cuBLASLt reads.
 struct RoundedLayout {
   int64_t rows;            // that are multiplied, a multiple of kIntegerRows

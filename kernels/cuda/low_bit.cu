@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "kernels/core/float8.h"
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/lanes.cuh"
 #include "kernels/cuda/product.h"
@@ -53,10 +54,10 @@ struct Rows {
   }
 };
 
-template <int kRows, int kPerWord>
+template <int kRows, class Code>
 void MultiplyFew(const CodeRows& weight, const Rows& x, int64_t first, int64_t count,
                  const EpilogueElement& epilogue) {
-  CodeDotRow<kRows, kPerWord> body;
+  CodeDotRow<kRows, Code> body;
   body.weight = weight;
   body.x = x.numbers.From(first * x.stride);
   body.x_stride = x.stride;
@@ -67,20 +68,23 @@ void MultiplyFew(const CodeRows& weight, const Rows& x, int64_t first, int64_t c
   ForEachRow<WarpLanes>(weight.rows, body);
 }
 
-template <int kPerWord>
+template <class Code>
 void MultiplyFewRows(const CodeRows& weight, const Rows& x, const EpilogueElement& epilogue) {
   for (int64_t first = 0; first < x.count; first += 8) {
     const int64_t count = std::min<int64_t>(8, x.count - first);
-    const auto multiply = count == 1   ? MultiplyFew<1, kPerWord>
-                          : count == 2 ? MultiplyFew<2, kPerWord>
-                          : count <= 4 ? MultiplyFew<4, kPerWord>
-                                       : MultiplyFew<8, kPerWord>;
+    const auto multiply = count == 1   ? MultiplyFew<1, Code>
+                          : count == 2 ? MultiplyFew<2, Code>
+                          : count <= 4 ? MultiplyFew<4, Code>
+                                       : MultiplyFew<8, Code>;
     multiply(weight, x, first, count, epilogue);
   }
 }
 
 void MultiplyFewRows(const CodeRows& weight, const Rows& x, const EpilogueElement& epilogue) {
-  weight.four ? MultiplyFewRows<8>(weight, x, epilogue) : MultiplyFewRows<4>(weight, x, epilogue);
+  const auto multiply = weight.four     ? MultiplyFewRows<Int4Codes>
+                        : weight.float8 ? MultiplyFewRows<Float8Codes>
+                                        : MultiplyFewRows<Int8Codes>;
+  multiply(weight, x, epilogue);
 }
 
 // Products in floating point with many rows.
@@ -113,16 +117,58 @@ void MultiplyFloats(const PackedMatrix& weight, ConstView x, const Epilogue& epi
   MultiplyFewRows(CodesOf(weight).rows, rows, body);
 }
 
+// That of codes with `count` rows of rounded inputs.
+Product ProductOf(const CodeRows& weight, int64_t count) {
+  return {UpTo(count, kIntegerRows), UpTo(weight.rows, CodeRows::kOutputsMultiple), weight.padded,
+          weight.padded, weight.float8 ? kF8E4M3 : DType::kI8};
+}
+
+RoundFloat8Row RoundFloat8(const CodeRows& weight, const Rows& x) {
+  RoundFloat8Row body;
+  body.x = x.numbers;
+  body.x_stride = x.stride;
+  body.width = weight.inputs;
+  body.padded = weight.padded;
+  return body;
+}
+
+// Whether codes of weights and inputs are multiplied as they are.
+bool MultipliesCodes(const CodeRows& weight, int64_t count) {
+  return weight.rounds && (!weight.float8 || HasFloat8(ProductOf(weight, count)));
+}
+
+// The inputs of a product in floating point: x or, where the weights ask for it, x rounded to e4m3
+// [M, K] in the type of the weights, which holds it exactly; in the scratch kInputs.
+ConstView InputsOfFloats(const PackedMatrix& weight, ConstView inputs) {
+  const CodeRows& rows = CodesOf(weight).rows;
+  if (!rows.rounds) return inputs;
+  const Rows x(inputs, rows.inputs);
+  const size_t bytes = static_cast<size_t>(x.count * rows.inputs) * SizeOf(weight.dtype());
+  const View out(Scratch(kInputs, bytes), {x.count, rows.inputs}, weight.dtype(), Device::kCuda);
+  RoundFloat8Row body = RoundFloat8(rows, x);
+  body.out = Numbers(out);
+  ForEachRow<BlockLanes>(x.count, body);
+  return out;
+}
+
 // The rounded rows of x, in the scratch kInputs as RoundedLayout says.
 struct RoundedInputs {
-  const int8_t* codes;
+  const void* codes;
   const float* scales;
-  int64_t rows;  // that are multiplied: those of x, and whatever lies behind them
 
   RoundedInputs(const Codes& weight, const Rows& x) {
     const bool turns = weight.matrix.hadamard > 1;
     const RoundedLayout layout(x.count, weight.rows.inputs, weight.rows.padded, turns);
     auto* const memory = static_cast<char*>(Scratch(kInputs, static_cast<size_t>(layout.bytes)));
+    scales = reinterpret_cast<float*>(memory);
+    codes = memory + layout.codes;
+    if (weight.rows.float8) {
+      RoundFloat8Row body = RoundFloat8(weight.rows, x);
+      body.codes = reinterpret_cast<E4M3*>(memory + layout.codes);
+      body.scales = reinterpret_cast<float*>(memory);
+      ForEachRow<BlockLanes>(x.count, body);
+      return;
+    }
     RoundInputsRow body;
     body.x = x.numbers;
     body.x_stride = x.stride;
@@ -134,20 +180,23 @@ struct RoundedInputs {
     body.rotated = turns ? reinterpret_cast<float*>(memory + layout.rotated) : nullptr;
     body.codes = reinterpret_cast<int8_t*>(memory + layout.codes);
     ForEachRow<BlockLanes>(x.count, body);
-    codes = body.codes;
-    scales = body.scales;
-    rows = layout.rows;
   }
 };
 
-// Rounds x and multiplies integers; the sums lie in the scratch kProduct.
-IntegerSums MultiplyRounded(const Codes& weight, const Rows& x) {
+// Rounds x and multiplies codes; the sums lie in the scratch kProduct.
+CodeSums MultiplyRounded(const Codes& weight, const Rows& x) {
   const CodeRows& rows = weight.rows;
   const RoundedInputs in(weight, x);
-  const int64_t outputs = UpTo(rows.rows, CodeRows::kOutputsMultiple);
-  auto* const sums =
-      static_cast<int32_t*>(Scratch(kProduct, static_cast<size_t>(in.rows * outputs) * 4));
-  const Product product{in.rows, outputs, rows.padded, rows.padded, DType::kI8};
+  const Product product = ProductOf(rows, x.count);
+  const int64_t outputs = product.outputs;
+  void* const memory = Scratch(kProduct, static_cast<size_t>(product.rows * outputs) * 4);
+  if (rows.float8) {
+    auto* const float_sums = static_cast<float*>(memory);
+    MultiplyFloat8(product, rows.codes, in.codes, float_sums);
+    return {
+        .float_sums = float_sums, .row_scales = in.scales, .scale = rows.scale, .stride = outputs};
+  }
+  auto* const sums = static_cast<int32_t*>(memory);
   if (!rows.four) {
     MultiplyIntegers(product, rows.codes, in.codes, sums);
   } else {
@@ -190,13 +239,16 @@ PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype) {
 
 void LinearLowBit(const LinearArgs& args) {
   const Codes& weight = CodesOf(*args.weight);
+  const Rows x(args.x, weight.rows.inputs);
   const Epilogue epilogue{.bias = Numbers(args.bias),
                           .activation = args.activation,
                           .residual = Numbers(args.residual),
                           .out = Numbers(args.out)};
-  if (!weight.rows.integer) return MultiplyFloats(*args.weight, args.x, epilogue);
-  IntegerEpilogueElement body;
-  body.product = MultiplyRounded(weight, Rows(args.x, weight.rows.inputs));
+  if (!MultipliesCodes(weight.rows, x.count)) {
+    return MultiplyFloats(*args.weight, InputsOfFloats(*args.weight, args.x), epilogue);
+  }
+  CodeEpilogueElement body;
+  body.product = MultiplyRounded(weight, x);
   body.epilogue.bias = epilogue.bias;
   body.epilogue.residual = epilogue.residual;
   body.epilogue.out = epilogue.out;
@@ -208,18 +260,19 @@ void LinearLowBit(const LinearArgs& args) {
 void LinearGluLowBit(const LinearGluArgs& args) {
   const PackedMatrix& weight = *args.weight;
   const Codes& codes = CodesOf(weight);
-  if (codes.rows.integer) {
-    IntegerGluElement body;
-    body.product = MultiplyRounded(codes, Rows(args.x, weight.cols()));
+  const Rows x(args.x, weight.cols());
+  if (MultipliesCodes(codes.rows, x.count)) {
+    CodeGluElement body;
+    body.product = MultiplyRounded(codes, x);
     body.out = Numbers(args.out);
     body.features = weight.rows() / 2;
     body.activation = args.activation;
     return ForEach(args.out.numel(), body);
   }
   ActivateHalves(args, [&](float* product) {
-    const View out(product, {args.x.numel() / weight.cols(), weight.rows()}, DType::kF32);
+    const View out(product, {x.count, weight.rows()}, DType::kF32);
     MultiplyFloats(
-        weight, args.x,
+        weight, InputsOfFloats(weight, args.x),
         {.bias = {}, .activation = Activation::kNone, .residual = {}, .out = Numbers(out)});
   });
 }

@@ -1,9 +1,11 @@
 // CUDA: weights in few bits, which stay so in the device's memory.
 //
-// Weights alone in few bits (q8, q4): products of a few rows read the codes themselves, a warp an
-// output; for many rows some outputs at a time are written out and multiplied by cuBLASLt. Integer
-// products (w8a8, w4a8): rows of inputs are rounded, cuBLASLt multiplies integers, and the scales
-// are applied in one pass with bias, activation and residual.
+// Weights alone in few bits (q8, q4, f8): products of a few rows read the codes themselves, a warp
+// an output; for many rows some outputs at a time are written out and multiplied by cuBLASLt.
+// Integer products (w8a8, w4a8): rows of inputs are rounded, cuBLASLt multiplies integers, and the
+// scales are applied in one pass with bias, activation and residual. The same with e4m3 numbers
+// (f8a8), where the GPU multiplies them; elsewhere the rounded inputs are multiplied as those of f8
+// are.
 #pragma once
 
 #include "kernels/cuda/gemm.h"

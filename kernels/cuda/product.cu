@@ -2,7 +2,9 @@
 
 #include <map>
 
+#include "kernels/core/float8.h"
 #include "kernels/cuda/blas.h"
+#include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/launch.cuh"
 
@@ -19,6 +21,7 @@ void CheckBlas(cublasStatus_t status, const char* what) {
 }
 
 cudaDataType_t TypeOf(DType dtype) {
+  if (dtype == kF8E4M3) return CUDA_R_8F_E4M3;
   switch (dtype) {
     case DType::kBF16:
       return CUDA_R_16BF;
@@ -101,13 +104,16 @@ class Plan {
         GetBlas().MatmulAlgoGetHeuristic(handle, product_, weight_.get(), x_.get(), out_.get(),
                                          out_.get(), preference, 1, &chosen_, &found);
     GetBlas().MatmulPreferenceDestroy(preference);
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return;
     CheckBlas(status, "choosing an algorithm");
-    Require(found > 0, ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}", p.rows,
-            p.outputs, p.inputs);
+    exists_ = found > 0;
   }
   ~Plan() { GetBlas().MatmulDescDestroy(product_); }
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
+
+  // Whether cuBLASLt has an algorithm for it.
+  bool exists() const { return exists_; }
 
   void Run(cublasLtHandle_t handle, const void* weight, const void* x, void* out) const {
     const float one = 1;
@@ -124,27 +130,38 @@ class Plan {
  private:
   Layout weight_, x_, out_;
   bool integers_;
+  bool exists_ = false;
   float beta_;
   cublasLtMatmulDesc_t product_ = nullptr;
   cublasLtMatmulHeuristicResult_t chosen_{};
 };
 
-// Plans are made once a shape, type and alignment.
-void Run(Product product, const void* weight, const void* x, void* out, DType type,
-         bool accumulates) {
+cublasLtHandle_t Handle() {
   static const cublasLtHandle_t handle = [] {
     cublasLtHandle_t made = nullptr;
     CheckBlas(GetBlas().Create(&made), "starting cuBLASLt");
     return made;
   }();
+  return handle;
+}
+
+// Plans are made once a shape, type and alignment.
+const Plan& PlanFor(Product product, const void* x, const void* out, DType type, bool accumulates) {
   static std::map<Planned, Plan> plans;
   if (product.out_stride == 0) product.out_stride = product.outputs;
   const Planned planned = {
       product, type, accumulates,
       AlignmentOf(x, product.stride * static_cast<int64_t>(SizeOf(product.in))),
       AlignmentOf(out, product.out_stride * static_cast<int64_t>(SizeOf(type)))};
-  const auto plan = plans.try_emplace(planned, handle, planned).first;
-  plan->second.Run(handle, weight, x, out);
+  return plans.try_emplace(planned, Handle(), planned).first->second;
+}
+
+void Run(const Product& product, const void* weight, const void* x, void* out, DType type,
+         bool accumulates) {
+  const Plan& plan = PlanFor(product, x, out, type, accumulates);
+  Require(plan.exists(), ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}",
+          product.rows, product.outputs, product.inputs);
+  plan.Run(Handle(), weight, x, out);
 }
 
 // multiply(out, accumulates) writes the product as numbers, or adds it to what they are.
@@ -176,6 +193,21 @@ void Multiply(const Product& product, const void* weight, const void* x, float* 
 
 void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out) {
   Run(product, weight, x, out, DType::kI32, false);
+}
+
+bool HasFloat8(const Product& product) {
+  static const bool multiplies = [] {
+    int major = 0;
+    int minor = 0;
+    Check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking the GPU");
+    Check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "asking the GPU");
+    return MultipliesFloat8(major, minor);
+  }();
+  return multiplies && PlanFor(product, nullptr, nullptr, DType::kF32, false).exists();
+}
+
+void MultiplyFloat8(const Product& product, const void* weight, const void* x, float* out) {
+  Run(product, weight, x, out, DType::kF32, false);
 }
 
 void MultiplyAndFinish(const Product& product, const void* weight, const void* x,

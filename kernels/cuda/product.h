@@ -1,5 +1,5 @@
-// Products of matrices by cuBLASLt, accumulated in float32, or of 8-bit integers in int32: what
-// linear layers and convolutions share.
+// Products of matrices by cuBLASLt, accumulated in float32 (of e4m3 numbers as well), or of 8-bit
+// integers in int32: what linear layers and convolutions share.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,7 @@ enum ProductScratch { kInputs, kProduct, kWorkspace, kWeights };
 struct Product {
   int64_t rows, outputs, inputs;  // M, N, K
   int64_t stride;                 // from row to row of x, in elements
-  DType in;                       // of x and weight: kF32, kBF16 or kI8
+  DType in;                       // of x and weight: kF32, kBF16, kI8 or kF8E4M3
   int64_t out_stride = 0;         // from row to row of the product, in elements; 0: N
 
   auto operator<=>(const Product&) const = default;
@@ -29,6 +29,11 @@ void Multiply(const Product& product, const void* weight, const void* x, float* 
 // Writes that of 8-bit integers. K, N, the strides and all addresses must be multiples of 4, better
 // of 16.
 void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out);
+// Whether this GPU and its cuBLASLt have that of e4m3 numbers, for memory at multiples of 16 bytes.
+// K, N and the strides must be multiples of 16.
+bool HasFloat8(const Product& product);
+// Writes it as float32, scales left out.
+void MultiplyFloat8(const Product& product, const void* weight, const void* x, float* out);
 
 // Calls multiply(part, first) for parts of `most` outputs, `first` being the first output of each:
 // for weights that are brought into another form part by part.

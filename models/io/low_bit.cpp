@@ -1,5 +1,9 @@
 #include "models/io/low_bit.h"
 
+#include <algorithm>
+#include <array>
+
+#include "kernels/core/float8.h"
 #include "models/io/printable.h"
 
 namespace gesso {
@@ -10,6 +14,14 @@ const std::string kScale = ".scale";
 const std::string kGroupScale = ".group_scale";
 const std::string kInputScale = ".input_scale";
 const std::string kHadamard = ".hadamard";
+
+// What others write beside a layer's e4m3 weight "LAYER.weight": the scale of the weight, by the
+// two names in use; one for rounding inputs, which stay as they are here; the format.
+constexpr std::array<std::string_view, 2> kLayerScales = {"scale_weight", "weight_scale"};
+constexpr std::array<std::string_view, 3> kLayerNotes = {"scale_input", "input_scale",
+                                                         "comfy_quant"};
+constexpr std::string_view kWeight = "weight";
+constexpr std::string_view kMark = "scaled_fp8";  // of a whole file
 
 const Tensor* Find(const Weights& weights, const std::string& name) {
   const auto found = weights.tensors.find(name);
@@ -22,16 +34,73 @@ Tensor Number(float value) {
   return tensor;
 }
 
+bool IsFloat8Matrix(const Tensor* tensor) {
+  return tensor != nullptr && tensor->shape().rank() == 2 && tensor->dtype() == kF8E4M3;
+}
+
+// The name of what belongs to the weight `name` of a layer.
+std::string OfLayer(const std::string& name, std::string_view part) {
+  return name.substr(0, name.size() - kWeight.size()) + std::string(part);
+}
+
+// The scale that others wrote beside the weight `name`, or null.
+const Tensor* LayerScale(const Weights& weights, const std::string& name) {
+  if (!name.ends_with(kWeight)) return nullptr;
+  for (const std::string_view part : kLayerScales) {
+    if (const Tensor* scale = Find(weights, OfLayer(name, part))) return scale;
+  }
+  return nullptr;
+}
+
+// Whether `name` is beside an e4m3 weight of a layer.
+bool BelongsToLayer(const Weights& weights, const std::string& name) {
+  const auto belongs = [&](std::string_view part) {
+    if (!name.ends_with(part)) return false;
+    const std::string weight = name.substr(0, name.size() - part.size()) + std::string(kWeight);
+    return IsFloat8Matrix(Find(weights, weight));
+  };
+  return std::ranges::any_of(kLayerScales, belongs) || std::ranges::any_of(kLayerNotes, belongs);
+}
+
+// The scales [N, groups] of a matrix that has one number for all, one an output, or none.
+Tensor ScalesOfGroups(const Tensor* given, int64_t rows, int64_t groups) {
+  Tensor scales({rows, groups}, DType::kF32);
+  Tensor own({1}, DType::kF32);
+  own.MutableData<float>()[0] = 1;
+  if (given != nullptr) {
+    const int64_t count = given->shape().numel();
+    Require(count == 1 || count == rows, ErrorKind::kFormat,
+            "scale of the weight: expected one number or {}, got {}", rows, given->shape());
+    own = Cast(*given, DType::kF32);
+  }
+  const int64_t step = own.shape().numel() == 1 ? 0 : 1;
+  for (int64_t row = 0; row < rows; ++row) {
+    std::fill_n(scales.MutableData<float>() + row * groups, groups, own.Data<float>()[row * step]);
+  }
+  return scales;
+}
+
+LowBit TypeOf(const Tensor& codes, const Tensor& scale) {
+  const bool by_output = scale.shape().rank() == 1;
+  if (codes.dtype() == kF8E4M3) return by_output ? LowBit::kF8A8 : LowBit::kF8;
+  if (codes.dtype() == DType::kU8) return by_output ? LowBit::kW4A8 : LowBit::kQ4;
+  return by_output ? LowBit::kW8A8 : LowBit::kQ8;
+}
+
 }  // namespace
 
 bool IsLowBit(const Weights& weights, const std::string& name) {
   const Tensor* const codes = Find(weights, name);
+  if (IsFloat8Matrix(codes)) return true;
   return codes != nullptr && codes->shape().rank() == 2 &&
          (codes->dtype() == DType::kI8 || codes->dtype() == DType::kU8) &&
          weights.tensors.contains(name + kScale);
 }
 
 bool BelongsToLowBit(const Weights& weights, const std::string& name) {
+  const Tensor* const mark = name == kMark ? Find(weights, name) : nullptr;
+  if (mark != nullptr && mark->dtype() == kF8E4M3) return true;
+  if (BelongsToLayer(weights, name)) return true;
   for (const std::string& suffix : {kScale, kGroupScale, kInputScale, kHadamard}) {
     if (name.ends_with(suffix) && IsLowBit(weights, name.substr(0, name.size() - suffix.size()))) {
       return true;
@@ -50,15 +119,13 @@ LowBitMatrix LowBitAt(const Weights& weights, const std::string& name, int64_t c
   return WithContext(where, [&] {
     LowBitMatrix matrix;
     matrix.codes = weights.At(name);
-    matrix.scale = weights.At(name + kScale);
     matrix.rows = matrix.codes.shape()[0];
     matrix.cols = cols;
-    const bool four = matrix.codes.dtype() == DType::kU8;
-    if (matrix.scale.shape().rank() == 1) {
-      matrix.type = four ? LowBit::kW4A8 : LowBit::kW8A8;
-    } else {
-      matrix.type = four ? LowBit::kQ4 : LowBit::kQ8;
-    }
+    const Tensor* const scales = Find(weights, name + kScale);
+    matrix.scale = scales != nullptr
+                       ? *scales
+                       : ScalesOfGroups(LayerScale(weights, name), matrix.rows, LowBitGroups(cols));
+    matrix.type = TypeOf(matrix.codes, matrix.scale);
     if (const Tensor* factors = Find(weights, name + kGroupScale)) matrix.group_scale = *factors;
     const auto number = [&](const std::string& suffix, DType dtype) -> const Tensor* {
       const Tensor* const tensor = Find(weights, name + suffix);

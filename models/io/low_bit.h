@@ -1,5 +1,6 @@
 // Matrices in few bits among the tensors of a checkpoint (docs/low_bit.md): the codes under the
-// weight's own name, and what belongs to them under that name and a suffix.
+// weight's own name, and what belongs to them under that name and a suffix. Matrices of e4m3
+// numbers as others publish them, with a scale beside them or none, are of type f8.
 #pragma once
 
 #include <map>

@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "kernels/core/float8.h"
 #include "models/io/json.h"
 #include "models/io/output_file.h"
 #include "models/io/printable.h"
@@ -39,8 +40,8 @@ constexpr std::array<DTypeName, 20> kDTypes = {{{"F32", DType::kF32},
                                                 {"U32", {}},
                                                 {"U64", {}},
                                                 {"C64", {}},
-                                                {"F8_E5M2", {}},
-                                                {"F8_E4M3", {}},
+                                                {"F8_E5M2", kF8E5M2},
+                                                {"F8_E4M3", kF8E4M3},
                                                 {"F8_E8M0", {}},
                                                 {"F6_E2M3", {}},
                                                 {"F6_E3M2", {}},

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/core/float8.h"
 #include "models/io/low_bit.h"
 
 namespace gesso::nn {
@@ -24,6 +25,11 @@ bool AnyNonFinite(const void* data, int64_t count, Bits exponent) {
 }
 
 bool IsFinite(ConstView view) {
+  if (view.dtype == kF8E5M2) return !AnyNonFinite<uint8_t>(view.data, view.numel(), 0x7cu);
+  if (view.dtype == kF8E4M3) {
+    const std::span<const E4M3> numbers(view.Data<E4M3>(), static_cast<size_t>(view.numel()));
+    return std::ranges::none_of(numbers, &E4M3::IsNaN);
+  }
   switch (view.dtype) {
     case DType::kF64:
       return !AnyNonFinite<uint64_t>(view.data, view.numel(), 0x7ff0'0000'0000'0000u);
@@ -38,7 +44,7 @@ bool IsFinite(ConstView view) {
 
 bool IsFloating(DType dtype) {
   return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
-         dtype == DType::kBF16;
+         dtype == DType::kBF16 || dtype == kF8E4M3 || dtype == kF8E5M2;
 }
 
 // Adds a line with at most eight names, so that a wrong file does not print hundreds.
@@ -55,7 +61,8 @@ void List(std::string& message, const std::string& title, const std::vector<std:
 // What PackMatrix reads: elements at addresses fit for their type, one of its types.
 bool CanPackInPlace(const Tensor& tensor) {
   const auto address = reinterpret_cast<uintptr_t>(tensor.view().data);  // NOLINT: only looked at
-  return tensor.dtype() != DType::kF64 && address % SizeOf(tensor.dtype()) == 0;
+  const size_t size = SizeOf(tensor.dtype());
+  return (size == 2 || size == 4) && address % size == 0;
 }
 
 // Whether matrices in few bits can be one.

@@ -290,7 +290,7 @@ if ((EUID != 0)); then
 fi
 
 # --- convert --------------------------------------------------------------------------------------
-ExpectNothing 2 '--type.*q5.*q8, q4, w8a8, w4a8' convert tiny-hdit out --type q5
+ExpectNothing 2 '--type.*q5.*q8, q4, w8a8, w4a8, f8, f8a8' convert tiny-hdit out --type q5
 ExpectNothing 2 'calibrate.*q8' convert tiny-hdit out --type q8 --calibrate 2
 ExpectNothing 2 'seed: has no effect without --calibrate' convert tiny-hdit out --type w8a8 --seed 3
 ExpectNothing 3 'only Diffusion Mambas' convert tiny-hdit out --type w8a8 --calibrate 1

@@ -10,8 +10,6 @@ namespace {
 
 using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
 
-constexpr LowBit kTypes[] = {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8};
-
 // A matrix as kernels/cuda/low_bit.cu keeps it.
 struct Kept {
   LowBitMatrix matrix;
@@ -28,7 +26,8 @@ struct Kept {
 constexpr std::pair<int64_t, int64_t> kSizes[] = {{5, 9}, {6, 30}, {7, 200}, {3, 384}};
 
 TEST(CudaLowBit, WritesOutSomeOutputsAtATime) {
-  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4}) {
+  // Of kF8A8 on GPUs that do not multiply e4m3 numbers.
+  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kF8, LowBit::kF8A8}) {
     for (const auto& [n, k] : kSizes) {
       const Kept kept(Quantize(RandomWeight(n, k), type));
       const Tensor want = kept.matrix.Dequantize();
@@ -64,11 +63,13 @@ void MultiplyFew(const Kept& kept, const LinearArgs& args, int64_t first, int64_
     body.first = first * kept.rows.rows;
     RunRows(kept.rows.rows, body);
   };
-  kept.rows.four ? fill(cuda::CodeDotRow<kRows, 8>()) : fill(cuda::CodeDotRow<kRows, 4>());
+  if (kept.rows.four) return fill(cuda::CodeDotRow<kRows, cuda::Int4Codes>());
+  kept.rows.float8 ? fill(cuda::CodeDotRow<kRows, cuda::Float8Codes>())
+                   : fill(cuda::CodeDotRow<kRows, cuda::Int8Codes>());
 }
 
 TEST(CudaLowBit, MultipliesFewRows) {
-  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4}) {
+  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kF8, LowBit::kF8A8}) {
     for (const auto& [n, k] : kSizes) {
       for (const DType dtype : {DType::kF32, DType::kBF16}) {
         const Kept kept(Quantize(RandomWeight(n, k), type));
@@ -96,16 +97,29 @@ TEST(CudaLowBit, MultipliesFewRows) {
   }
 }
 
-// x as an integer product sees it, and the sums of products of codes.
-struct Integers {
-  Tensor codes, scales, rotated, sums;
-  cuda::IntegerSums product;
+cuda::RoundFloat8Row RoundFloat8(const Kept& kept, ConstView x) {
+  cuda::RoundFloat8Row body;
+  body.x = cuda::Numbers(x);
+  body.x_stride = x.strides[0];
+  body.width = kept.rows.inputs;
+  body.padded = kept.rows.padded;
+  return body;
+}
 
-  Integers(const Kept& kept, ConstView x) {
+// x as a product that rounds it sees it, and the sums of products of codes.
+struct Rounded {
+  Tensor codes, scales, rotated, sums;
+  cuda::CodeSums product;
+
+  Rounded(const Kept& kept, ConstView x) {
     const cuda::CodeRows& rows = kept.rows;
     const int64_t count = x.shape[0];
-    codes = Tensor({count, rows.padded}, DType::kI8);
     scales = Tensor({count}, DType::kF32);
+    if (rows.float8) {
+      MultiplyFloat8(kept, x);
+      return;
+    }
+    codes = Tensor({count, rows.padded}, DType::kI8);
     rotated = Tensor({count, rows.inputs}, DType::kF32);
     cuda::RoundInputsRow body;
     body.x = cuda::Numbers(x);
@@ -151,22 +165,46 @@ struct Integers {
                .scale = rows.scale,
                .stride = outputs};
   }
+  void MultiplyFloat8(const Kept& kept, ConstView x) {
+    const cuda::CodeRows& rows = kept.rows;
+    const int64_t count = x.shape[0];
+    codes = Tensor({count, rows.padded}, kF8E4M3);
+    cuda::RoundFloat8Row body = RoundFloat8(kept, x);
+    body.codes = codes.MutableData<E4M3>();
+    body.scales = scales.MutableData<float>();
+    RunRows(count, body);
+    const int64_t outputs = cuda::UpTo(rows.rows, cuda::CodeRows::kOutputsMultiple);
+    sums = Tensor({count, outputs}, DType::kF32);
+    for (int64_t i = 0; i < count * outputs; ++i) {
+      float sum = 0;
+      for (int64_t k = 0; k < rows.padded; ++k) {
+        sum += static_cast<float>(codes.Data<E4M3>()[i / outputs * rows.padded + k]) *
+               static_cast<float>(kept.codes.Data<E4M3>()[i % outputs * rows.padded + k]);
+      }
+      sums.MutableData<float>()[i] = sum;
+    }
+    product = {.float_sums = sums.Data<float>(),
+               .row_scales = scales.Data<float>(),
+               .scale = rows.scale,
+               .stride = outputs};
+  }
 };
 
-// The CPU's integer products round x in the same way: both give the same but for float rounding,
-// and what a rotation or a scale at the border between two codes makes of it.
-TEST(CudaLowBit, MultipliesIntegersAsTheCpuDoes) {
-  for (const LowBit type : {LowBit::kW8A8, LowBit::kW4A8}) {
+// The CPU's products round x in the same way: both give the same but for float rounding, and what a
+// rotation or a scale at the border between two codes makes of it.
+TEST(CudaLowBit, MultipliesCodesAsTheCpuDoes) {
+  for (const LowBit type : {LowBit::kW8A8, LowBit::kW4A8, LowBit::kF8A8}) {
     for (const auto& [n, k] : kSizes) {
       for (const float input_scale : {0.0F, 0.02F}) {
         for (const int64_t hadamard : {int64_t{1}, HadamardSize(k)}) {
+          if (type == LowBit::kF8A8 && (input_scale > 0 || hadamard > 1)) continue;
           LowBitMatrix matrix = Quantize(RandomWeight(2 * n, k), type, hadamard);
           matrix.input_scale = input_scale;
           const PackedMatrix packed = PackLowBit(Device::kCpu, matrix, DType::kF32);
           const Kept kept(std::move(matrix));
           const Tensor x = RandomTensor({4, k}, 2);
           const Tensor bias = RandomTensor({2 * n}, 3);
-          const Integers integers(kept, x);
+          const Rounded rounded(kept, x);
           Context ctx;
           Tensor want({4, 2 * n}, DType::kF32);
           Tensor got({4, 2 * n}, DType::kF32);
@@ -176,8 +214,8 @@ TEST(CudaLowBit, MultipliesIntegersAsTheCpuDoes) {
                        .activation = Activation::kGeluTanh,
                        .residual = {},
                        .out = want.mutable_view()});
-          cuda::IntegerEpilogueElement body;
-          body.product = integers.product;
+          cuda::CodeEpilogueElement body;
+          body.product = rounded.product;
           body.epilogue.bias = cuda::Numbers(bias);
           body.epilogue.out = cuda::Numbers(got);
           body.epilogue.width = 2 * n;
@@ -191,8 +229,8 @@ TEST(CudaLowBit, MultipliesIntegersAsTheCpuDoes) {
                           .weight = &packed,
                           .activation = Activation::kSilu,
                           .out = gated.mutable_view()});
-          cuda::IntegerGluElement glu;
-          glu.product = integers.product;
+          cuda::CodeGluElement glu;
+          glu.product = rounded.product;
           glu.out = cuda::Numbers(own);
           glu.features = n;
           glu.activation = Activation::kSilu;
@@ -202,6 +240,32 @@ TEST(CudaLowBit, MultipliesIntegersAsTheCpuDoes) {
       }
     }
   }
+}
+
+// Where the GPU does not multiply e4m3 numbers, it multiplies what they stand for.
+TEST(CudaLowBit, RoundsInputsToNumbers) {
+  const Kept kept(Quantize(RandomWeight(3, 200), LowBit::kF8A8));
+  const Tensor x = RandomTensor({4, 200}, 2);
+  const Rounded rounded(kept, x);
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    Tensor numbers({4, 200}, dtype);
+    cuda::RoundFloat8Row body = RoundFloat8(kept, x);
+    body.out = cuda::Numbers(numbers);
+    RunRows(4, body);
+    for (int64_t i = 0; i < 800; ++i) {
+      const E4M3 code = rounded.codes.Data<E4M3>()[i / 200 * kept.rows.padded + i % 200];
+      const float want = static_cast<float>(code) * rounded.scales.Data<float>()[i / 200];
+      EXPECT_EQ(cuda::Numbers(numbers).Get(i), want);
+    }
+  }
+}
+
+TEST(CudaLowBit, KnowsWhichGpusMultiplyFloat8) {
+  EXPECT_FALSE(cuda::MultipliesFloat8(8, 0));
+  EXPECT_FALSE(cuda::MultipliesFloat8(8, 7));
+  EXPECT_TRUE(cuda::MultipliesFloat8(8, 9));
+  EXPECT_TRUE(cuda::MultipliesFloat8(9, 0));
+  EXPECT_TRUE(cuda::MultipliesFloat8(12, 0));
 }
 
 // cuBLASLt reads whole multiples of 32 rows: memory is there for all of them.
@@ -218,7 +282,7 @@ TEST(CudaLowBit, HoldsAllRowsThatAreMultiplied) {
 }
 
 TEST(CudaLowBit, FillsUpWithCodesOfZero) {
-  for (const LowBit type : kTypes) {
+  for (const LowBit type : kLowBits) {
     LowBitMatrix matrix = Quantize(RandomWeight(3, 9), type);
     const bool four = IsFourBit(type);
     // The half byte behind nine inputs is what a file has there.
@@ -240,11 +304,11 @@ TEST(CudaLowBit, RoundsRowsWithoutALargestValue) {
   const Kept kept(Quantize(RandomWeight(3, 20), LowBit::kW8A8));
   Tensor x({2, 20}, DType::kF32);
   x.MutableData<float>()[25] = NAN;  // counts as none when the largest is looked for
-  const Integers integers(kept, x);
+  const Rounded rounded(kept, x);
   for (int64_t i = 0; i < 2 * kept.rows.padded; ++i) {
-    EXPECT_EQ(integers.codes.Data<int8_t>()[i], i == kept.rows.padded + 5 ? 127 : 0) << i;
+    EXPECT_EQ(rounded.codes.Data<int8_t>()[i], i == kept.rows.padded + 5 ? 127 : 0) << i;
   }
-  EXPECT_EQ(integers.scales.Data<float>()[0], 0);
+  EXPECT_EQ(rounded.scales.Data<float>()[0], 0);
 }
 
 TEST(CudaBytes, AreWrittenInParts) {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "kernels/core/float8.h"
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/bf16_panels.h"
 #include "kernels/cpu/low_bit.h"
@@ -25,13 +26,22 @@ using testing_support::RmsError;
 using testing_support::RunImplementation;
 using testing_support::SameBits;
 
-// x as an integer product sees it: rotated, rounded, and rotated back.
+// x as a product that rounds its inputs sees it: rotated, rounded, and rotated back.
 Tensor Rounded(ConstView x, const LowBitMatrix& matrix) {
   Tensor rounded = Cast(x, DType::kF32);
   const int64_t cols = matrix.cols;
   for (int64_t row = 0; row < x.numel() / cols; ++row) {
     float* const values = rounded.MutableData<float>() + row * cols;
     if (matrix.hadamard > 1) Hadamard(values, cols, matrix.hadamard);
+    if (matrix.type == LowBit::kF8A8) {
+      float most = 0;
+      for (int64_t k = 0; k < cols; ++k) most = std::max(most, std::abs(values[k]));
+      const float scale = E4M3Scale(most);
+      for (int64_t k = 0; k < cols; ++k) {
+        values[k] = static_cast<float>(E4M3(values[k] / scale)) * scale;
+      }
+      continue;
+    }
     float scale = matrix.input_scale;
     if (scale == 0) {
       for (int64_t k = 0; k < cols; ++k) scale = std::max(scale, std::abs(values[k]) / 127);
@@ -90,7 +100,7 @@ TEST_P(LowBitTest, LinearEqualsRef) {
   const Case c = GetParam();
   const LowBitMatrix matrix = MatrixOf(c, c.n);
   const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
-  const Tensor seen = IsIntegerProduct(c.type) ? Rounded(x, matrix) : Cast(x, DType::kF32);
+  const Tensor seen = RoundsInputs(c.type) ? Rounded(x, matrix) : Cast(x, DType::kF32);
   const Tensor bias = RandomTensor({c.n}, 3);
   const Tensor residual = RandomTensor({c.m, c.n}, 4, c.out);
   const PackedMatrix exact = PackMatrix(Device::kCpu, matrix.Dequantize(), DType::kF32);
@@ -127,7 +137,7 @@ TEST_P(LowBitTest, LinearGluEqualsRef) {
   const Case c = GetParam();
   const LowBitMatrix matrix = MatrixOf(c, 2 * c.n);
   const Tensor x = RandomTensor({c.m, c.k}, 2, c.x);
-  const Tensor seen = IsIntegerProduct(c.type) ? Rounded(x, matrix) : Cast(x, DType::kF32);
+  const Tensor seen = RoundsInputs(c.type) ? Rounded(x, matrix) : Cast(x, DType::kF32);
   const PackedMatrix exact = PackMatrix(Device::kCpu, matrix.Dequantize(), DType::kF32);
   LinearGluArgs args;
   args.x = seen;
@@ -153,7 +163,7 @@ std::vector<Case> Cases() {
   std::vector<Case> cases;
   constexpr DType kF32 = DType::kF32;
   constexpr DType kBF16 = DType::kBF16;
-  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8}) {
+  for (const LowBit type : kLowBits) {
     for (const int64_t m : {1, 7, 65}) {
       // Inputs that fill no group, no register, no byte; several groups.
       for (const auto& [n, k] :
@@ -198,8 +208,9 @@ TEST(LowBit, CodesStandForWhatTheHeaderSays) {
 
 TEST(LowBit, RoundingLosesWhatItsBitsSay) {
   const Tensor weight = RandomWeight(64, 500);
-  const std::pair<LowBit, double> bounds[] = {
-      {LowBit::kQ8, 0.008}, {LowBit::kQ4, 0.13}, {LowBit::kW8A8, 0.01}, {LowBit::kW4A8, 0.14}};
+  const std::pair<LowBit, double> bounds[] = {{LowBit::kQ8, 0.008},  {LowBit::kQ4, 0.13},
+                                              {LowBit::kW8A8, 0.01}, {LowBit::kW4A8, 0.14},
+                                              {LowBit::kF8, 0.03},   {LowBit::kF8A8, 0.03}};
   for (const auto& [type, bound] : bounds) {
     for (const int64_t hadamard : {1, 4}) {
       if (hadamard > 1 && !IsIntegerProduct(type)) continue;
@@ -218,7 +229,7 @@ TEST(LowBit, RoundingLosesWhatItsBitsSay) {
 }
 
 TEST(LowBit, ZerosStayZeros) {
-  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8}) {
+  for (const LowBit type : kLowBits) {
     const LowBitMatrix matrix = Quantize(Tensor({3, 200}, DType::kF32), type);
     EXPECT_NO_THROW(matrix.Check());
     const Tensor weight = matrix.Dequantize();
@@ -234,8 +245,9 @@ TEST(LowBit, ZerosStayZeros) {
 TEST(LowBit, TakesTheMemoryThatItsNameSays) {
   const Tensor weight = RandomWeight(256, 1024);
   const auto wide = static_cast<double>(weight.view().numel() * 2);
-  const std::pair<LowBit, double> bounds[] = {
-      {LowBit::kQ8, 0.53}, {LowBit::kQ4, 0.28}, {LowBit::kW8A8, 0.51}, {LowBit::kW4A8, 0.27}};
+  const std::pair<LowBit, double> bounds[] = {{LowBit::kQ8, 0.53},   {LowBit::kQ4, 0.28},
+                                              {LowBit::kW8A8, 0.51}, {LowBit::kW4A8, 0.27},
+                                              {LowBit::kF8, 0.53},   {LowBit::kF8A8, 0.53}};
   for (const auto& [type, bound] : bounds) {
     const LowBitMatrix matrix = Quantize(weight, type);
     EXPECT_LT(static_cast<double>(matrix.bytes()) / wide, bound) << NameOf(type);
@@ -278,7 +290,7 @@ TEST(Hadamard, IsOrthonormalAndItsOwnInverse) {
 TEST(LowBit, DoesNotDependOnThreads) {
   const int before = NumThreads();
   const Tensor x = RandomTensor({301, 192}, 2);
-  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8}) {
+  for (const LowBit type : kLowBits) {
     const LowBitMatrix matrix = Quantize(RandomWeight(288, 192), type);
     for (const DType dtype : {DType::kF32, DType::kBF16}) {
       const PackedMatrix packed = PackLowBit(Device::kCpu, matrix, dtype);
@@ -322,10 +334,18 @@ TEST(LowBit, RefusesWhatDoesNotFit) {
   LowBitMatrix rotated = groups;
   rotated.hadamard = 8;
   ExpectError(ErrorKind::kFormat, "w8a8", [&] { rotated.Check(); });
+  LowBitMatrix floats = Quantize(RandomWeight(3, 200), LowBit::kF8A8);
+  floats.input_scale = 1;
+  ExpectError(ErrorKind::kFormat, "w8a8", [&] { floats.Check(); });
+  floats.input_scale = 0;
+  floats.codes.MutableData<E4M3>()[7] = E4M3(NAN);
+  ExpectError(ErrorKind::kFormat, "codes: hold NaN", [&] { floats.Check(); });
+  floats.type = LowBit::kW8A8;
+  ExpectError(ErrorKind::kFormat, "expected int8", [&] { floats.Check(); });
 }
 
 TEST(LowBit, NamesAreThoseOfTheCommandLine) {
-  for (const LowBit type : {LowBit::kQ8, LowBit::kQ4, LowBit::kW8A8, LowBit::kW4A8}) {
+  for (const LowBit type : kLowBits) {
     EXPECT_EQ(LowBitNamed(NameOf(type)), type);
   }
   EXPECT_FALSE(LowBitNamed("q5").has_value());

@@ -131,7 +131,7 @@ TEST(Safetensors, RefusesABrokenEntry) {
   ExpectRefused(Tensor6("F32", "[6]", "[0]"), kData, {"'w'", "two numbers"});
   ExpectRefused(Tensor6("F32", "[6]", "[0,24,48]"), kData, {"'w'", "two numbers"});
   ExpectRefused(Tensor6("F33", "[6]", "[0,24]"), kData, {"'w'", "unknown dtype 'F33'"});
-  ExpectRefused(Tensor6("F8_E4M3", "[24]", "[0,24]"), kData, {"'w'", "F8_E4M3", "not supported"},
+  ExpectRefused(Tensor6("F6_E2M3", "[24]", "[0,24]"), kData, {"'w'", "F6_E2M3", "not supported"},
                 ErrorKind::kUnsupported);
 }
 

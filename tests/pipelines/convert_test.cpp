@@ -54,11 +54,10 @@ TEST(Convert, DimRunsNearWhatItWas) {
   const fs::path original = WriteDim(folder);
   const Tensor want = RunDim(original);
   // Random weights let errors grow; fixed scales are coarser than one a row.
-  const std::tuple<LowBit, int64_t, double> cases[] = {{LowBit::kQ8, 0, 0.05},
-                                                       {LowBit::kQ4, 0, 0.6},
-                                                       {LowBit::kW8A8, 0, 0.08},
-                                                       {LowBit::kW8A8, 2, 0.3},
-                                                       {LowBit::kW4A8, 2, 0.6}};
+  const std::tuple<LowBit, int64_t, double> cases[] = {
+      {LowBit::kQ8, 0, 0.05},  {LowBit::kQ4, 0, 0.6},   {LowBit::kW8A8, 0, 0.08},
+      {LowBit::kW8A8, 2, 0.3}, {LowBit::kW4A8, 2, 0.6}, {LowBit::kF8, 0, 0.15},
+      {LowBit::kF8A8, 0, 0.3}};
   for (const auto& [type, calibrate, bound] : cases) {
     SCOPED_TRACE(NameOf(type));
     const fs::path converted = folder.path() / "converted.safetensors";
@@ -181,6 +180,8 @@ TEST(Convert, RefusesWhatMakesNoSense) {
   const fs::path out = folder.path() / "out.safetensors";
   ExpectError(ErrorKind::kUsage, {"--calibrate", "q8"},
               [&] { ConvertModel(original, out, {.type = LowBit::kQ8, .calibrate = 1}); });
+  ExpectError(ErrorKind::kUsage, {"--calibrate", "f8a8"},
+              [&] { ConvertModel(original, out, {.type = LowBit::kF8A8, .calibrate = 1}); });
   ConvertModel(original, out, {.type = LowBit::kQ8});
   ExpectError(ErrorKind::kUsage, {"out.safetensors", "in few bits already"}, [&] {
     ConvertModel(out, folder.path() / "twice.safetensors", {.type = LowBit::kQ4});

@@ -15,19 +15,19 @@ from tools.train.var import VAR
 from tools.train.vqvae import VQVAE
 
 
-GROUP = 128  # inputs that share a scale in q8
+GROUP = 128  # inputs that share a scale in q8 and f8
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of an exported file; weights in q8 (docs/low_bit.md) widened to float32. Ends
+    """The tensors of an exported file; weights in q8 or f8 (docs/low_bit.md) widened to float32. Ends
     with ValueError for the other types of few bits."""
     with safe_open(path, "pt") as file:
         kind = (file.metadata() or {}).get("low_bit")
     stored = load_file(path)
     if kind is None:
         return stored
-    if kind != "q8":
-        raise ValueError(f"{path}: weights in {kind}; of the types in few bits q8 alone is read")
+    if kind not in ("q8", "f8"):
+        raise ValueError(f"{path}: weights in {kind}; of the types in few bits q8 and f8 are read")
     weights = {name: value for name, value in stored.items() if f"{name}.scale" not in stored}
     for name in stored.keys() - weights.keys():
         scales = stored[f"{name}.scale"].float().repeat_interleave(GROUP, 1)

@@ -8,14 +8,15 @@ from safetensors.torch import save_file
 from tools.train.pipeline import load_weights
 
 
-def test_weights_in_q8_are_widened(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind, dtype", [("q8", torch.int8), ("f8", torch.float8_e4m3fn)])
+def test_weights_are_widened(tmp_path: Path, kind: str, dtype: torch.dtype) -> None:
     """130 inputs: a whole group and one of two."""
-    codes = torch.randint(-127, 128, (3, 130), dtype=torch.int8)
+    codes = torch.randint(-127, 128, (3, 130)).to(dtype)
     scales = torch.tensor([[0.5, 0.25], [1.0, 2.0], [0.125, 4.0]], dtype=torch.bfloat16)
     plain = torch.randn(4)
     save_file({"a.weight": codes, "a.weight.scale": scales, "norm.scale": plain},
-              tmp_path / "q8.safetensors", {"low_bit": "q8"})
-    weights = load_weights(tmp_path / "q8.safetensors")
+              tmp_path / "few.safetensors", {"low_bit": kind})
+    weights = load_weights(tmp_path / "few.safetensors")
     assert set(weights) == {"a.weight", "norm.scale"} and torch.equal(weights["norm.scale"], plain)
     for row in range(3):
         for column in (0, 127, 128, 129):

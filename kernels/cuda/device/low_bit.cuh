@@ -1,6 +1,7 @@
 // Weights in few bits as the device keeps them, and products of a few rows with them.
 #pragma once
 
+#include "kernels/core/float8.h"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/low_bit.h"
 
@@ -14,20 +15,24 @@ struct CodeRows {
   static constexpr int64_t kOutputsMultiple = 16;
 
   const uint32_t* codes = nullptr;   // [N filled up, words]
-  Numbers scale;                     // [N, groups], or [N] in integer products
+  Numbers scale;                     // [N, groups], or [N] where inputs are rounded
   const uint8_t* factors = nullptr;  // [N, groups], kW4A8 alone
   int64_t rows = 0;                  // N
   int64_t inputs = 0;                // K
   int64_t padded = 0;                // K filled up
   int64_t groups = 0;
-  bool four = false;     // 4 bits
-  bool integer = false;  // an integer product's
+  bool four = false;    // 4 bits
+  bool float8 = false;  // 8 bits that are an e4m3 number
+  bool rounds = false;  // multiplied by rounded inputs
 
   GESSO_BOTH int PerWord() const { return four ? 8 : 4; }
   GESSO_BOTH int64_t Words() const { return padded / PerWord(); }
   // Of the codes in word `word` of row n: all are of one group.
   GESSO_BOTH int64_t GroupOf(int64_t n, int64_t word) const {
     return n * groups + word * PerWord() / kLowBitGroup;
+  }
+  GESSO_BOTH float ScaleOf(int64_t n, int64_t word) const {
+    return scale.Get(rounds ? n : GroupOf(n, word));
   }
 };
 
@@ -38,6 +43,25 @@ GESSO_BOTH int CodeOf8(uint32_t word, int i) {
 GESSO_BOTH int CodeOf4(uint32_t word, int i) {
   return static_cast<int>((word >> (4 * i)) & 15u) - 8;
 }
+GESSO_BOTH float NumberOf8(uint32_t word, int i) {
+  E4M3 number;
+  number.bits = static_cast<uint8_t>(word >> (8 * i));
+  return static_cast<float>(number);
+}
+
+// The codes of a word as numbers without their scale.
+struct Int8Codes {
+  static constexpr int kPerWord = 4;
+  GESSO_BOTH static float At(uint32_t word, int i) { return static_cast<float>(CodeOf8(word, i)); }
+};
+struct Int4Codes {
+  static constexpr int kPerWord = 8;
+  GESSO_BOTH static float At(uint32_t word, int i) { return static_cast<float>(CodeOf4(word, i)); }
+};
+struct Float8Codes {
+  static constexpr int kPerWord = 4;
+  GESSO_BOTH static float At(uint32_t word, int i) { return NumberOf8(word, i); }
+};
 
 // Numbers i .. i + 3, which may be read and written at once where `whole`: their address is a
 // multiple of their size together.
@@ -93,12 +117,14 @@ struct DequantizeElement {
     const uint32_t codes = weight.codes[n * weight.Words() + word];
     const int64_t k = word * weight.PerWord();
     if (k >= weight.inputs) return;
-    const float scale = weight.scale.Get(weight.GroupOf(n, word));
+    const float scale = weight.ScaleOf(n, word);
     for (int begin = 0; begin < weight.PerWord(); begin += 4) {
       Four four;
       for (int j = 0; j < 4; ++j) {
-        const int code = weight.four ? CodeOf4(codes, begin + j) : CodeOf8(codes, begin + j);
-        four.values[j] = static_cast<float>(code) * scale;
+        const float number = weight.four     ? Int4Codes::At(codes, begin + j)
+                             : weight.float8 ? Float8Codes::At(codes, begin + j)
+                                             : Int8Codes::At(codes, begin + j);
+        four.values[j] = number * scale;
       }
       const int64_t at = row * weight.inputs + k + begin;
       if (k + begin + 4 <= weight.inputs) {
@@ -135,9 +161,10 @@ struct WidenCodesElement {
 };
 
 // The products of one output with kRows rows of x at most, of which the weights are read once and
-// never written out. kPerWord: codes in a word, 4 of 8 bits or 8 of 4 bits.
-template <int kRows, int kPerWord>
+// never written out.
+template <int kRows, class Code>
 struct CodeDotRow {
+  static constexpr int kPerWord = Code::kPerWord;
   CodeRows weight;
   Numbers x;  // rows from here on
   int64_t x_stride = 0;
@@ -153,7 +180,7 @@ struct CodeDotRow {
       const int64_t k = word * kPerWord;
       if (k >= weight.inputs) break;
       const uint32_t codes = weight.codes[n * weight.Words() + word];
-      const float scale = weight.scale.Get(weight.GroupOf(n, word));
+      const float scale = weight.ScaleOf(n, word);
       for (int r = 0; r < kRows; ++r) {
         if (r < count) sums[r] += scale * Dot(codes, r * x_stride, k);
       }
@@ -165,19 +192,16 @@ struct CodeDotRow {
   }
 
  private:
-  GESSO_BOTH static float CodeAt(uint32_t codes, int i) {
-    return static_cast<float>(kPerWord == 8 ? CodeOf4(codes, i) : CodeOf8(codes, i));
-  }
   // Of a word's codes with the inputs from k on of the row that begins at `row`.
   GESSO_BOTH float Dot(uint32_t codes, int64_t row, int64_t k) const {
     float sum = 0;
     if (k + kPerWord <= weight.inputs) {
       for (int begin = 0; begin < kPerWord; begin += 4) {
         const Four four = Four::Load(x, row + k + begin, whole);
-        for (int j = 0; j < 4; ++j) sum += CodeAt(codes, begin + j) * four.values[j];
+        for (int j = 0; j < 4; ++j) sum += Code::At(codes, begin + j) * four.values[j];
       }
     } else {
-      for (int j = 0; k + j < weight.inputs; ++j) sum += CodeAt(codes, j) * x.Get(row + k + j);
+      for (int j = 0; k + j < weight.inputs; ++j) sum += Code::At(codes, j) * x.Get(row + k + j);
     }
     return sum;
   }
@@ -240,21 +264,57 @@ struct RoundInputsRow {
   }
 };
 
+// A row of inputs rounded to e4m3 after the division by its E4M3Scale: as codes and a scale, or as
+// the numbers that they stand for. A block a row.
+struct RoundFloat8Row {
+  Numbers x;
+  int64_t x_stride = 0;
+  int64_t width = 0;        // K
+  int64_t padded = 0;       // K filled up
+  E4M3* codes = nullptr;    // [rows, K filled up], or null
+  float* scales = nullptr;  // [rows], with codes
+  Numbers out;              // [rows, K], without codes
+
+  template <class Lanes>
+  GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
+    float most = 0;  // NaN counts as none
+    for (int64_t k = lanes.index(); k < width; k += lanes.count()) {
+      most = fmaxf(most, fabsf(x.Get(row * x_stride + k)));
+    }
+    const float scale = E4M3Scale(lanes.Max(most));
+    const float inverse = scale > 0 ? 1 / scale : 0;
+    if (codes == nullptr) {
+      for (int64_t k = lanes.index(); k < width; k += lanes.count()) {
+        const E4M3 code(x.Get(row * x_stride + k) * inverse);
+        out.Set(row * width + k, static_cast<float>(code) * scale);
+      }
+      return;
+    }
+    for (int64_t k = lanes.index(); k < padded; k += lanes.count()) {
+      codes[row * padded + k] = E4M3(k < width ? x.Get(row * x_stride + k) * inverse : 0);
+    }
+    if (lanes.index() == 0) scales[row] = scale;
+  }
+};
+
 // Sums of products of codes as numbers: sum times the scales of x's row and of the output.
-struct IntegerSums {
-  const int32_t* sums = nullptr;      // [M, stride]
+struct CodeSums {
+  const int32_t* sums = nullptr;      // [M, stride], or null
+  const float* float_sums = nullptr;  // the same of e4m3 numbers
   const float* row_scales = nullptr;  // [M]
   Numbers scale;                      // [N]
   int64_t stride = 0;                 // N filled up
 
   GESSO_BOTH float At(int64_t m, int64_t n) const {
-    return static_cast<float>(sums[m * stride + n]) * (row_scales[m] * scale.Get(n));
+    const int64_t i = m * stride + n;
+    const float sum = float_sums != nullptr ? float_sums[i] : static_cast<float>(sums[i]);
+    return sum * (row_scales[m] * scale.Get(n));
   }
 };
 
 // i = m * N + n
-struct IntegerEpilogueElement {
-  IntegerSums product;
+struct CodeEpilogueElement {
+  CodeSums product;
   EpilogueElement epilogue;  // without a product of its own
 
   GESSO_BOTH void operator()(int64_t i) const {
@@ -263,8 +323,8 @@ struct IntegerEpilogueElement {
 };
 
 // i = m * F + f; values come first.
-struct IntegerGluElement {
-  IntegerSums product;
+struct CodeGluElement {
+  CodeSums product;
   Numbers out;
   int64_t features = 0;  // F
   Activation activation = Activation::kNone;
