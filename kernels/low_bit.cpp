@@ -199,7 +199,7 @@ void LowBitMatrix::Check() const {
   if (four) {
     RequireLike("codes", codes, {rows, (cols + 1) / 2}, DType::kU8);
   } else {
-    RequireLike("codes", codes, {rows, cols}, IsFloat8(type) ? kF8E4M3 : DType::kI8);
+    RequireLike("codes", codes, {rows, cols}, IsFloat8(type) ? DType::kF8E4M3 : DType::kI8);
   }
   if (IsFloat8(type)) {
     const std::span<const E4M3> numbers(codes.Data<E4M3>(), static_cast<size_t>(rows * cols));
@@ -252,7 +252,7 @@ LowBitMatrix Quantize(ConstView weight, LowBit type, int64_t hadamard) {
     constexpr uint8_t kZeros = 0x88;
     std::fill_n(matrix.codes.MutableData<uint8_t>(), matrix.codes.view().numel(), kZeros);
   } else {
-    matrix.codes = Tensor({matrix.rows, matrix.cols}, IsFloat8(type) ? kF8E4M3 : DType::kI8);
+    matrix.codes = Tensor({matrix.rows, matrix.cols}, IsFloat8(type) ? DType::kF8E4M3 : DType::kI8);
   }
   matrix.scale = RoundsInputs(type) ? Tensor({matrix.rows}, DType::kF32)
                                     : Tensor({matrix.rows, groups}, DType::kBF16);

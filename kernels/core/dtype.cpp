@@ -1,12 +1,10 @@
 #include "kernels/core/dtype.h"
 
 #include "kernels/core/error.h"
-#include "kernels/core/float8.h"
 
 namespace gesso {
 
 size_t SizeOf(DType dtype) {
-  if (dtype == kF8E4M3 || dtype == kF8E5M2) return 1;
   switch (dtype) {
     case DType::kF64:
     case DType::kI64:
@@ -18,6 +16,8 @@ size_t SizeOf(DType dtype) {
     case DType::kBF16:
     case DType::kI16:
       return 2;
+    case DType::kF8E4M3:
+    case DType::kF8E5M2:
     case DType::kI8:
     case DType::kU8:
     case DType::kBool:
@@ -27,8 +27,6 @@ size_t SizeOf(DType dtype) {
 }
 
 std::string_view NameOf(DType dtype) {
-  if (dtype == kF8E4M3) return "float8_e4m3";
-  if (dtype == kF8E5M2) return "float8_e5m2";
   switch (dtype) {
     case DType::kF32:
       return "float32";
@@ -38,6 +36,10 @@ std::string_view NameOf(DType dtype) {
       return "float16";
     case DType::kBF16:
       return "bfloat16";
+    case DType::kF8E4M3:
+      return "float8_e4m3";
+    case DType::kF8E5M2:
+      return "float8_e5m2";
     case DType::kI64:
       return "int64";
     case DType::kI32:

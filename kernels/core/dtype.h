@@ -8,7 +8,22 @@
 
 namespace gesso {
 
-enum class DType : uint8_t { kF32, kF64, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool };
+// The 8-bit floating-point numbers (float8.h) are weights in files, which ops see widened (Cast) or
+// as codes (low_bit.h).
+enum class DType : uint8_t {
+  kF32,
+  kF64,
+  kF16,
+  kBF16,
+  kF8E4M3,
+  kF8E5M2,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool
+};
 
 size_t SizeOf(DType dtype);            // bytes an element
 std::string_view NameOf(DType dtype);  // "float32", "bfloat16", ...

@@ -11,10 +11,6 @@
 
 namespace gesso {
 
-// Their types in tensors: weights in files, which ops see widened (Cast) or as codes (low_bit.h).
-constexpr auto kF8E4M3 = static_cast<DType>(10);
-constexpr auto kF8E5M2 = static_cast<DType>(11);
-
 constexpr float kMostE4M3 = 448;
 
 // Sign, 4 bits of exponent, 3 of mantissa: 2^-9 .. 448, no infinity, one NaN of either sign.
@@ -62,7 +58,7 @@ struct E5M2 {
 
 template <>
 struct DTypeOf<E4M3> {
-  static constexpr DType value = kF8E4M3;
+  static constexpr DType value = DType::kF8E4M3;
 };
 
 // The smallest power of two (2^-126 at least) of which `largest` is no more than 448; 0 where all

@@ -142,9 +142,11 @@ double LoadFloat(const std::byte* from, DType dtype) {
     std::memcpy(&value, from, sizeof(T));  // mapped files need not be aligned
     return value;
   };
-  if (dtype == kF8E4M3) return static_cast<float>(read(E4M3{}));
-  if (dtype == kF8E5M2) return static_cast<float>(read(E5M2{}));
   switch (dtype) {
+    case DType::kF8E4M3:
+      return static_cast<float>(read(E4M3{}));
+    case DType::kF8E5M2:
+      return static_cast<float>(read(E5M2{}));
     case DType::kF32:
       return read(float{});
     case DType::kF64:
@@ -201,12 +203,12 @@ void StoreInt(int64_t value, std::byte* to, DType dtype) {
 
 bool IsFloat(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
-         dtype == DType::kBF16 || dtype == kF8E4M3 || dtype == kF8E5M2;
+         dtype == DType::kBF16 || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
 }
 
 bool CanStore(DType dtype) {
-  return dtype != kF8E4M3 && dtype != kF8E5M2 && dtype != DType::kF16 && dtype != DType::kI16 &&
-         dtype != DType::kI8;
+  return dtype != DType::kF8E4M3 && dtype != DType::kF8E5M2 && dtype != DType::kF16 &&
+         dtype != DType::kI16 && dtype != DType::kI8;
 }
 
 // Converts `count` elements, `stride` apart, of a row.

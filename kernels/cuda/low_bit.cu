@@ -120,7 +120,7 @@ void MultiplyFloats(const PackedMatrix& weight, ConstView x, const Epilogue& epi
 // That of codes with `count` rows of rounded inputs.
 Product ProductOf(const CodeRows& weight, int64_t count) {
   return {UpTo(count, kIntegerRows), UpTo(weight.rows, CodeRows::kOutputsMultiple), weight.padded,
-          weight.padded, weight.float8 ? kF8E4M3 : DType::kI8};
+          weight.padded, weight.float8 ? DType::kF8E4M3 : DType::kI8};
 }
 
 RoundFloat8Row RoundFloat8(const CodeRows& weight, const Rows& x) {

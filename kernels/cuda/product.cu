@@ -21,8 +21,9 @@ void CheckBlas(cublasStatus_t status, const char* what) {
 }
 
 cudaDataType_t TypeOf(DType dtype) {
-  if (dtype == kF8E4M3) return CUDA_R_8F_E4M3;
   switch (dtype) {
+    case DType::kF8E4M3:
+      return CUDA_R_8F_E4M3;
     case DType::kBF16:
       return CUDA_R_16BF;
     case DType::kI8:

@@ -35,7 +35,7 @@ Tensor Number(float value) {
 }
 
 bool IsFloat8Matrix(const Tensor* tensor) {
-  return tensor != nullptr && tensor->shape().rank() == 2 && tensor->dtype() == kF8E4M3;
+  return tensor != nullptr && tensor->shape().rank() == 2 && tensor->dtype() == DType::kF8E4M3;
 }
 
 // The name of what belongs to the weight `name` of a layer.
@@ -82,7 +82,7 @@ Tensor ScalesOfGroups(const Tensor* given, int64_t rows, int64_t groups) {
 
 LowBit TypeOf(const Tensor& codes, const Tensor& scale) {
   const bool by_output = scale.shape().rank() == 1;
-  if (codes.dtype() == kF8E4M3) return by_output ? LowBit::kF8A8 : LowBit::kF8;
+  if (codes.dtype() == DType::kF8E4M3) return by_output ? LowBit::kF8A8 : LowBit::kF8;
   if (codes.dtype() == DType::kU8) return by_output ? LowBit::kW4A8 : LowBit::kQ4;
   return by_output ? LowBit::kW8A8 : LowBit::kQ8;
 }
@@ -99,7 +99,7 @@ bool IsLowBit(const Weights& weights, const std::string& name) {
 
 bool BelongsToLowBit(const Weights& weights, const std::string& name) {
   const Tensor* const mark = name == kMark ? Find(weights, name) : nullptr;
-  if (mark != nullptr && mark->dtype() == kF8E4M3) return true;
+  if (mark != nullptr && mark->dtype() == DType::kF8E4M3) return true;
   if (BelongsToLayer(weights, name)) return true;
   for (const std::string& suffix : {kScale, kGroupScale, kInputScale, kHadamard}) {
     if (name.ends_with(suffix) && IsLowBit(weights, name.substr(0, name.size() - suffix.size()))) {

@@ -25,12 +25,13 @@ bool AnyNonFinite(const void* data, int64_t count, Bits exponent) {
 }
 
 bool IsFinite(ConstView view) {
-  if (view.dtype == kF8E5M2) return !AnyNonFinite<uint8_t>(view.data, view.numel(), 0x7cu);
-  if (view.dtype == kF8E4M3) {
-    const std::span<const E4M3> numbers(view.Data<E4M3>(), static_cast<size_t>(view.numel()));
-    return std::ranges::none_of(numbers, &E4M3::IsNaN);
-  }
   switch (view.dtype) {
+    case DType::kF8E4M3: {
+      const std::span<const E4M3> numbers(view.Data<E4M3>(), static_cast<size_t>(view.numel()));
+      return std::ranges::none_of(numbers, &E4M3::IsNaN);
+    }
+    case DType::kF8E5M2:
+      return !AnyNonFinite<uint8_t>(view.data, view.numel(), 0x7cu);
     case DType::kF64:
       return !AnyNonFinite<uint64_t>(view.data, view.numel(), 0x7ff0'0000'0000'0000u);
     case DType::kF32:
@@ -44,7 +45,7 @@ bool IsFinite(ConstView view) {
 
 bool IsFloating(DType dtype) {
   return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
-         dtype == DType::kBF16 || dtype == kF8E4M3 || dtype == kF8E5M2;
+         dtype == DType::kBF16 || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
 }
 
 // Adds a line with at most eight names, so that a wrong file does not print hundreds.

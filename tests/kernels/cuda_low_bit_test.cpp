@@ -168,7 +168,7 @@ struct Rounded {
   void MultiplyFloat8(const Kept& kept, ConstView x) {
     const cuda::CodeRows& rows = kept.rows;
     const int64_t count = x.shape[0];
-    codes = Tensor({count, rows.padded}, kF8E4M3);
+    codes = Tensor({count, rows.padded}, DType::kF8E4M3);
     cuda::RoundFloat8Row body = RoundFloat8(kept, x);
     body.codes = codes.MutableData<E4M3>();
     body.scales = scales.MutableData<float>();

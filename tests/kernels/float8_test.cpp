@@ -73,12 +73,13 @@ TEST(Float8, CodesAreTheNumbersOfThePaper) {
     const auto widened = [&](DType dtype) {
       return Cast(ConstView(&byte, {1}, dtype), DType::kF32).Data<float>()[0];
     };
-    ExpectSame(widened(kF8E4M3), PlainE4M3(bits), bits);
-    ExpectSame(widened(kF8E5M2), PlainE5M2(bits), bits);
-    const Tensor narrow = Cast(ConstView(&byte, {1}, kF8E4M3), DType::kBF16);
+    ExpectSame(widened(DType::kF8E4M3), PlainE4M3(bits), bits);
+    ExpectSame(widened(DType::kF8E5M2), PlainE5M2(bits), bits);
+    const Tensor narrow = Cast(ConstView(&byte, {1}, DType::kF8E4M3), DType::kBF16);
     ExpectSame(static_cast<float>(narrow.Data<BFloat16>()[0]), PlainE4M3(bits), bits);
   }
-  testing_support::ExpectError(ErrorKind::kUnsupported, "float8_e4m3", [&] { Cast(one, kF8E4M3); });
+  testing_support::ExpectError(ErrorKind::kUnsupported, "float8_e4m3",
+                               [&] { Cast(one, DType::kF8E4M3); });
 }
 
 TEST(Float8, RoundsToTheNearestCode) {
@@ -144,7 +145,7 @@ TEST(Float8, ProductsDecodeEveryCode) {
   matrix.type = LowBit::kF8;
   matrix.rows = 40;
   matrix.cols = 256;
-  matrix.codes = Tensor({40, 256}, kF8E4M3);
+  matrix.codes = Tensor({40, 256}, DType::kF8E4M3);
   for (int64_t i = 0; i < 40 * 256; ++i) {  // another shift of all codes in every row
     const auto bits = static_cast<uint8_t>(i + i / 256);
     if ((bits & 0x7f) != 0x7f) matrix.codes.MutableData<E4M3>()[i].bits = bits;

@@ -138,14 +138,14 @@ Weights Published(const std::function<void(Weights&, const std::string&, Tensor)
   Weights weights = FloatWeights();
   for (const std::string& name : kMatrices) {
     const Tensor floats = weights.At(name);
-    Tensor codes(floats.shape(), kF8E4M3);
+    Tensor codes(floats.shape(), DType::kF8E4M3);
     for (int64_t i = 0; i < floats.shape().numel(); ++i) {
       codes.MutableData<E4M3>()[i] = E4M3(floats.Data<float>()[i] * 64);
     }
     weights.tensors[name] = codes;
     put_scale(weights, name, floats);
   }
-  Tensor bias({24}, kF8E4M3);
+  Tensor bias({24}, DType::kF8E4M3);
   for (int64_t i = 0; i < 24; ++i) {
     bias.MutableData<E4M3>()[i] = E4M3(weights.At("layer.bias").Data<float>()[i]);
   }
@@ -182,7 +182,7 @@ TEST(LowBitFiles, TakePublishedFloat8Weights) {
       {0.25F, Published([&](Weights& weights, const std::string& name, const Tensor&) {
          weights.tensors[beside(name, "scale_weight")] = Filled({1}, 0.25F);
          weights.tensors[beside(name, "scale_input")] = Filled({1}, 3);
-         weights.tensors["scaled_fp8"] = Tensor({2}, kF8E4M3);
+         weights.tensors["scaled_fp8"] = Tensor({2}, DType::kF8E4M3);
        })},
       {0.1F, Published([&](Weights& weights, const std::string& name, const Tensor& floats) {
          const int64_t rows = floats.shape()[0];
@@ -220,15 +220,15 @@ TEST(LowBitFiles, RefuseBrokenFloat8Weights) {
   refuses({"layer.weight", "scale", "is nan"},
           [](Tensors& t) { t["layer.weight_scale"] = Filled({1}, std::nanf("")); });
   refuses({"layer.weight", "codes: hold NaN"}, [](Tensors& t) {
-    t["layer.weight"] = Tensor({24, kInputs}, kF8E4M3);
+    t["layer.weight"] = Tensor({24, kInputs}, DType::kF8E4M3);
     t["layer.weight"].MutableData<E4M3>()[9] = E4M3(NAN);
   });
   refuses({"layer.bias", "NaN"}, [](Tensors& t) {
-    t["layer.bias"] = Tensor({24}, kF8E4M3);
+    t["layer.bias"] = Tensor({24}, DType::kF8E4M3);
     t["layer.bias"].MutableData<E4M3>()[9] = E4M3(NAN);
   });
   refuses({"layer.bias", "NaN or infinite"}, [](Tensors& t) {
-    t["layer.bias"] = Tensor({24}, kF8E5M2);
+    t["layer.bias"] = Tensor({24}, DType::kF8E5M2);
     *reinterpret_cast<uint8_t*>(t["layer.bias"].mutable_view().Bytes()) = 0x7c;
   });
   refuses({"unexpected", "layer.bias_scale"},
