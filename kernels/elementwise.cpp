@@ -15,7 +15,13 @@ namespace {
 OpCost CostOfLinearCombination(const LinearCombinationArgs& args) {
   const double elements = static_cast<double>(args.out.numel());
   const double terms = static_cast<double>(args.terms.size());
-  return {2 * terms * elements, (terms + 1) * elements * sizeof(float)};
+  const double sums = args.also.empty() ? 1 : 2;
+  // Ten rounds of Philox and a Box-Muller transform a pair of normal numbers.
+  constexpr double kOperationsANumber = 50;
+  const double drawn =
+      args.noise.seeds.empty() ? 0 : static_cast<double>(args.noise.streams.size());
+  return {(2 * sums * terms + kOperationsANumber * drawn) * elements,
+          (terms + sums) * elements * sizeof(float)};
 }
 
 OpCost CostOfGatedAdd(const GatedAddArgs& args) {
@@ -24,11 +30,23 @@ OpCost CostOfGatedAdd(const GatedAddArgs& args) {
           streams * static_cast<double>(args.out.bytes()) + static_cast<double>(args.gate.bytes())};
 }
 
+void CheckNoise(std::string_view op, const LinearCombinationArgs& args) {
+  const NoiseTerm& noise = args.noise;
+  Require(!noise.streams.empty() && noise.streams.size() <= kMostNormalTerms, ErrorKind::kShape,
+          "{}: noise of {} streams; there must be 1 to {}", op, noise.streams.size(),
+          kMostNormalTerms);
+  Require(
+      args.out.shape.rank() > 0 && args.out.shape[0] == static_cast<int64_t>(noise.seeds.size()),
+      ErrorKind::kShape, "{}: noise of {} seeds for out {}", op, noise.seeds.size(),
+      args.out.shape);
+}
+
 }  // namespace
 
 void LinearCombination(Context& ctx, const LinearCombinationArgs& args) {
   constexpr std::string_view kOp = "elementwise";
-  Require(!args.terms.empty() && args.terms.size() <= 8, ErrorKind::kShape,
+  const bool noisy = !args.noise.seeds.empty();
+  Require((noisy || !args.terms.empty()) && args.terms.size() <= 8, ErrorKind::kShape,
           "{}: {} terms; there must be 1 to 8", kOp, args.terms.size());
   CheckDType(kOp, "out", args.out, DType::kF32);
   CheckContiguous(kOp, "out", args.out);
@@ -37,6 +55,12 @@ void LinearCombination(Context& ctx, const LinearCombinationArgs& args) {
     CheckDType(kOp, name, args.terms[i].x, DType::kF32);
     CheckShape(kOp, name, args.terms[i].x, args.out.shape);
     CheckContiguous(kOp, name, args.terms[i].x);
+  }
+  if (noisy) CheckNoise(kOp, args);
+  if (!args.also.empty()) {
+    CheckDType(kOp, "also", args.also, DType::kF32);
+    CheckShape(kOp, "also", args.also, args.out.shape);
+    CheckContiguous(kOp, "also", args.also);
   }
   if (args.out.numel() == 0) return;
   LinearCombinationTable().Run(ctx, args);

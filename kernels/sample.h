@@ -17,14 +17,17 @@ namespace gesso {
 //   3. token = the first index, in order of the vocabulary, at which the running sum of the softmax
 //      of what is left exceeds the row's uniform number; the last one left if none does
 // FoundationVision/VAR models/helpers.py:sample_with_top_k_top_p_, with a uniform number a token.
-// Throws kFormat for a row with NaN or without a finite maximum.
+// Devices agree but for where a sum comes within rounding of 1 - top_p or of the uniform number.
+// A row with NaN or without a finite maximum is kFormat on the CPU; a GPU, which the host does not
+// wait for, gives it kNoToken.
 struct SampleTokensArgs {
   View logits;  // [R, V] f32 contiguous, each row's largest finite; dropped ones become -infinity
   int64_t top_k = 0;
   double top_p = 0;
-  std::span<const double> uniforms;  // [R] in [0, 1), on the host
+  std::span<const double> uniforms;  // [R] in [0, 1), on the host; free to change at once
   View tokens;                       // [R] i32 contiguous
 };
+constexpr int32_t kNoToken = -1;
 void SampleTokens(Context& ctx, const SampleTokensArgs& args);
 
 // weights = softmax((gain * logits + gumbel) / tau) a row, Jang et al. 2017, "Categorical

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <span>
 
-#include "kernels/noise.h"
 #include "samplers/noise.h"
 
 namespace gesso {
@@ -111,9 +110,7 @@ NormalSum PathAt(double sigma) {
 
 }  // namespace
 
-void BrownianNoise::Draw(Context& ctx, int64_t draw, double sigma, double sigma_next,
-                         View out) const {
-  CHECK(out.shape[0] == static_cast<int64_t>(seeds_.size()));
+NoiseDraw BrownianNoise::Draw(int64_t draw, double sigma, double sigma_next) const {
   const int64_t path = draw / kDrawsPerPass;
   CHECK(path < kMaxPaths);
   const uint64_t path_bits = static_cast<uint64_t>(path) << kPathShift;
@@ -121,19 +118,13 @@ void BrownianNoise::Draw(Context& ctx, int64_t draw, double sigma, double sigma_
   increment.Add(PathAt(sigma_next), -1);
   const double deviation = increment.Deviation();
   Require(deviation > 0, ErrorKind::kUsage, "noise between equal noise levels ({})", sigma);
-  if (ctx.device == Device::kMeta) return;
-  std::array<NormalTerm, kMostNormalTerms> terms;
-  size_t count = 0;
+  NoiseDraw noise{.seeds = seeds_};
   for (const NormalSum::Item& item : increment.items()) {
     const double weight = item.weight / deviation;
     if (std::abs(weight) < kNegligible) continue;
-    terms.at(count++) = {static_cast<float>(weight), item.stream | path_bits};
+    noise.streams.at(noise.count++) = {static_cast<float>(weight), item.stream | path_bits};
   }
-  for (int64_t b = 0; b < out.shape[0]; ++b) {
-    DrawNormal(ctx, {.seed = seeds_[static_cast<size_t>(b)],
-                     .terms = std::span(terms).first(count),
-                     .out = out.Slice(0, b, b + 1)});
-  }
+  return noise;
 }
 
 }  // namespace gesso

@@ -37,9 +37,10 @@ void GuidedDenoiser::Denoise(Context& ctx, ConstView x, double sigma, View denoi
   twice.Set(0, 2 * pictures);
   const View x_twice = ctx.arena->Alloc(twice, DType::kF32);
   const View estimates = ctx.arena->Alloc(twice, DType::kF32);
-  const std::array<Term, 1> copy = {Term{1, x}};
-  LinearCombination(ctx, {.terms = copy, .out = x_twice.Slice(0, 0, pictures)});
-  LinearCombination(ctx, {.terms = copy, .out = x_twice.Slice(0, pictures, 2 * pictures)});
+  const std::array<Term, 1> copy = {Term{.coefficient = 1, .x = x, .also = 1}};
+  LinearCombination(ctx, {.terms = copy,
+                          .out = x_twice.Slice(0, 0, pictures),
+                          .also = x_twice.Slice(0, pictures, 2 * pictures)});
   both_.Denoise(ctx, x_twice, sigma, estimates);
   const View unconditional = estimates.Slice(0, 0, pictures);
   const View conditional = estimates.Slice(0, pictures, 2 * pictures);

@@ -1,9 +1,9 @@
 #include "samplers/noise.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/core/rng.h"
-#include "kernels/noise.h"
 
 namespace gesso {
 
@@ -14,21 +14,38 @@ namespace {
 constexpr uint64_t kStartStream = 0;
 constexpr uint64_t kFrameBit = uint64_t{1} << 61;
 
-void FillPictures(Context& ctx, std::span<const uint64_t> seeds, uint64_t stream, View out) {
-  CHECK(out.shape[0] == static_cast<int64_t>(seeds.size()));
-  if (ctx.device == Device::kMeta) return;
-  for (int64_t b = 0; b < out.shape[0]; ++b) {
-    const NormalTerm term = {1, stream};
-    DrawNormal(ctx, {.seed = seeds[static_cast<size_t>(b)],
-                     .terms = std::span(&term, 1),
-                     .out = out.Slice(0, b, b + 1)});
-  }
+NoiseDraw DrawOf(std::span<const uint64_t> seeds, uint64_t stream) {
+  NoiseDraw noise{.seeds = seeds, .count = 1};
+  noise.streams[0] = {1, stream};
+  return noise;
 }
 
 }  // namespace
 
+void AddUp(Context& ctx, std::span<const Term> terms, double amount, const NoiseDraw& noise,
+           View out) {
+  const auto coefficient = static_cast<float>(amount);
+  if (noise.recorded.empty()) {
+    CHECK(out.shape[0] == static_cast<int64_t>(noise.seeds.size()));
+    return LinearCombination(ctx,
+                             {.terms = terms,
+                              .out = out,
+                              .noise = {.coefficient = coefficient,
+                                        .seeds = noise.seeds,
+                                        .streams = std::span(noise.streams).first(noise.count)}});
+  }
+  Require(noise.recorded.numel() == out.numel() && noise.recorded.dtype == DType::kF32,
+          ErrorKind::kShape, "recorded noise {} {} does not fit {}", NameOf(noise.recorded.dtype),
+          noise.recorded.shape.ToString(), out.shape.ToString());
+  std::array<Term, 8> all;
+  CHECK(terms.size() < all.size());
+  std::ranges::copy(terms, all.begin());
+  all[terms.size()] = {coefficient, noise.recorded.Reshape(out.shape)};
+  LinearCombination(ctx, {.terms = std::span(all).first(terms.size() + 1), .out = out});
+}
+
 void DrawStart(Context& ctx, std::span<const uint64_t> seeds, View out) {
-  FillPictures(ctx, seeds, kStartStream, out);
+  AddUp(ctx, {}, 1, DrawOf(seeds, kStartStream), out);
 }
 
 void DrawFrames(Context& ctx, uint64_t seed, std::span<const int64_t> frames, View out) {
@@ -47,22 +64,15 @@ void DrawFrames(Context& ctx, uint64_t seed, std::span<const int64_t> frames, Vi
   }
 }
 
-void PhiloxNoise::Draw(Context& ctx, int64_t draw, double /*sigma*/, double /*sigma_next*/,
-                       View out) const {
-  FillPictures(ctx, seeds_, kStartStream + 1 + static_cast<uint64_t>(draw), out);
+NoiseDraw PhiloxNoise::Draw(int64_t draw, double /*sigma*/, double /*sigma_next*/) const {
+  return DrawOf(seeds_, kStartStream + 1 + static_cast<uint64_t>(draw));
 }
 
-void ReplayNoise::Draw(Context& ctx, int64_t draw, double /*sigma*/, double /*sigma_next*/,
-                       View out) const {
+NoiseDraw ReplayNoise::Draw(int64_t draw, double /*sigma*/, double /*sigma_next*/) const {
   const int64_t draws = noise_.shape()[0];
   Require(draw < draws, ErrorKind::kShape, "draw {} of noise asked for, but {} are recorded", draw,
           draws);
-  const ConstView row = noise_.view().Slice(0, draw, draw + 1);
-  Require(row.numel() == out.numel() && row.dtype == DType::kF32, ErrorKind::kShape,
-          "recorded noise {} {} does not fit {}", NameOf(row.dtype), row.shape.ToString(),
-          out.shape.ToString());
-  if (ctx.device == Device::kMeta) return;
-  std::memcpy(out.Data<float>(), row.Data<float>(), out.bytes());
+  return {.recorded = noise_.view().Slice(0, draw, draw + 1)};
 }
 
 }  // namespace gesso

@@ -2,12 +2,14 @@
 // repeated, split into batches, cancelled and resumed, or fed with recorded noise.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "kernels/core/context.h"
+#include "kernels/elementwise.h"
 
 namespace gesso {
 
@@ -15,15 +17,26 @@ namespace gesso {
 // noise of another pass is independent.
 constexpr int64_t kDrawsPerPass = int64_t{1} << 32;
 
+// Unit normal noise for B pictures that is not made yet: what adds it draws it in the same pass.
+struct NoiseDraw {
+  std::span<const uint64_t> seeds = {};  // [B], of the source; empty where it is recorded
+  std::array<NormalTerm, kMostNormalTerms> streams = {};
+  size_t count = 0;         // of streams
+  ConstView recorded = {};  // [..., B, ...] f32, of the source
+};
+
+// out [B, ...] f32 contiguous = sum of terms + amount * noise, in one pass. At most 7 terms; `out`
+// may be among them. Throws kShape for recorded noise of another size.
+void AddUp(Context& ctx, std::span<const Term> terms, double amount, const NoiseDraw& noise,
+           View out);
+
 class NoiseSource {
  public:
   virtual ~NoiseSource() = default;
 
-  // Fills out [B, ...] f32 contiguous with unit normal noise for the move from noise level `sigma`
-  // to `sigma_next`. `draw` numbers what a sampler asks for: one per step, two in dpmpp_sde. The
-  // same question has the same answer.
-  virtual void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next,
-                    View out) const = 0;
+  // Noise for the move from noise level `sigma` to `sigma_next`. `draw` numbers what a sampler asks
+  // for: one per step, two in dpmpp_sde. The same question has the same answer.
+  virtual NoiseDraw Draw(int64_t draw, double sigma, double sigma_next) const = 0;
 };
 
 // The noise that sampling starts from: fills out [B, ...] f32 contiguous with unit normal numbers,
@@ -39,7 +52,7 @@ class PhiloxNoise : public NoiseSource {
  public:
   explicit PhiloxNoise(std::vector<uint64_t> seeds) : seeds_(std::move(seeds)) {}
 
-  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override;
+  NoiseDraw Draw(int64_t draw, double sigma, double sigma_next) const override;
 
  private:
   std::vector<uint64_t> seeds_;
@@ -57,7 +70,7 @@ class BrownianNoise : public NoiseSource {
  public:
   explicit BrownianNoise(std::vector<uint64_t> seeds) : seeds_(std::move(seeds)) {}
 
-  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override;
+  NoiseDraw Draw(int64_t draw, double sigma, double sigma_next) const override;
 
  private:
   std::vector<uint64_t> seeds_;
@@ -68,7 +81,7 @@ class ReplayNoise : public NoiseSource {
  public:
   explicit ReplayNoise(Tensor noise) : noise_(std::move(noise)) {}
 
-  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override;
+  NoiseDraw Draw(int64_t draw, double sigma, double sigma_next) const override;
 
  private:
   Tensor noise_;

@@ -50,8 +50,7 @@ constexpr auto kOps = std::to_array<std::string_view>({"linear",
                                                        "select_tokens",
                                                        "token_distance",
                                                        "top_tokens",
-                                                       "hold",
-                                                       "draw_normal"});
+                                                       "hold"});
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #include "kernels/core/rng.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -15,26 +16,29 @@ std::array<float, 2> NormalPair(uint64_t seed, uint64_t stream, uint64_t block) 
           static_cast<float>(radius * std::sin(angle))};
 }
 
-void FillNormal(View out, uint64_t seed, uint64_t stream) {
-  const NormalTerm term = {1, stream};
-  FillNormal(out, seed, std::span(&term, 1));
+void SumNormals(uint64_t seed, std::span<const NormalTerm> terms, uint64_t block,
+                std::span<float> out) {
+  for (size_t i = 0; i < out.size(); i += 2, ++block) {
+    std::array<float, 2> sum = {};
+    for (const NormalTerm& term : terms) {
+      const auto pair = NormalPair(seed, term.stream, block);
+      for (size_t j = 0; j < 2; ++j) sum[j] += term.weight * pair[j];
+    }
+    out[i] = sum[0];
+    if (i + 1 < out.size()) out[i + 1] = sum[1];
+  }
 }
 
-void FillNormal(View out, uint64_t seed, std::span<const NormalTerm> terms) {
+void FillNormal(View out, uint64_t seed, uint64_t stream) {
   CHECK(out.IsContiguous());
-  float* values = out.Data<float>();
-  const int64_t count = out.numel();
+  const NormalTerm term = {1, stream};
+  const std::span<float> values(out.Data<float>(), static_cast<size_t>(out.numel()));
   constexpr int64_t kBlocksPerTask = 4096;
-  ParallelRange((count + 1) / 2, kBlocksPerTask, [&](int64_t begin, int64_t end) {
-    for (int64_t block = begin; block < end; ++block) {
-      std::array<float, 2> sum = {};
-      for (const NormalTerm& term : terms) {
-        const auto pair = NormalPair(seed, term.stream, static_cast<uint64_t>(block));
-        for (size_t i = 0; i < 2; ++i) sum[i] += term.weight * pair[i];
-      }
-      values[2 * block] = sum[0];
-      if (2 * block + 1 < count) values[2 * block + 1] = sum[1];
-    }
+  ParallelRange((out.numel() + 1) / 2, kBlocksPerTask, [&](int64_t begin, int64_t end) {
+    const auto first = static_cast<size_t>(2 * begin);
+    const size_t count = std::min(static_cast<size_t>(2 * end), values.size()) - first;
+    SumNormals(seed, std::span(&term, 1), static_cast<uint64_t>(begin),
+               values.subspan(first, count));
   });
 }
 

@@ -47,7 +47,8 @@ constexpr double ToUniform(uint32_t high, uint32_t low) {
 std::array<float, 2> NormalPair(uint64_t seed, uint64_t stream, uint64_t block);
 
 // Fills `out` (float32, contiguous) with the standard normal numbers of stream (seed, stream):
-// element i is a function of these three only. On the host; DrawNormal (kernels/noise.h) is the op.
+// element i is a function of these three only. On the host; noise in LinearCombination
+// (kernels/elementwise.h) is drawn on any device.
 void FillNormal(View out, uint64_t seed, uint64_t stream);
 
 // A stream of standard normal numbers and what it is multiplied by.
@@ -55,8 +56,9 @@ struct NormalTerm {
   float weight;
   uint64_t stream;
 };
-// ... with the sum of such streams.
-void FillNormal(View out, uint64_t seed, std::span<const NormalTerm> terms);
+// out = the sum of such streams' numbers from 2 * block on.
+void SumNormals(uint64_t seed, std::span<const NormalTerm> terms, uint64_t block,
+                std::span<float> out);
 
 // A uniform number in [0, 1) with 53 random bits.
 double UniformAt(uint64_t seed, uint64_t stream, uint64_t index);

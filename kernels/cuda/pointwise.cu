@@ -1,6 +1,7 @@
 #include "kernels/cuda/pointwise.h"
 
 #include "kernels/cuda/device/embedding.cuh"
+#include "kernels/cuda/device/noise.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/runtime.h"
@@ -11,11 +12,17 @@ std::optional<std::string_view> WhyNotLinearCombination(const LinearCombinationA
   for (const Term& term : args.terms) {
     if (const auto reason = WhyNotReachable({term.x})) return reason;
   }
-  return WhyNotReachable({args.out});
+  return WhyNotReachable({args.out, args.also});
 }
 
 void LinearCombination(Context&, const LinearCombinationArgs& args) {
-  ForEach(args.out.numel(), LinearCombinationElement(args));
+  if (args.noise.seeds.empty()) {
+    return ForEach(args.out.numel(), LinearCombinationElement(args));
+  }
+  for (int64_t b = 0; b < args.out.shape[0]; b += NoisyCombinationPair::kMostPictures) {
+    const NoisyCombinationPair body(args, b);
+    ForEach(body.Pairs(), body);
+  }
 }
 
 std::optional<std::string_view> WhyNotGatedAdd(const GatedAddArgs& args) {

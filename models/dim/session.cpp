@@ -61,6 +61,8 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& pictures)
   positions_ = MakePositions();
   pads_ = MakePads();
   MakeOrders();
+  time_ = Tensor({pictures[0], config.width}, DType::kF32);
+  sinusoids_ = Tensor({pictures[0], model_->time_in.in_features()}, DType::kF32);
 }
 
 Shape Session::OutShape() const {
@@ -151,30 +153,33 @@ void Session::MakeOrders() {
   }
 }
 
-Session::Condition Session::EmbedCondition(Context& ctx, std::span<const double> timesteps,
-                                           ConstView classes) const {
+void Session::TellDevice(const Context& ctx, std::span<const double> timesteps, ConstView classes) {
+  const auto tell = [&](Tensor& rows) {
+    const int64_t features = rows.shape()[1];
+    numbers_.assign(static_cast<size_t>(rows.shape().numel()), 0.0f);
+    for (size_t b = 0; b < timesteps.size(); ++b) {
+      nn::AddSinusoids(timesteps[b], features / 2, nn::SinusoidOrder::kCosFirst,
+                       numbers_.data() + b * static_cast<size_t>(features));
+    }
+    CopyFromHost(numbers_.data(), rows.mutable_view());
+  };
+  tell(time_);
+  tell(sinusoids_);
+  if (ctx.device == Device::kMeta || classes.data == classes_) return;
+  replayer_.Forget();
+  classes_ = classes.data;
+}
+
+Session::Condition Session::EmbedCondition(Context& ctx, ConstView classes) const {
   const int64_t batch = pictures_[0];
   const int64_t features = model_->config.width;
-  const Condition condition = {.time = ctx.arena->Alloc({batch, features}, DType::kF32),
-                               .label = ctx.arena->Alloc({batch, features}, DType::kF32),
+  const Condition condition = {.label = ctx.arena->Alloc({batch, features}, DType::kF32),
                                .adaln = ctx.arena->Alloc({batch, 3 * features}, DType::kF32)};
   GatherRows(ctx, {.table = model_->label_emb, .ids = classes, .out = condition.label});
   const Arena::Scope scope(*ctx.arena);
-  const View sinusoids = ctx.arena->Alloc({batch, model_->time_in.in_features()}, DType::kF32);
-  if (ctx.device != Device::kMeta) {
-    const auto fill = [&](View rows) {
-      std::fill_n(rows.Data<float>(), rows.numel(), 0.0f);
-      for (int64_t b = 0; b < batch; ++b) {
-        nn::AddSinusoids(timesteps[static_cast<size_t>(b)], rows.shape[1] / 2,
-                         nn::SinusoidOrder::kCosFirst, rows.Data<float>() + b * rows.shape[1]);
-      }
-    };
-    fill(condition.time);
-    fill(sinusoids);
-  }
   const View hidden = ctx.arena->Alloc({batch, features}, DType::kF32);
   const View sum = ctx.arena->Alloc({batch, features}, DType::kF32);
-  model_->time_in.Forward(ctx, sinusoids, hidden, {}, Activation::kSilu);
+  model_->time_in.Forward(ctx, sinusoids_, hidden, {}, Activation::kSilu);
   GatherRows(ctx, {.table = model_->class_embedder, .ids = classes, .out = sum});
   model_->time_out.Forward(ctx, hidden, sum, sum);
   Activate(ctx, {.x = sum, .activation = Activation::kSilu, .out = sum});
@@ -202,7 +207,7 @@ void Session::Embed(Context& ctx, ConstView x, const Condition& condition, View 
     model_->patch_in.Forward(ctx, pixels.Slice(0, b, b + 1), patches,
                              positions_.view().Reshape(map));
     model_->first_smoother.Forward(ctx, patches, own.Slice(0, 0, tokens).Reshape(map));
-    Add(ctx, Row(condition.time, b), Row(extra, 0), Row(own, tokens));
+    Add(ctx, Row(time_.view(), b), Row(extra, 0), Row(own, tokens));
     Add(ctx, Row(condition.label, b), Row(extra, 1), Row(own, tokens + 1));
     Copy(ctx, pads_, own.Slice(0, tokens + 2, rows));
   }
@@ -297,7 +302,7 @@ void Session::Project(Context& ctx, const Condition& condition, ConstView sequen
   const View sum = ctx.arena->Alloc({batch, width}, DType::kF32);
   const View modulation = ctx.arena->Alloc({batch, 2 * width}, DType::kF32);
   const View weight = ctx.arena->Alloc({batch, width}, DType::kF32);
-  Add(ctx, condition.time, condition.label, sum);
+  Add(ctx, time_, condition.label, sum);
   Activate(ctx, {.x = sum, .activation = Activation::kSilu, .out = sum});
   model_->proj_out_1.Forward(ctx, sum, modulation);
   for (int64_t b = 0; b < batch; ++b) {  // norm_out (1 + scale)
@@ -324,22 +329,28 @@ void Session::Project(Context& ctx, const Condition& condition, ConstView sequen
 }
 
 void Session::Forward(Context& ctx, ConstView x, std::span<const double> timesteps,
-                      ConstView classes, View out) const {
+                      ConstView classes, View out) {
   const int64_t batch = pictures_[0];
   Require(x.shape == pictures_ && out.shape == OutShape() &&
               static_cast<int64_t>(timesteps.size()) == batch && classes.shape == Shape({batch}),
           ErrorKind::kShape, "expected pictures {}, got x {}, {} timesteps, {} classes, out {}",
           pictures_, x.shape, timesteps.size(), classes.shape, out.shape);
+  TellDevice(ctx, timesteps, classes);
+  replayer_.Run(ctx, x, out, [&] { Compute(ctx, x, classes, out); });
+}
+
+void Session::Compute(Context& ctx, ConstView x, ConstView classes, View out) const {
   const Arena::Scope scope(*ctx.arena);
-  const View sequence = ctx.arena->Alloc({batch, Length(), model_->config.width}, DType::kF32);
-  const Condition condition = EmbedCondition(ctx, timesteps, classes);
+  const View sequence =
+      ctx.arena->Alloc({pictures_[0], Length(), model_->config.width}, DType::kF32);
+  const Condition condition = EmbedCondition(ctx, classes);
   Embed(ctx, x, condition, sequence);
   ctx.Show("seq_in", sequence);
   RunBlocks(ctx, condition, sequence);
   Project(ctx, condition, sequence, out);
 }
 
-size_t Session::ArenaBytes() const {
+size_t Session::ArenaBytes() {
   Arena arena(Device::kMeta, 0);
   Arena outside(Device::kMeta, 0);
   Context ctx{.device = Device::kMeta, .arena = &arena};

@@ -16,7 +16,7 @@ void VerifyDim(Context& ctx, ParityCase& parity_case) {
   const Tensor& x = parity_case.At("in/x");
   const Tensor timesteps = Cast(parity_case.At("in/timestep"), DType::kF64);
   Shape shape = x.shape();
-  const dim::Session session(model, shape);
+  dim::Session session(model, shape);
   Tensor classes({shape[0]}, DType::kI32);
   std::fill_n(classes.MutableData<int32_t>(), shape[0],
               static_cast<int32_t>(model->config.num_classes));

@@ -8,9 +8,9 @@ namespace gesso {
 void SampleDpm2(Context& ctx, const SamplerRun& run, const ChurnOptions& options) {
   Arena::Scope scope(*ctx.arena);
   const View denoised = Buffer(ctx, run);
-  const View x_2 = Buffer(ctx, run);  // scratch for the churn's noise before that
+  const View x_2 = Buffer(ctx, run);
+  double sigma = RaiseStart(ctx, run, options);
   for (int64_t i = 0; i < StepCount(run); ++i) {
-    const double sigma = Churn(ctx, run, options, i, x_2);
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
     run.denoiser.Denoise(ctx, run.x, sigma, denoised);
     ReportStep(ctx, run, i, sigma, denoised);
@@ -22,7 +22,9 @@ void SampleDpm2(Context& ctx, const SamplerRun& run, const ChurnOptions& options
     MoveTowards(ctx, run.x, denoised, sigma, middle, x_2);
     run.denoiser.Denoise(ctx, x_2, middle, denoised);
     const double slope = (next - sigma) / middle;
-    Combine(ctx, run.x, {{1, run.x}, {slope, x_2}, {-slope, denoised}});
+    const RaisedLevel after = Churn(run, options, i + 1);
+    Combine(ctx, run.x, {{1, run.x}, {slope, x_2}, {-slope, denoised}}, after.noise);
+    sigma = after.sigma;
   }
 }
 

@@ -10,7 +10,6 @@ void SampleDpm2Ancestral(Context& ctx, const SamplerRun& run, const AncestralOpt
   Arena::Scope scope(*ctx.arena);
   const View denoised = Buffer(ctx, run);
   const View x_2 = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < StepCount(run); ++i) {
     const double sigma = run.sigmas[static_cast<size_t>(i)];
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
@@ -26,8 +25,8 @@ void SampleDpm2Ancestral(Context& ctx, const SamplerRun& run, const AncestralOpt
     run.denoiser.Denoise(ctx, x_2, middle, denoised);
     const double slope = (step.down - sigma) / middle;
     const double amount = step.up * options.s_noise;
-    DrawNoise(ctx, run, i, sigma, next, amount, noise);
-    Combine(ctx, run.x, {{1, run.x}, {slope, x_2}, {-slope, denoised}, {amount, noise}});
+    Combine(ctx, run.x, {{1, run.x}, {slope, x_2}, {-slope, denoised}},
+            NoiseOf(run, i, sigma, next, amount));
   }
 }
 

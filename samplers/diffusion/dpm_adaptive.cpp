@@ -77,7 +77,6 @@ void SampleDpmAdaptive(Context& ctx, const SamplerRun& run, const DpmAdaptiveOpt
   View low = Buffer(ctx, run);
   View last_low = Buffer(ctx, run);  // of the last step that was kept
   const View high = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   Combine(ctx, last_low, {{1, run.x}});
   StepSizeController controller(options);
   int64_t kept = 0;
@@ -111,9 +110,8 @@ void SampleDpmAdaptive(Context& ctx, const SamplerRun& run, const DpmAdaptiveOpt
             "dpm_adaptive: the model's output is not finite at noise level {:.4g}", std::exp(-t));
     if (!controller.Accept(error)) continue;
     std::swap(low, last_low);
-    const double amount = target.up * options.s_noise;
-    DrawNoise(ctx, run, kept++, std::exp(-t), std::exp(-t_next), amount, noise);
-    Combine(ctx, run.x, {{1, high}, {amount, noise}});
+    Combine(ctx, run.x, {{1, high}},
+            NoiseOf(run, kept++, std::exp(-t), std::exp(-t_next), target.up * options.s_noise));
     t = t_next;
   }
 }

@@ -11,13 +11,14 @@ namespace gesso {
 
 namespace {
 
-void Step(DpmSolver& solver, int64_t order, double t, double t_next, View out) {
-  if (order == 1) return solver.Solve1(t, t_next, out);
+void Step(DpmSolver& solver, int64_t order, double t, double t_next, View out,
+          const AddedNoise& noise) {
+  if (order == 1) return solver.Solve1(t, t_next, out, noise);
   const double r1 = order == 2 ? 1.0 / 2 : 1.0 / 3;
   solver.CallSecond(t, t_next, r1);
-  if (order == 2) return solver.Solve2(t, t_next, r1, out);
+  if (order == 2) return solver.Solve2(t, t_next, r1, out, noise);
   solver.CallThird(t, t_next);
-  solver.Solve3(t, t_next, 2.0 / 3, out);
+  solver.Solve3(t, t_next, 2.0 / 3, out, noise);
 }
 
 }  // namespace
@@ -29,7 +30,6 @@ void SampleDpmFast(Context& ctx, const SamplerRun& run, const DpmFastOptions& op
   const std::vector<int64_t> orders = SinglestepOrders(StepCount(run), 3);
   const auto steps = static_cast<int64_t>(orders.size());
   DpmSolver solver(ctx, run, orders.front());
-  const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < steps; ++i) {
     const auto time = [&](int64_t step) {
       const double share = static_cast<double>(step) / static_cast<double>(steps);
@@ -46,11 +46,8 @@ void SampleDpmFast(Context& ctx, const SamplerRun& run, const DpmFastOptions& op
             .sigma = std::exp(-t),
             .x = run.x,
             .denoised = solver.denoised()});
-    Step(solver, orders[static_cast<size_t>(i)], t, target.t, run.x);
-    const double amount = target.up * options.s_noise;
-    if (amount == 0) continue;
-    DrawNoise(ctx, run, i, std::exp(-t), std::exp(-t_next), amount, noise);
-    Combine(ctx, run.x, {{1, run.x}, {amount, noise}});
+    Step(solver, orders[static_cast<size_t>(i)], t, target.t, run.x,
+         NoiseOf(run, i, std::exp(-t), std::exp(-t_next), target.up * options.s_noise));
   }
 }
 

@@ -41,17 +41,15 @@ DpmSolver::DpmSolver(Context& ctx, const SamplerRun& run, int64_t order, Predict
     : ctx_(ctx),
       run_(run),
       prediction_(prediction),
-      scratch_(Buffer(ctx, run)),
+      point_(Buffer(ctx, run)),
       first_(Buffer(ctx, run)) {
   if (order >= 2) second_ = Buffer(ctx, run);
   if (order >= 3) third_ = Buffer(ctx, run);
 }
 
-void DpmSolver::Predict(ConstView x, double t, View prediction) {
-  const double sigma = SigmaOf(t);
-  run_.denoiser.Denoise(ctx_, x, sigma, prediction);
-  if (prediction_ == Prediction::kData) return;
-  Combine(ctx_, prediction, {{1 / sigma, x}, {-1 / sigma, prediction}});
+void DpmSolver::Call(double t, View denoised) {
+  run_.denoiser.Denoise(ctx_, point_, SigmaOf(t), denoised);
+  last_ = {.t = t, .denoised = denoised};
 }
 
 double DpmSolver::Gain(double t, double to) const {
@@ -64,41 +62,44 @@ double DpmSolver::Curve(double t, double to) const {
                                            : std::expm1(-h) / h + 1;
 }
 
-void DpmSolver::Move(double t, double to, double bend, ConstView other, View out) {
-  const double keep = prediction_ == Prediction::kNoise ? 1 : std::exp(t - to);
-  Combine(ctx_, out, {{keep, run_.x}, {Gain(t, to) - bend, first_}, {bend, other}});
+// Predictions are not made but put in as what they are sums of.
+void DpmSolver::Move(double t, double to, double bend, View out, const AddedNoise& noise) {
+  const double gain = Gain(t, to) - bend;
+  if (prediction_ == Prediction::kData) {
+    return Combine(ctx_, out, {{std::exp(t - to), run_.x}, {gain, first_}, {bend, last_.denoised}},
+                   noise);
+  }
+  const double share = gain / SigmaOf(t);
+  const double other = bend == 0 ? 0 : bend / SigmaOf(last_.t);
+  Combine(ctx_, out,
+          {{1 + share, run_.x}, {-share, first_}, {other, point_}, {-other, last_.denoised}},
+          noise);
 }
 
-void DpmSolver::Begin(double t) {
-  const double sigma = SigmaOf(t);
-  run_.denoiser.Denoise(ctx_, run_.x, sigma, scratch_);
-  if (prediction_ == Prediction::kNoise) {
-    Combine(ctx_, first_, {{1 / sigma, run_.x}, {-1 / sigma, scratch_}});
-  } else {
-    Combine(ctx_, first_, {{1, scratch_}});
-  }
-}
+void DpmSolver::Begin(double t) { run_.denoiser.Denoise(ctx_, run_.x, SigmaOf(t), first_); }
 
 void DpmSolver::CallSecond(double t, double t_next, double r1) {
   const double s1 = t + r1 * (t_next - t);
-  Move(t, s1, 0, {}, scratch_);
-  Predict(scratch_, s1, second_);
+  Move(t, s1, 0, point_);
+  Call(s1, second_);
 }
 
 void DpmSolver::CallThird(double t, double t_next, double r1, double r2) {
   const double s2 = t + r2 * (t_next - t);
-  Move(t, s2, r2 / r1 * Curve(t, s2), second_, scratch_);
-  Predict(scratch_, s2, third_);
+  Move(t, s2, r2 / r1 * Curve(t, s2), point_);
+  Call(s2, third_);
 }
 
-void DpmSolver::Solve1(double t, double t_next, View out) { Move(t, t_next, 0, {}, out); }
-
-void DpmSolver::Solve2(double t, double t_next, double r1, View out) {
-  Move(t, t_next, Gain(t, t_next) / (2 * r1), second_, out);
+void DpmSolver::Solve1(double t, double t_next, View out, const AddedNoise& noise) {
+  Move(t, t_next, 0, out, noise);
 }
 
-void DpmSolver::Solve3(double t, double t_next, double r2, View out) {
-  Move(t, t_next, Curve(t, t_next) / r2, third_, out);
+void DpmSolver::Solve2(double t, double t_next, double r1, View out, const AddedNoise& noise) {
+  Move(t, t_next, Gain(t, t_next) / (2 * r1), out, noise);
+}
+
+void DpmSolver::Solve3(double t, double t_next, double r2, View out, const AddedNoise& noise) {
+  Move(t, t_next, Curve(t, t_next) / r2, out, noise);
 }
 
 }  // namespace gesso

@@ -42,24 +42,29 @@ class DpmSolver {
   DpmSolver(Context& ctx, const SamplerRun& run, int64_t order,
             Prediction prediction = Prediction::kNoise);
 
-  // First model call, at t. denoised() holds its result until the next call.
+  // First model call, at t. denoised() is its result.
   void Begin(double t);
-  ConstView denoised() const { return scratch_; }
+  ConstView denoised() const { return first_; }
   // Second model call, at t + r1 (t_next - t), and third, at t + r2 (t_next - t).
   void CallSecond(double t, double t_next, double r1);
   void CallThird(double t, double t_next, double r1 = 1.0 / 3, double r2 = 2.0 / 3);
 
-  // out = x at t_next by a solver of order 1, 2, 3 from the calls so far; may be run.x.
-  void Solve1(double t, double t_next, View out);
-  void Solve2(double t, double t_next, double r1, View out);
-  void Solve3(double t, double t_next, double r2, View out);
+  // out = x at t_next by a solver of order 1, 2, 3 from the calls so far, plus noise; may be run.x.
+  void Solve1(double t, double t_next, View out, const AddedNoise& noise = {});
+  void Solve2(double t, double t_next, double r1, View out, const AddedNoise& noise = {});
+  void Solve3(double t, double t_next, double r2, View out, const AddedNoise& noise = {});
 
  private:
-  // What the model predicts for x at t.
-  void Predict(ConstView x, double t, View prediction);
+  // What the last model call after the first one was for, and gave: its time, its estimate.
+  struct Between {
+    double t = 0;
+    ConstView denoised = {};
+  };
+  // The model at point_, which is at t.
+  void Call(double t, View denoised);
   // out = run.x at `to` at first order, plus `bend` times the second-order term of the change from
-  // the first prediction to `other`.
-  void Move(double t, double to, double bend, ConstView other, View out);
+  // the first prediction to the last one, plus noise.
+  void Move(double t, double to, double bend, View out, const AddedNoise& noise = {});
   // Of order 1 and 2: factor of the first prediction, and of its change over the step.
   double Gain(double t, double to) const;
   double Curve(double t, double to) const;
@@ -67,8 +72,9 @@ class DpmSolver {
   Context& ctx_;
   const SamplerRun& run_;
   Prediction prediction_;
-  View scratch_;  // D at the start, then the points in between
-  View first_;
+  View point_;  // x in between
+  Between last_;
+  View first_;  // estimates, by call
   View second_;
   View third_;
 };

@@ -14,7 +14,6 @@ void SampleDpmpp2mSde(Context& ctx, const SamplerRun& run, const Dpmpp2mSdeOptio
   Arena::Scope scope(*ctx.arena);
   View denoised = Buffer(ctx, run);
   View last_denoised = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   double h_last = 0;  // step length in t; 0 before the first
   for (int64_t i = 0; i < StepCount(run); ++i) {
     const double sigma = run.sigmas[static_cast<size_t>(i)];
@@ -31,12 +30,9 @@ void SampleDpmpp2mSde(Context& ctx, const SamplerRun& run, const Dpmpp2mSdeOptio
     const double weight = options.solver_type == "heun" ? 1 - gain / a : gain / 2;
     const double correction = h_last > 0 ? weight * h / h_last : 0;
     const double amount = next * std::sqrt(-std::expm1(-2 * options.eta * h)) * options.s_noise;
-    DrawNoise(ctx, run, i, sigma, next, amount, noise);
     Combine(ctx, run.x,
-            {{1 - gain, run.x},
-             {gain + correction, denoised},
-             {-correction, last_denoised},
-             {amount, noise}});
+            {{1 - gain, run.x}, {gain + correction, denoised}, {-correction, last_denoised}},
+            NoiseOf(run, i, sigma, next, amount));
     std::swap(denoised, last_denoised);
     h_last = h;
   }

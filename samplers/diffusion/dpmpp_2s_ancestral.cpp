@@ -10,7 +10,6 @@ void SampleDpmpp2sAncestral(Context& ctx, const SamplerRun& run, const Ancestral
   Arena::Scope scope(*ctx.arena);
   const View denoised = Buffer(ctx, run);
   const View x_2 = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < StepCount(run); ++i) {
     const double sigma = run.sigmas[static_cast<size_t>(i)];
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
@@ -24,8 +23,8 @@ void SampleDpmpp2sAncestral(Context& ctx, const SamplerRun& run, const Ancestral
     }
     const double keep = step.down / sigma;
     const double amount = step.up * options.s_noise;
-    DrawNoise(ctx, run, i, sigma, next, amount, noise);
-    Combine(ctx, run.x, {{keep, run.x}, {1 - keep, denoised}, {amount, noise}});
+    Combine(ctx, run.x, {{keep, run.x}, {1 - keep, denoised}},
+            NoiseOf(run, i, sigma, next, amount));
   }
 }
 

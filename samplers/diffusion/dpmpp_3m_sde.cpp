@@ -41,7 +41,6 @@ void SampleDpmpp3mSde(Context& ctx, const SamplerRun& run, const AncestralOption
   View denoised = Buffer(ctx, run);
   View denoised_1 = Buffer(ctx, run);
   View denoised_2 = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   double h_1 = 0;
   double h_2 = 0;
   for (int64_t i = 0; i < StepCount(run); ++i) {
@@ -57,13 +56,12 @@ void SampleDpmpp3mSde(Context& ctx, const SamplerRun& run, const AncestralOption
     const double a = h * (1 + options.eta);
     const Correction add = CorrectionOf(a, h, h_1, h_2);
     const double amount = next * std::sqrt(-std::expm1(-2 * options.eta * h)) * options.s_noise;
-    DrawNoise(ctx, run, i, sigma, next, amount, noise);
     Combine(ctx, run.x,
             {{std::exp(-a), run.x},
              {-std::expm1(-a) + add.now, denoised},
              {add.last, denoised_1},
-             {add.last_2, denoised_2},
-             {amount, noise}});
+             {add.last_2, denoised_2}},
+            NoiseOf(run, i, sigma, next, amount));
     std::swap(denoised_1, denoised_2);
     std::swap(denoised, denoised_1);
     h_2 = std::exchange(h_1, h);

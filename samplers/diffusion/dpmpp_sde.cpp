@@ -14,7 +14,6 @@ void SampleDpmppSde(Context& ctx, const SamplerRun& run, const DpmppSdeOptions& 
   const View denoised = Buffer(ctx, run);
   const View denoised_2 = Buffer(ctx, run);
   const View x_2 = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < StepCount(run); ++i) {
     const double sigma = run.sigmas[static_cast<size_t>(i)];
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
@@ -28,20 +27,19 @@ void SampleDpmppSde(Context& ctx, const SamplerRun& run, const DpmppSdeOptions& 
     const AncestralStep step_1 = SplitAncestral(sigma, middle, options.eta);
     const double keep_1 = step_1.down / sigma;
     const double amount_1 = step_1.up * options.s_noise;
-    DrawNoise(ctx, run, 2 * i, sigma, middle, amount_1, noise);
-    Combine(ctx, x_2, {{keep_1, run.x}, {1 - keep_1, denoised}, {amount_1, noise}});
+    Combine(ctx, x_2, {{keep_1, run.x}, {1 - keep_1, denoised}},
+            NoiseOf(run, 2 * i, sigma, middle, amount_1));
     run.denoiser.Denoise(ctx, x_2, middle, denoised_2);
 
     const double share_2 = 1 / (2 * options.r);  // of the second estimate in D'
     const AncestralStep step_2 = SplitAncestral(sigma, next, options.eta);
     const double keep_2 = step_2.down / sigma;
     const double amount_2 = step_2.up * options.s_noise;
-    DrawNoise(ctx, run, 2 * i + 1, sigma, next, amount_2, noise);
     Combine(ctx, run.x,
             {{keep_2, run.x},
              {(1 - keep_2) * (1 - share_2), denoised},
-             {(1 - keep_2) * share_2, denoised_2},
-             {amount_2, noise}});
+             {(1 - keep_2) * share_2, denoised_2}},
+            NoiseOf(run, 2 * i + 1, sigma, next, amount_2));
   }
 }
 

@@ -9,13 +9,14 @@ namespace gesso {
 void SampleEuler(Context& ctx, const SamplerRun& run, const ChurnOptions& options) {
   Arena::Scope scope(*ctx.arena);
   const View denoised = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
+  double sigma = RaiseStart(ctx, run, options);
   for (int64_t i = 0; i < StepCount(run); ++i) {
-    const double sigma = Churn(ctx, run, options, i, noise);
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
     run.denoiser.Denoise(ctx, run.x, sigma, denoised);
     ReportStep(ctx, run, i, sigma, denoised);
-    MoveTowards(ctx, run.x, denoised, sigma, next, run.x);
+    const RaisedLevel after = Churn(run, options, i + 1);
+    MoveTowards(ctx, run.x, denoised, sigma, next, run.x, after.noise);
+    sigma = after.sigma;
   }
 }
 

@@ -8,7 +8,6 @@ namespace gesso {
 void SampleEulerAncestral(Context& ctx, const SamplerRun& run, const AncestralOptions& options) {
   Arena::Scope scope(*ctx.arena);
   const View denoised = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < StepCount(run); ++i) {
     const double sigma = run.sigmas[static_cast<size_t>(i)];
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
@@ -17,8 +16,8 @@ void SampleEulerAncestral(Context& ctx, const SamplerRun& run, const AncestralOp
     const AncestralStep step = SplitAncestral(sigma, next, options.eta);
     const double amount = step.up * options.s_noise;
     const double keep = step.down / sigma;
-    DrawNoise(ctx, run, i, sigma, next, amount, noise);
-    Combine(ctx, run.x, {{keep, run.x}, {1 - keep, denoised}, {amount, noise}});
+    Combine(ctx, run.x, {{keep, run.x}, {1 - keep, denoised}},
+            NoiseOf(run, i, sigma, next, amount));
   }
 }
 

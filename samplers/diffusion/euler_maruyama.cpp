@@ -14,7 +14,6 @@ void SampleEulerMaruyama(Context& ctx, const SamplerRun& run, const EulerMaruyam
   const Arena::Scope scope(*ctx.arena);
   const VpProcess process{.beta_d = options.beta_d, .beta_min = options.beta_min};
   const View denoised = Buffer(ctx, run);
-  const View noise = Buffer(ctx, run);
   for (int64_t i = 0; i < StepCount(run); ++i) {
     const double sigma = run.sigmas[static_cast<size_t>(i)];
     const double next = run.sigmas[static_cast<size_t>(i) + 1];
@@ -28,11 +27,8 @@ void SampleEulerMaruyama(Context& ctx, const SamplerRun& run, const EulerMaruyam
     const double grow = std::hypot(1, next) / std::hypot(1, sigma);
     const double drift = length * beta * (1 + sigma * sigma) / (sigma * sigma);
     const double amount = next > 0 ? std::hypot(1, next) * std::sqrt(beta * length) : 0;
-    DrawNoise(ctx, run, i, sigma, next, amount, noise);
-    Combine(ctx, run.x,
-            {{grow * (1 + length * beta / 2 - drift), run.x},
-             {grow * drift, denoised},
-             {amount, noise}});
+    Combine(ctx, run.x, {{grow * (1 + length * beta / 2 - drift), run.x}, {grow * drift, denoised}},
+            NoiseOf(run, i, sigma, next, amount));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernels/elementwise.h"
 #include "samplers/diffusion/steps.h"
 
 namespace gesso {
@@ -43,6 +44,22 @@ Coefficients StepCoefficients(std::span<const double> sigmas, size_t i, size_t m
   return coefficients;
 }
 
+// x += sum of c_j slopes_j, of which the newest, (x - denoised) / sigma, is made in the same pass.
+void MoveAlong(Context& ctx, View x, ConstView denoised, double sigma, const Coefficients& c,
+               std::span<const View> slopes) {
+  const double share = c[0] / sigma;
+  const auto inverse = static_cast<float>(1 / sigma);
+  std::array<Term, 1 + LmsOptions::kMaxOrder> terms = {
+      {{static_cast<float>(1 + share), x, inverse},
+       {static_cast<float>(-share), denoised, -inverse}}};
+  size_t count = 2;
+  for (size_t j = 1; j < c.size(); ++j) {
+    if (c[j] != 0) terms[count++] = {static_cast<float>(c[j]), slopes[j]};
+  }
+  LinearCombination(ctx,
+                    {.terms = std::span(terms).first(count), .out = x, .also = slopes.front()});
+}
+
 }  // namespace
 
 void SampleLms(Context& ctx, const SamplerRun& run, const LmsOptions& options) {
@@ -56,17 +73,8 @@ void SampleLms(Context& ctx, const SamplerRun& run, const LmsOptions& options) {
     run.denoiser.Denoise(ctx, run.x, sigma, denoised);
     ReportStep(ctx, run, i, sigma, denoised);
     std::rotate(slopes.begin(), slopes.begin() + order - 1, slopes.begin() + order);
-    Combine(ctx, slopes[0], {{1 / sigma, run.x}, {-1 / sigma, denoised}});
-    const Coefficients c = StepCoefficients(run.sigmas, static_cast<size_t>(i), order);
-    Combine(ctx, run.x,
-            {{1, run.x},
-             {c[0], slopes[0]},
-             {c[1], slopes[1]},
-             {c[2], slopes[2]},
-             {c[3], slopes[3]},
-             {c[4], slopes[4]},
-             {c[5], slopes[5]},
-             {c[6], slopes[6]}});
+    MoveAlong(ctx, run.x, denoised, sigma,
+              StepCoefficients(run.sigmas, static_cast<size_t>(i), order), slopes);
   }
 }
 

@@ -8,7 +8,6 @@
 #include <cmath>
 #include <functional>
 
-#include "kernels/elementwise.h"
 #include "samplers/inpainting/held_pixels.h"
 #include "samplers/inpainting/inpainters.h"
 
@@ -22,8 +21,8 @@ class PassNoise : public NoiseSource {
   PassNoise(const NoiseSource& noise, int64_t pass)
       : noise_(noise), first_draw_(pass * kDrawsPerPass) {}
 
-  void Draw(Context& ctx, int64_t draw, double sigma, double sigma_next, View out) const override {
-    noise_.Draw(ctx, first_draw_ + draw, sigma, sigma_next, out);
+  NoiseDraw Draw(int64_t draw, double sigma, double sigma_next) const override {
+    return noise_.Draw(first_draw_ + draw, sigma, sigma_next);
   }
 
  private:
@@ -33,12 +32,8 @@ class PassNoise : public NoiseSource {
 
 // x at noise level `low` to x at level `high`.
 void AddNoise(Context& ctx, const NoiseSource& noise, double low, double high, View x) {
-  const Arena::Scope scope(*ctx.arena);
-  const View drawn = ctx.arena->Alloc(x.shape, DType::kF32);
-  noise.Draw(ctx, 0, high, low, drawn);
-  const auto amount = static_cast<float>(std::sqrt(high * high - low * low));
-  const std::array<Term, 2> terms = {Term{1, x}, Term{amount, drawn}};
-  LinearCombination(ctx, {.terms = terms, .out = x});
+  const std::array<Term, 1> terms = {Term{1, x}};
+  AddUp(ctx, terms, std::sqrt(high * high - low * low), noise.Draw(0, high, low), x);
 }
 
 }  // namespace

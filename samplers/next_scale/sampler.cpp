@@ -96,6 +96,18 @@ void PutGivenWeights(const GivenTokens& given, int64_t first, ConstView tokens, 
   }
 }
 
+// Copies the tokens of a scale to those of all, where they begin at `first`.
+void StoreTokens(ConstView tokens, int64_t scale, int64_t first, View all) {
+  const int64_t count = tokens.shape[1];
+  const auto* const from = tokens.Data<int32_t>();
+  Require(std::find(from, from + tokens.numel(), kNoToken) == from + tokens.numel(),
+          ErrorKind::kFormat,
+          "the logits of scale {} are not finite: the model's weights are broken", scale);
+  for (int64_t b = 0; b < tokens.shape[0]; ++b) {
+    std::copy_n(from + b * count, count, all.Data<int32_t>() + b * all.shape[1] + first);
+  }
+}
+
 // Adds softmax-weighted mixtures of codes, sharper from scale to scale. `logits` are filtered.
 void CommitSmooth(Context& ctx, const NextScaleRun& run, int64_t scale, int64_t first, View logits,
                   ConstView tokens) {
@@ -122,26 +134,22 @@ void SampleScale(Context& ctx, const NextScaleRun& run, int64_t scale) {
   const int64_t pictures = run.model.pictures();
   const int64_t count = logits.shape[0] / pictures;
   const int64_t first = ChoicesBefore(run.model, scale);
-  const View uniforms = ctx.arena->Alloc({logits.shape[0]}, DType::kF64);
   const View tokens = ctx.arena->Alloc({pictures, count}, DType::kI32);
-  const std::span<double> numbers(uniforms.Data<double>(), static_cast<size_t>(uniforms.numel()));
   const bool real = ctx.device != Device::kMeta;
-  if (real) run.noise.Uniforms(first, numbers);
+  // In the host's own memory, drawn while a device is still busy with the logits.
+  std::vector<double> uniforms(static_cast<size_t>(logits.shape[0]));
+  if (real) run.noise.Uniforms(first, uniforms);
   SampleTokens(ctx, {.logits = logits,
                      .top_k = run.options.top_k,
                      .top_p = run.options.top_p,
-                     .uniforms = numbers,
+                     .uniforms = uniforms,
                      .tokens = tokens.Reshape({logits.shape[0]})});
   if (real && !run.given.tokens.empty()) PutGiven(run.given, first, logits.shape[1], tokens);
+  if (real) StoreTokens(tokens, scale, first, run.tokens);
   if (run.options.more_smooth) {
     CommitSmooth(ctx, run, scale, first, logits, tokens);
   } else {
     run.model.Commit(ctx, scale, tokens);
-  }
-  const int64_t all = run.tokens.shape[1];
-  for (int64_t b = 0; real && b < pictures; ++b) {
-    std::copy_n(tokens.Data<int32_t>() + b * count, count,
-                run.tokens.Data<int32_t>() + b * all + first);
   }
   if (run.observer) {
     run.observer({.scale = scale, .scales = run.model.scales(), .tokens = tokens});

@@ -455,23 +455,36 @@ TEST(CudaElements, FourierFeatures) {
                 [](const auto& a) { RunElements(30, cuda::FourierFeatureElement(a)); });
 }
 
-TEST(CudaElements, NormalNumbersAreThoseOfTheCpu) {
-  const std::array<NormalTerm, 3> terms = {
+// More pictures than one launch takes.
+TEST(CudaElements, NoiseIsThatOfTheCpu) {
+  constexpr int64_t kPictures = 67;
+  std::vector<uint64_t> seeds(kPictures);
+  for (size_t b = 0; b < seeds.size(); ++b) seeds[b] = 0x123456789abcdef * b;
+  const std::array<NormalTerm, 3> streams = {
       {{0.5f, 7}, {-2, uint64_t{1} << 63 | 5}, {1, uint64_t{3} << 40}}};
   for (const size_t count : {1, 3}) {
-    const DrawNormalArgs args{
-        .seed = 0x123456789abcdef, .terms = std::span(terms).first(count), .out = {}};
-    for (const int64_t size : {1, 1000, 1001}) {
-      Tensor want({size}, DType::kF32);
-      Tensor got({size + 1}, DType::kF32);
-      got.MutableData<float>()[size] = 77;
-      DrawNormalArgs mine = args;
-      mine.out = want.mutable_view();
-      RunImplementation(DrawNormalTable(), "ref", mine);
-      mine.out = got.mutable_view().Slice(0, 0, size);
-      RunElements((size + 1) / 2, cuda::NormalPairElement(mine));
-      EXPECT_EQ(RmsError(mine.out, want), 0) << size;
-      EXPECT_EQ(got.Data<float>()[size], 77);
+    for (const int64_t size : {1, 40, 41}) {
+      const Tensor x = RandomTensor({kPictures, size}, 1);
+      const std::array<Term, 1> terms = {{{2, x, -3}}};
+      Tensor want_also({kPictures, size}, DType::kF32);
+      Tensor got_also({kPictures, size}, DType::kF32);
+      const LinearCombinationArgs args{.terms = terms,
+                                       .low = -2,
+                                       .out = {},
+                                       .noise = {.coefficient = 1.5f,
+                                                 .seeds = seeds,
+                                                 .streams = std::span(streams).first(count)},
+                                       .also = want_also.mutable_view()};
+      ExpectLikeRef(LinearCombinationTable(), args, {kPictures, size}, DType::kF32,
+                    [&](LinearCombinationArgs mine) {
+                      mine.also = got_also.mutable_view();
+                      for (const int64_t first : {int64_t{0}, int64_t{64}}) {
+                        const cuda::NoisyCombinationPair body(mine, first);
+                        EXPECT_EQ(body.pictures, first == 0 ? 64 : 3);
+                        RunElements(body.Pairs(), body);
+                      }
+                    });
+      EXPECT_EQ(RmsError(got_also, want_also), 0);
     }
   }
 }

@@ -1,7 +1,6 @@
 // Products on a GPU against ref, with weights packed for it. Without GESSO_TEST_DEVICE=cuda they
 // are skipped.
 #include "kernels/low_bit.h"
-#include "kernels/noise.h"
 #include "tests/support/ops.h"
 
 namespace gesso {
@@ -120,19 +119,6 @@ TEST_F(CudaProducts, OfFewBits) {
                                      : PackMatrix(Device::kCpu, matrix.Dequantize(), DType::kF32);
       for (const DType dtype : kTypes) ExpectProductsOfFewBits(matrix, exact, dtype);
     }
-  }
-}
-
-TEST_F(CudaProducts, NormalNumbersAreThoseOfTheCpu) {
-  const std::array<NormalTerm, 2> terms = {{{0.5f, 7}, {-2, uint64_t{1} << 63}}};
-  for (const int64_t size : {1, 1001, 200000}) {
-    Tensor want({size}, DType::kF32);
-    Tensor got({size}, DType::kF32);
-    RunImplementation(DrawNormalTable(), "ref",
-                      {.seed = 5, .terms = terms, .out = want.mutable_view()});
-    RunImplementation(DrawNormalTable(), "cuda",
-                      {.seed = 5, .terms = terms, .out = got.mutable_view()});
-    EXPECT_LT(RmsError(got, want), 1e-6);
   }
 }
 

@@ -1,6 +1,9 @@
 // LinearCombination against ref, with every number of terms, in place, with bounds.
 #include "kernels/elementwise.h"
 
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <vector>
 
 #include "tests/support/ops.h"
@@ -41,6 +44,74 @@ TEST(LinearCombination, EqualsRefForEveryNumberOfTerms) {
   }
 }
 
+// Two pictures of a size that is odd and one that takes several parts.
+TEST(LinearCombination, DrawsNoiseOnTheWay) {
+  const std::array<uint64_t, 2> seeds = {5, 0x123456789abcdef};
+  const std::array<NormalTerm, 3> streams = {{{0.5f, 7}, {-2, uint64_t{1} << 63 | 5}, {1, 3}}};
+  for (const int64_t size : {1, 9, 5001}) {
+    const Tensor a = RandomTensor({2, size}, 1);
+    const Tensor b = RandomTensor({2, size}, 2);
+    const std::array<Term, 2> terms = {{{0.5f, a, 3}, {2, b}}};
+    for (const size_t count : {0, 1, 2}) {
+      Tensor drawn({2, size}, DType::kF32);
+      for (int64_t p = 0; p < 2; ++p) {
+        const std::span<float> row(drawn.MutableData<float>() + p * size,
+                                   static_cast<size_t>(size));
+        SumNormals(seeds[static_cast<size_t>(p)], streams, 0, row);
+      }
+      LinearCombinationArgs args{.terms = std::span(terms).first(count), .low = -9, .out = {}};
+      // The same as of noise that was drawn before.
+      std::vector<Term> all(args.terms.begin(), args.terms.end());
+      all.push_back({1.5f, drawn});
+      Tensor want({2, size}, DType::kF32);
+      Context ctx;
+      LinearCombination(ctx, {.terms = all, .low = -9, .out = want.mutable_view()});
+      args.noise = {.coefficient = 1.5f, .seeds = seeds, .streams = streams};
+      const auto run = [&](std::string_view name) {
+        Tensor got({2, size}, DType::kF32);
+        Tensor also({2, size}, DType::kF32);
+        args.out = got.mutable_view();
+        if (count == 2) args.also = also.mutable_view();
+        RunImplementation(LinearCombinationTable(), name, args);
+        EXPECT_LT(RmsError(got, want), 1e-6) << name;
+        for (int64_t i = 0; count == 2 && i < 2 * size; ++i) {
+          ASSERT_EQ(also.Data<float>()[i], 3 * a.Data<float>()[i]) << name;
+        }
+      };
+      run("ref");
+      ForEachFast(LinearCombinationTable(), args,
+                  [&](std::string_view name) { ForEachTarget([&] { run(name); }); });
+      Tensor got({2, size}, DType::kF32);
+      args.out = got.mutable_view();
+      args.also = {};
+      LinearCombination(ctx, args);
+      EXPECT_TRUE(SameBits(got, want));
+    }
+  }
+}
+
+TEST(LinearCombination, MakesTwoSumsInPlace) {
+  LinearCombinationArgs args;
+  const auto run = [&](std::string_view name) {
+    Tensor a = RandomTensor({103}, 1);
+    Tensor b = RandomTensor({103}, 2);
+    const Tensor before = Cast(a, DType::kF32);
+    const std::array<Term, 2> terms = {{{1, a, 2}, {-1, b, 0.5f}}};
+    args = {.terms = terms, .high = 1, .out = b.mutable_view(), .also = a.mutable_view()};
+    RunImplementation(LinearCombinationTable(), name, args);
+    const Tensor other = RandomTensor({103}, 2);
+    for (int64_t i = 0; i < 103; ++i) {
+      const float x = before.Data<float>()[i];
+      const float y = other.Data<float>()[i];
+      EXPECT_FLOAT_EQ(b.Data<float>()[i], std::min(x - y, 1.0f)) << name;
+      EXPECT_NEAR(a.Data<float>()[i], 2 * x + y / 2, 1e-6) << name << ": without bounds";
+    }
+  };
+  run("ref");
+  ForEachFast(LinearCombinationTable(), args,
+              [&](std::string_view name) { ForEachTarget([&] { run(name); }); });
+}
+
 TEST(LinearCombination, InPlaceClampedAndNan) {
   Tensor x({20}, DType::kF32);
   for (int i = 0; i < 20; ++i) x.MutableData<float>()[i] = static_cast<float>(i);
@@ -65,6 +136,19 @@ TEST(LinearCombinationErrors, NameTheArgument) {
   const Term wrong[] = {{1, x}, {1, y}};
   args.terms = wrong;
   ExpectError(ErrorKind::kShape, "term 1 must be [4]", [&] { LinearCombination(ctx, args); });
+  args.terms = std::span(nine).first(1);
+  args.also = y.mutable_view();
+  ExpectError(ErrorKind::kShape, "also must be [4]", [&] { LinearCombination(ctx, args); });
+  args.also = {};
+  const std::array<uint64_t, 4> seeds = {};
+  args.noise = {.coefficient = 1, .seeds = seeds};
+  ExpectError(ErrorKind::kShape, "noise of 0 streams", [&] { LinearCombination(ctx, args); });
+  const std::vector<NormalTerm> many(65, NormalTerm{1, 0});
+  args.noise.streams = many;
+  ExpectError(ErrorKind::kShape, "noise of 65 streams", [&] { LinearCombination(ctx, args); });
+  args.noise = {
+      .coefficient = 1, .seeds = std::span(seeds).first(3), .streams = std::span(many).first(1)};
+  ExpectError(ErrorKind::kShape, "noise of 3 seeds", [&] { LinearCombination(ctx, args); });
 }
 
 TEST(GatedAdd, EqualsRefWithAndWithoutResidual) {

@@ -20,7 +20,6 @@
 #include "kernels/group_norm.h"
 #include "kernels/heads.h"
 #include "kernels/nearest_code.h"
-#include "kernels/noise.h"
 #include "kernels/norm.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
@@ -58,7 +57,6 @@ std::vector<std::string_view> Ops() {
           LayerNormTable().op(),
           MaskedMeanTable().op(),
           MatchDeviationTable().op(),
-          DrawNormalTable().op(),
           ScaledErrorTable().op(),
           ResizeTable().op(),
           RopeTable().op(),

@@ -4,8 +4,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <tuple>
 #include <vector>
 
+#include "kernels/core/rng.h"
+#include "kernels/cuda/device/token_choice.cuh"
+#include "tests/support/cuda_bodies.h"
 #include "tests/support/ops.h"
 #include "tests/support/targets.h"
 
@@ -13,6 +17,25 @@ namespace gesso {
 namespace {
 
 using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
+
+// The implementations that run here, and the arithmetic of CUDA's by some lanes of the host.
+std::vector<std::string> Names() {
+  std::vector<std::string> names;
+  for (const auto& implementation : SampleTokensTable().implementations()) {
+    if (RunsHere(implementation)) names.emplace_back(implementation.name);
+  }
+  names.insert(names.end(), {"1 lane", "5 lanes"});
+  return names;
+}
+
+void SampleBy(std::string_view name, const SampleTokensArgs& args) {
+  if (name.find("lane") == std::string_view::npos) {
+    return RunImplementation(SampleTokensTable(), name, args);
+  }
+  cuda::SampleTokensRow body(args);
+  body.uniforms = args.uniforms.data();
+  RunRowsByLanes(args.logits.shape[0], name.front() - '0', body);
+}
 
 // One row of logits ln(p) under each implementation.
 struct Sampled {
@@ -26,9 +49,8 @@ Sampled Sample(std::string_view name, const std::vector<double>& shares, int64_t
   std::ranges::transform(shares, logits.MutableData<float>(),
                          [](double share) { return static_cast<float>(std::log(share)); });
   Tensor token({1}, DType::kI32);
-  RunImplementation(
-      SampleTokensTable(), name,
-      SampleTokensArgs{logits.mutable_view(), top_k, top_p, {&uniform, 1}, token.mutable_view()});
+  SampleBy(name, SampleTokensArgs{
+                     logits.mutable_view(), top_k, top_p, {&uniform, 1}, token.mutable_view()});
   Sampled sampled{*token.Data<int32_t>(), {}};
   for (size_t i = 0; i < shares.size(); ++i) {
     sampled.kept.push_back(std::isfinite(logits.Data<float>()[i]));
@@ -39,7 +61,7 @@ Sampled Sample(std::string_view name, const std::vector<double>& shares, int64_t
 TEST(SampleTokens, KnownChoices) {
   const std::vector<double> shares = {0.1, 0.4, 0.2, 0.3};
   const auto kept = [](bool a, bool b, bool c, bool d) { return std::vector<bool>{a, b, c, d}; };
-  for (const std::string_view name : {"select", "ref"}) {
+  for (const std::string& name : Names()) {
     SCOPED_TRACE(name);
     EXPECT_EQ(Sample(name, shares, 0, 0, 0.05).token, 0);
     EXPECT_EQ(Sample(name, shares, 0, 0, 0.45).token, 1);
@@ -58,7 +80,7 @@ TEST(SampleTokens, KnownChoices) {
 }
 
 TEST(SampleTokens, TiesStayTogetherInTopK) {
-  for (const std::string_view name : {"select", "ref"}) {
+  for (const std::string& name : Names()) {
     const Sampled sampled = Sample(name, {0.2, 0.2, 0.4, 0.2}, 2, 0, 0.999);
     EXPECT_EQ(sampled.token, 3) << name;
     // Equal shares fall by index: the first is what 1 - 0.85 pays for once, not twice.
@@ -76,16 +98,71 @@ TEST(SampleTokens, EqualsRefOnManyRows) {
     for (size_t i = 0; i < uniforms.size(); ++i) uniforms[i] = static_cast<double>(i) / kRows;
     const auto run = [&, k = top_k, p = top_p](std::string_view name, Tensor& tokens) {
       Tensor logits = RandomTensor({kRows, kValues}, 3, DType::kF32, 2);
-      RunImplementation(
-          SampleTokensTable(), name,
-          SampleTokensArgs{logits.mutable_view(), k, p, uniforms, tokens.mutable_view()});
+      SampleBy(name,
+               SampleTokensArgs{logits.mutable_view(), k, p, uniforms, tokens.mutable_view()});
       return logits;
     };
     Tensor want({kRows}, DType::kI32);
     Tensor got({kRows}, DType::kI32);
     const Tensor filtered = run("ref", want);
-    EXPECT_TRUE(SameBits(run("select", got), filtered));
-    EXPECT_TRUE(SameBits(got, want));
+    for (const std::string& name : Names()) {
+      SCOPED_TRACE(name);
+      EXPECT_TRUE(SameBits(run(name, got), filtered));
+      EXPECT_TRUE(SameBits(got, want));
+    }
+  }
+}
+
+// Bits, few values and many, rows with equal and with dropped logits.
+TEST(SampleTokens, EqualsRefOnAnyVocabulary) {
+  constexpr int64_t kRows = 24;
+  for (const auto& [values, top_k, top_p] : {std::tuple<int64_t, int64_t, double>{1, 1, 0.5},
+                                             {2, 0, 0.97},
+                                             {2, 1, 0.5},
+                                             {3, 2, 1},
+                                             {64, 10, 0.3},
+                                             {4099, 900, 0.96},
+                                             {4099, 0, 0.999}}) {
+    std::vector<double> uniforms(kRows);
+    for (size_t i = 0; i < uniforms.size(); ++i) uniforms[i] = UniformAt(1, 2, i);
+    Tensor logits = RandomTensor({kRows, values}, 5, DType::kF32, 6);
+    for (int64_t i = values; i < kRows * values; ++i) {
+      float& logit = logits.MutableData<float>()[i];
+      if (i / values % 3 == 1) logit = std::round(logit);  // equal ones, and zeros of both signs
+      if (i / values % 3 == 2 && i % values % 4 == 1) logit = -INFINITY;
+    }
+    const auto run = [&, k = top_k, p = top_p](std::string_view name, Tensor& tokens) {
+      Tensor copy = Cast(logits, DType::kF32);
+      SampleBy(name, SampleTokensArgs{copy.mutable_view(), k, p, uniforms, tokens.mutable_view()});
+      return copy;
+    };
+    Tensor want({kRows}, DType::kI32);
+    Tensor got({kRows}, DType::kI32);
+    const Tensor filtered = run("ref", want);
+    for (const std::string& name : Names()) {
+      SCOPED_TRACE(name + " " + std::to_string(values));
+      EXPECT_TRUE(SameBits(run(name, got), filtered));
+      EXPECT_TRUE(SameBits(got, want));
+    }
+  }
+}
+
+TEST(SampleTokens, GivesRowsThatAreNotFiniteNoTokenOnAGpu) {
+  Tensor logits({5, 3}, DType::kF32);
+  float* const values = logits.MutableData<float>();
+  values[1] = NAN;
+  values[3 + 2] = INFINITY;
+  std::fill_n(values + 6, 3, -INFINITY);
+  values[9] = -INFINITY;
+  const std::array<double, 5> uniforms = {0.5, 0.5, 0.5, 0.1, 0.9};
+  for (const std::string& name : Names()) {
+    if (name == "select" || name == "ref") continue;
+    Tensor tokens({5}, DType::kI32);
+    SampleBy(name,
+             SampleTokensArgs{logits.mutable_view(), 2, 0.9, uniforms, tokens.mutable_view()});
+    const auto* token = tokens.Data<int32_t>();
+    EXPECT_EQ(std::vector<int32_t>(token, token + 5),
+              (std::vector<int32_t>{kNoToken, kNoToken, kNoToken, 1, 2}));
   }
 }
 

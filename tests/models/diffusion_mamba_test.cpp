@@ -1,5 +1,6 @@
 // DiM and the bidirectional Diffusion Mamba beyond their parity cases: memory, sizes, and what does
 // not fit.
+#include <algorithm>
 #include <array>
 
 #include "models/bidim/session.h"
@@ -66,6 +67,31 @@ std::shared_ptr<const bidim::Model> SmallBidim(const Json& json = BidimJson()) {
 TEST(Dim, TheArenaIsAsLargeAsSaid) {
   const Tensor classes({2}, DType::kI32);
   ExpectTheArenaToDo<dim::Session>(SmallDim(), {2, 4, 8, 12}, 4, classes);  // resized positions
+}
+
+// What a session tells the device stays there until the next pass.
+TEST(Dim, APassKnowsItsOwnTimesAndClasses) {
+  const Shape shape = {2, 4, 8, 8};
+  const auto model = SmallDim();
+  const Tensor x = RandomTensor(shape, 2);
+  Tensor classes({2}, DType::kI32);
+  Tensor others({2}, DType::kI32);
+  std::fill_n(others.MutableData<int32_t>(), 2, 7);
+  const auto run = [&](dim::Session& session, double time, const Tensor& ids) {
+    Tensor out(shape, DType::kF32);
+    Arena arena(Device::kCpu, session.ArenaBytes());
+    Context ctx{.device = Device::kCpu, .arena = &arena};
+    session.Forward(ctx, x, std::array{time, 2 * time}, ids, out.mutable_view());
+    return out;
+  };
+  dim::Session session(model, shape);
+  const Tensor first = run(session, 100, classes);
+  dim::Session later(model, shape);
+  const Tensor second = run(later, 300, others);
+  EXPECT_GT(RmsError(first, second), 1e-3);
+  EXPECT_TRUE(SameBits(run(session, 300, others), second));
+  classes.MutableData<int32_t>()[0] = others.Data<int32_t>()[0];  // in place
+  EXPECT_FALSE(SameBits(run(session, 100, classes), first));
 }
 
 TEST(Bidim, TheArenaIsAsLargeAsSaid) {

@@ -39,7 +39,7 @@ Tensor RunDim(const fs::path& path, DType dtype = DType::kF32) {
   const auto model =
       dim::Load(weights, ParseJson(weights.metadata.at("config"), "config"), Device::kCpu, dtype);
   const Tensor x = RandomTensor({2, 4, 8, 8}, 3);
-  const dim::Session session(model, x.shape());
+  dim::Session session(model, x.shape());
   Tensor classes({2}, DType::kI32);
   classes.MutableData<int32_t>()[1] = 5;
   Tensor out(x.shape(), DType::kF32);

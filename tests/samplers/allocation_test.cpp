@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <new>
 
-#include "kernels/noise.h"
 #include "samplers/guidance.h"
 #include "samplers/inpainting/registry.h"
 #include "samplers/parameterisation.h"
@@ -62,7 +61,6 @@ TEST(Samplers, AllocateNothingAfterTheirFirstStep) {
 }
 
 TEST(Inpainters, AllocateNothingBetweenSteps) {
-  DrawNormalTable();  // made when it is first asked for, here by the second step
   for (const InpainterInfo& info : Inpainters()) {
     TestContext test;
     KarrasDenoiser network(ShrinkingNetwork, 0.5);

@@ -15,7 +15,7 @@ constexpr int64_t kSize = 8000;
 Tensor Draw(const NoiseSource& noise, int64_t draw, double from, double to, int64_t pictures = 1) {
   TestContext test;
   Tensor out({pictures, kSize}, DType::kF32);
-  noise.Draw(test.ctx, draw, from, to, out.mutable_view());
+  AddUp(test.ctx, {}, 1, noise.Draw(draw, from, to), out.mutable_view());
   return out;
 }
 

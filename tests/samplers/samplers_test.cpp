@@ -111,6 +111,43 @@ TEST_P(EverySampler, CancelledRunGivesItsMemoryBack) {
   EXPECT_EQ(test.Mark(), before);
 }
 
+// Passes over pictures outside the model, and calls of it.
+std::pair<int64_t, int64_t> PassesAndCalls(const std::string& method) {
+  TestContext test;
+  Profiler profiler;
+  test.ctx.profiler = &profiler;
+  MixtureDenoiser mixture = SmoothMixture();
+  FunctionDenoiser denoiser([&](ConstView x, double sigma, View denoised) {
+    mixture.Denoise(test.ctx, x, sigma, denoised);
+  });
+  const auto noise = MakeNoise(FindSampler(method.substr(0, method.find(':'))).noise, {1, 2, 3});
+  Tensor x = testing_support::RandomTensor({3, 2, 3, 4}, 3, DType::kF32, 10);
+  const std::vector<double> sigmas = {10, 5, 2, 1, 0.5, 0.2, 0};
+  MakeSampler(method)(
+      test.ctx, {.denoiser = denoiser, .x = x.mutable_view(), .sigmas = sigmas, .noise = *noise});
+  int64_t passes = 0;
+  for (const auto& [op, entry] : profiler.entries()) {
+    if (!op.starts_with("scaled_error")) passes += entry.calls;
+  }
+  return {passes, denoiser.calls};
+}
+
+TEST_P(EverySampler, MovesInOnePassAModelCall) {
+  const auto [passes, calls] = PassesAndCalls(GetParam());
+  if (GetParam() == "dpm_adaptive") {  // two results an attempt, to be compared
+    EXPECT_LT(passes, 2 * calls);
+  } else {
+    EXPECT_EQ(passes, calls);
+  }
+}
+
+TEST(Samplers, AddTheNoiseOfChurnOnTheWay) {
+  for (const std::string name : {"euler", "heun", "dpm_2"}) {
+    const auto [passes, calls] = PassesAndCalls(name + ":s_churn=5");
+    EXPECT_EQ(passes, calls + 1) << name << ": before the first step on its own";
+  }
+}
+
 TEST_P(EverySampler, DryRunKnowsTheMemory) {
   const auto peak = [&](Device device) {
     Arena arena(device, size_t{1} << 20);

@@ -12,7 +12,8 @@ struct WarpLanes {
   __device__ int index() const { return static_cast<int>(threadIdx.x) % kCount; }
   __device__ int count() const { return kCount; }
   // Over all lanes; every lane gets the result.
-  __device__ float Sum(float value) const {
+  template <class T>
+  __device__ T Sum(T value) const {
     for (int step = kCount / 2; step > 0; step /= 2) value += __shfl_xor_sync(~0u, value, step);
     return value;
   }
@@ -32,13 +33,14 @@ struct BlockLanes {
 
   __device__ int index() const { return static_cast<int>(threadIdx.x); }
   __device__ int count() const { return kCount; }
-  __device__ float Sum(float value) const {
-    __shared__ float partial[kCount / WarpLanes::kCount];
-    const float sum = WarpLanes().Sum(value);
+  template <class T>
+  __device__ T Sum(T value) const {
+    __shared__ T partial[kCount / WarpLanes::kCount];
+    const T sum = WarpLanes().Sum(value);
     if (WarpLanes().index() == 0) partial[index() / WarpLanes::kCount] = sum;
     __syncthreads();
-    float total = 0;
-    for (const float part : partial) total += part;
+    T total = 0;
+    for (const T part : partial) total += part;
     __syncthreads();  // before the next sum overwrites the parts
     return total;
   }

@@ -1,42 +1,59 @@
-// Two normal numbers of a weighted sum of streams.
+// Two elements of a linear combination with noise, whose normal numbers come in pairs.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/core/rng.h"
-#include "kernels/cuda/device/numbers.cuh"
-#include "kernels/noise.h"
+#include "kernels/cuda/device/pointwise.cuh"
 
 namespace gesso::cuda {
 
-// i counts pairs; an odd number of elements ends with half of one.
-struct NormalPairElement {
-  uint64_t seed;
-  float* out;
-  int64_t elements;
-  int count = 0;  // of terms
+// i counts pairs of elements of `pictures` pictures, the first of which is number `first`; in one
+// of an odd size the last element is alone.
+struct NoisyCombinationPair {
+  static constexpr int64_t kMostPictures = 64;  // of one launch
+  LinearCombinationElement sums;
+  int64_t first, pictures, size;  // of a picture: elements
+  uint64_t seeds[kMostPictures];
+  float coefficient;
+  int count = 0;  // of streams
   float weights[kMostNormalTerms];
   uint64_t streams[kMostNormalTerms];
 
-  explicit NormalPairElement(const DrawNormalArgs& args)
-      : seed(args.seed), out(static_cast<float*>(args.out.data)), elements(args.out.numel()) {
-    for (const NormalTerm& term : args.terms) {
-      weights[count] = term.weight;
-      streams[count++] = term.stream;
+  NoisyCombinationPair(const LinearCombinationArgs& args, int64_t first_picture)
+      : sums(args),
+        first(first_picture),
+        pictures(std::min(args.out.shape[0] - first, kMostPictures)),
+        size(args.out.numel() / args.out.shape[0]),
+        coefficient(args.noise.coefficient) {
+    for (int64_t b = 0; b < pictures; ++b) {
+      seeds[b] = args.noise.seeds[static_cast<size_t>(first + b)];
+    }
+    for (const NormalTerm& stream : args.noise.streams) {
+      weights[count] = stream.weight;
+      streams[count++] = stream.stream;
     }
   }
 
+  GESSO_BOTH int64_t PairsOfAPicture() const { return (size + 1) / 2; }
+  int64_t Pairs() const { return pictures * PairsOfAPicture(); }
+
   GESSO_BOTH void operator()(int64_t i) const {
     constexpr double kTurn = 6.283185307179586;
-    float first = 0;
-    float second = 0;
+    const int64_t picture = i / PairsOfAPicture();
+    const int64_t pair = i % PairsOfAPicture();
+    float one = 0;
+    float two = 0;
     for (int t = 0; t < count; ++t) {
-      const auto words = RandomBlock(seed, streams[t], static_cast<uint64_t>(i));
+      const auto words = RandomBlock(seeds[picture], streams[t], static_cast<uint64_t>(pair));
       const double radius = sqrt(-2.0 * log1p(-ToUniform(words[0], words[1])));
       const double angle = kTurn * ToUniform(words[2], words[3]);
-      first += weights[t] * static_cast<float>(radius * cos(angle));
-      second += weights[t] * static_cast<float>(radius * sin(angle));
+      one += weights[t] * static_cast<float>(radius * cos(angle));
+      two += weights[t] * static_cast<float>(radius * sin(angle));
     }
-    out[2 * i] = first;
-    if (2 * i + 1 < elements) out[2 * i + 1] = second;
+    const int64_t at = (first + picture) * size + 2 * pair;
+    sums.AddUp(at, coefficient * one);
+    if (2 * pair + 1 < size) sums.AddUp(at + 1, coefficient * two);
   }
 };
 

@@ -11,25 +11,39 @@ namespace gesso::cuda {
 struct LinearCombinationElement {
   static constexpr int kMost = 8;
   float coefficients[kMost];
+  float others[kMost];  // in the second sum
   const float* terms[kMost];
   int count = 0;
   float low, high;
   float* out;
+  float* also;  // null: there is no second sum
 
   explicit LinearCombinationElement(const LinearCombinationArgs& args)
-      : low(args.low), high(args.high), out(static_cast<float*>(args.out.data)) {
+      : low(args.low),
+        high(args.high),
+        out(static_cast<float*>(args.out.data)),
+        also(static_cast<float*>(args.also.data)) {
     for (const Term& term : args.terms) {
       coefficients[count] = term.coefficient;
+      others[count] = term.also;
       terms[count++] = static_cast<const float*>(term.x.data);
     }
   }
 
-  GESSO_BOTH void operator()(int64_t i) const {
+  GESSO_BOTH void operator()(int64_t i) const { AddUp(i, 0); }
+  GESSO_BOTH void AddUp(int64_t i, float noise) const {
     float sum = 0;
-    for (int k = 0; k < count; ++k) sum += coefficients[k] * terms[k][i];
+    float second = 0;
+    for (int k = 0; k < count; ++k) {
+      const float x = terms[k][i];
+      sum += coefficients[k] * x;
+      second += others[k] * x;
+    }
+    sum += noise;
     if (sum < low) sum = low;  // a NaN stays one
     if (sum > high) sum = high;
     out[i] = sum;
+    if (also != nullptr) also[i] = second;
   }
 };
 
