@@ -134,8 +134,8 @@ Bench video -m demo-video --dtype bfloat16
 Bench w8a8 -m "$results/demo-w8a8" --dtype bfloat16
 # Attention and neighborhoods by `flash` and by `cuda`, a line each.
 if [[ " ${parts[*]} " == *" gesso_bench_ops "* ]]; then
-  Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" \
-    --benchmark_min_time=0.02 --benchmark_filter='dim_|few/|/qkv/|/up/|attention|norm|scan'
+  Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" --benchmark_min_time=0.02 \
+    --benchmark_filter='dim_|few/|/qkv/|/up/|attention|norm|scan|ssd|conv2d.*(160x160|demo_var)'
 else
   LeftOut bench_ops "no Google Benchmark"
 fi
