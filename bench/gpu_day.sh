@@ -92,7 +92,8 @@ else
   OnDevice 50 memcheck_products compute-sanitizer --error-exitcode 9 \
     "$build/tests/kernels_test" --gtest_filter='CudaProducts.*'
   OnDevice 40 racecheck compute-sanitizer --tool racecheck --error-exitcode 9 \
-    "$build/tests/kernels_test" --gtest_filter='*AttentionTest.EqualsRef/?'
+    "$build/tests/kernels_test" \
+    --gtest_filter='*AttentionTest.EqualsRef/?:*ScanTest.EqualsRef/?:*SsdTest.EqualsRef/?'
   Step 40 memcheck_graphs compute-sanitizer --error-exitcode 9 "$gesso" generate "a red apple" \
     --device cuda --dtype bfloat16 --seed 1 --steps 4 --sampling-method euler --overwrite \
     -o "$results/memcheck.png"
@@ -134,8 +135,8 @@ Bench w8a8 -m "$results/demo-w8a8" --dtype bfloat16
 Bench f8a8 -m "$results/demo-f8a8" --dtype bfloat16
 # Attention and neighborhoods by `flash` and by `cuda`, a line each.
 if [[ " ${parts[*]} " == *" gesso_bench_ops "* ]]; then
-  Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" \
-    --benchmark_min_time=0.02 --benchmark_filter='dim_|few/|/qkv/|/up/|attention|norm|scan'
+  Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" --benchmark_min_time=0.02 \
+    --benchmark_filter='dim_|few/|/qkv/|/up/|attention|norm|scan|ssd|conv2d.*(160x160|demo_var)'
 else
   LeftOut bench_ops "no Google Benchmark"
 fi

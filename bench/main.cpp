@@ -45,6 +45,7 @@ void Run() {
                peaks.gemm_bf16_flops / 1e9, peaks.scan_steps / 1e9, peaks.copy_bytes / 1e9);
   RegisterProducts();
   RegisterAttentions();
+  RegisterConvolutions();
   RegisterPointwise();
   RegisterScans();
   benchmark::RunSpecifiedBenchmarks();

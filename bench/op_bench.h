@@ -102,6 +102,7 @@ Tensor Values(const Shape& shape, DType dtype = DType::kF32);
 
 void RegisterProducts();
 void RegisterAttentions();
+void RegisterConvolutions();
 void RegisterPointwise();
 void RegisterScans();
 

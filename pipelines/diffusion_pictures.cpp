@@ -213,6 +213,15 @@ class DiffusionPictures : public PictureModel {
     if (request.inpaint) MakeInpainter(*request.inpaint);
   }
 
+  std::vector<TiledSettings> InTiles(const Request& resolved) const override {
+    std::optional<Request> tiled = InOwnTiles(model_, resolved);
+    if (!tiled) return {};
+    const int64_t side = *tiled->tile_size;
+    return {{std::move(*tiled),
+             fmt::format("made in tiles of {} pixels, the model's own size (--tile-size {})", side,
+                         side)}};
+  }
+
   std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     Require(model_.traits().frames == 1, ErrorKind::kUsage,
             "model '{}' makes clips of {} frames, not pictures: use gesso video", *resolved.model,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <string>
 
 #include "pipelines/conditions.h"
@@ -78,6 +79,17 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
 
 Request DiffusionDefaults(const DiffusionModel& model) {
   return Merge(BuiltInDefaults(), model.defaults);
+}
+
+std::optional<Request> InOwnTiles(const DiffusionModel& model, const Request& request) {
+  if (request.tile_size) return std::nullopt;
+  const int64_t unit = std::lcm(model.traits().width_multiple, model.traits().height_multiple);
+  const int64_t side = std::min(*model.defaults.width, *model.defaults.height) / unit * unit;
+  if (side == 0 || side >= std::max(*request.width, *request.height)) return std::nullopt;
+  Request tiled = request;
+  tiled.tile_size = side;
+  CompleteTiles(tiled);
+  return tiled;
 }
 
 TileGrid TilesOf(const Request& request) {

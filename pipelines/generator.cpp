@@ -1,8 +1,11 @@
 #include "pipelines/generator.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <random>
 
+#include "kernels/core/backend.h"
 #include "pipelines/installed_models.h"
 #include "pipelines/mask/edited_picture.h"
 #include "pipelines/memory.h"
@@ -29,6 +32,59 @@ Request SettingsOf(const Request& request, int64_t index) {
   settings.seed = *request.seed + static_cast<uint64_t>(index);
   settings.batch_count = 1;
   return settings;
+}
+
+// A job, and as many of its pictures at once as fit into memory.
+struct Work {
+  std::unique_ptr<PictureJob> job;  // keeps a reference to its request
+  std::unique_ptr<PictureBatch> batch;
+  int64_t size = 0;   // pictures of the batch
+  int64_t bytes = 0;  // of its arena
+};
+
+// Throws kMemory if not even one picture fits.
+Work Fit(const PictureModel& model, Request& resolved) {
+  Work work{model.Prepare(resolved), nullptr};
+  const PictureJob& job = *work.job;
+  job.RequireRoom();
+  const std::string name = fmt::format("a picture of {} x {}", *resolved.width, *resolved.height);
+  int64_t& size = work.size;
+  size = std::min(*resolved.batch_count, job.MaxBatch());
+  while (size > 1 && job.StateBytes(size) > AvailableMemory()) size /= 2;
+  RequireMemory(job.StateBytes(size), name);
+  work.batch = job.MakeBatch(size);
+  work.bytes = work.batch->ArenaBytes();
+  for (; size > 1 && work.bytes > AvailableMemory(); work.bytes = work.batch->ArenaBytes()) {
+    size /= 2;
+    work.batch.reset();
+    work.batch = job.MakeBatch(size);
+  }
+  RequireMemory(work.bytes, name);
+  return work;
+}
+
+// The same, in tiles where the whole does not fit, which is then told to people and left in the
+// settings. Throws kMemory if tiles do not fit either.
+Work FitOrTile(const PictureModel& model, Request& resolved) {
+  const Request asked = resolved;
+  try {
+    return Fit(model, resolved);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kMemory) throw;
+    const std::vector<TiledSettings> ways = model.InTiles(asked);
+    for (const TiledSettings& way : ways) {
+      resolved = way.request;
+      try {
+        Work work = Fit(model, resolved);
+        spdlog::warn("{}: it is {}", error.what(), way.how);
+        return work;
+      } catch (const Error& of_tiles) {
+        if (of_tiles.kind() != ErrorKind::kMemory) throw;
+      }
+    }
+    const std::string tried = ways.empty() ? "" : ", nor " + ways.back().how;
+    Fail(ErrorKind::kMemory, "{}{}; {}", error.what(), tried, kLessMemory);
+  }
 }
 
 }  // namespace
@@ -60,21 +116,8 @@ Request Generator::Resolve(const Request& request) {
 
 void Generator::Run(const Request& asked, GenerateObserver& observer) {
   Request resolved = asked;
-  const std::unique_ptr<PictureJob> job = ModelOf(resolved).Prepare(resolved);
-  job->RequireRoom();
+  auto [job, batch, size, bytes] = FitOrTile(ModelOf(asked), resolved);
   const int64_t total = *resolved.batch_count;
-  const std::string name = fmt::format("a picture of {} x {}", *resolved.width, *resolved.height);
-  int64_t size = std::min(total, job->MaxBatch());
-  while (size > 1 && job->StateBytes(size) > AvailableMemory()) size /= 2;
-  RequireMemory(job->StateBytes(size), name);
-  auto batch = job->MakeBatch(size);
-  int64_t bytes = batch->ArenaBytes();
-  for (; size > 1 && bytes > AvailableMemory(); bytes = batch->ArenaBytes()) {
-    size /= 2;
-    batch.reset();
-    batch = job->MakeBatch(size);
-  }
-  RequireMemory(bytes, name);
   Arena arena(device_, static_cast<size_t>(bytes));
   Context ctx{.device = device_, .arena = &arena};
   for (int64_t first = 0; first < total; first += size) {

@@ -18,8 +18,10 @@ class Generator {
   Request Resolve(const Request& request);
 
   // Makes batch_count pictures; picture i has seed + i and does not depend on the others. A batch
-  // is cut into parts that fit into memory. Throws kMemory, with the number of bytes, before
-  // the work starts if not even one picture fits.
+  // is cut into parts that fit into memory. If not even one picture fits, it is made in tiles where
+  // the model can and the request leaves it open; a warning says so, and the pictures' settings
+  // have the tiles. Throws kMemory, with the number of bytes, before the work starts if neither
+  // fits.
   void Run(const Request& resolved, GenerateObserver& observer);
 
   // The model of a resolved request; loads it if it is not the one used last.

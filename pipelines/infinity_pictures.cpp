@@ -152,6 +152,10 @@ class InfinityPictures : public PictureModel {
     TilingOf(request, model_.vae->config().decoder.stride());
   }
 
+  std::vector<TiledSettings> InTiles(const Request& resolved) const override {
+    return InDecoderTiles(resolved, model_.vae->config().decoder.stride());
+  }
+
   std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     return std::make_unique<InfinityJob>(model_, resolved, device_);
   }

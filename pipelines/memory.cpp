@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <limits>
 
@@ -15,6 +16,8 @@ namespace gesso {
 namespace {
 
 constexpr int64_t kUnlimited = std::numeric_limits<int64_t>::max();
+
+std::atomic<int64_t> limit_of_test = kUnlimited;
 
 // The first number in a file of the kernel, or `fallback` ("max", no such file).
 int64_t NumberIn(const std::string& path, int64_t fallback) {
@@ -63,17 +66,19 @@ int64_t LeftOnDevice() {
 
 int64_t AvailableMemory() {
   // What a GPU uses lies in the machine's memory as well until it is there.
-  return std::min(
-      {AvailableOnMachine(), LeftOfAddressSpace(), LeftOfControlGroup(), LeftOnDevice()});
+  return std::min({AvailableOnMachine(), LeftOfAddressSpace(), LeftOfControlGroup(), LeftOnDevice(),
+                   limit_of_test.load()});
 }
+
+MemoryLimit::MemoryLimit(int64_t bytes) { limit_of_test = bytes; }
+MemoryLimit::~MemoryLimit() { limit_of_test = kUnlimited; }
 
 void RequireMemory(int64_t bytes, const std::string& what) {
   const int64_t available = AvailableMemory();
   Require(bytes <= available, ErrorKind::kMemory,
-          "{} will not fit: it needs {} bytes ({:.2f} GiB), {} ({:.2f} GiB) are available{}{}",
-          what, bytes, static_cast<double>(bytes) / (1 << 30), available,
-          static_cast<double>(available) / (1 << 30), CurrentBackend() == nullptr ? "" : "; ",
-          CurrentBackend() == nullptr ? "" : kLessMemory);
+          "{} will not fit: it needs {} bytes ({:.2f} GiB), {} ({:.2f} GiB) are available", what,
+          bytes, static_cast<double>(bytes) / (1 << 30), available,
+          static_cast<double>(available) / (1 << 30));
 }
 
 }  // namespace gesso

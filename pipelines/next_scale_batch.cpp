@@ -72,6 +72,23 @@ autoencoder::Tiling TilingOf(const Request& request, int64_t stride) {
   return {.tile = tile, .overlap = std::max<int64_t>(tile / 4, 1)};
 }
 
+std::vector<TiledSettings> InDecoderTiles(const Request& request, int64_t stride) {
+  // Of fewer latents a side than this a tile would know too little of what is around it.
+  constexpr int64_t kFewestLatents = 8;
+  if (request.vae_tile_size) return {};
+  const int64_t now = TilingOf(request, stride).tile * stride;
+  const int64_t below = now > 0 ? now : std::max(*request.width, *request.height);
+  std::vector<TiledSettings> smaller;
+  for (int64_t side = kTileSide; side >= kFewestLatents * stride; side /= 2) {
+    if (side >= below || side % stride != 0) continue;
+    TiledSettings settings{
+        request, fmt::format("decoded in tiles of {} pixels (--vae-tile-size {})", side, side)};
+    settings.request.vae_tile_size = side;
+    smaller.push_back(std::move(settings));
+  }
+  return smaller;
+}
+
 int64_t KeyBytes(const cache::Policy& policy, std::span<const TokenMap> maps, int64_t layers,
                  int64_t rows, int64_t width, DType type) {
   const std::unique_ptr<Hooks> hooks = policy ? policy() : nullptr;

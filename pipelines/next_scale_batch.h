@@ -30,6 +30,9 @@ std::vector<double> ForScales(const PerScale& setting, int64_t scales, std::stri
 // decoder makes `stride` pixels a side of a latent. Throws kUsage for tiles that it cannot make.
 autoencoder::Tiling TilingOf(const Request& request, int64_t stride);
 
+// A completed request that says nothing of how to decode, with smaller and smaller tiles.
+std::vector<TiledSettings> InDecoderTiles(const Request& request, int64_t stride);
+
 // The most that keys and values take in a network whose layers keep them of `width` for `rows`
 // rows, `type` each.
 int64_t KeyBytes(const cache::Policy& policy, std::span<const TokenMap> maps, int64_t layers,

@@ -64,6 +64,12 @@ class PictureJob {
   virtual std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const = 0;
 };
 
+// Settings that make a picture in tiles, which takes less memory.
+struct TiledSettings {
+  Request request;
+  std::string how;  // for people: "made in tiles of 256 pixels (--tile-size 256)"
+};
+
 // Const after loading.
 class PictureModel {
  public:
@@ -74,6 +80,9 @@ class PictureModel {
   // Throws kUsage for what the model cannot do, and fills in what depends on other fields. The
   // defaults are in the request already.
   virtual void Complete(Request& request) const = 0;
+  // What to try where a picture with these settings does not fit into memory, the largest tiles
+  // first. Nothing where the settings say how to tile, 0 included, or tiles would not be smaller.
+  virtual std::vector<TiledSettings> InTiles(const Request& resolved) const = 0;
   // Reads the pictures of the request, and fills in what depends on them.
   virtual std::unique_ptr<PictureJob> Prepare(Request& resolved) const = 0;
   // What the model is and what a picture with these settings costs, for `gesso info`.

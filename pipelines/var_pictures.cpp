@@ -170,6 +170,10 @@ class VarPictures : public PictureModel {
             *request.cache);
   }
 
+  std::vector<TiledSettings> InTiles(const Request& resolved) const override {
+    return InDecoderTiles(resolved, model_.vae->config().decoder.stride());
+  }
+
   std::unique_ptr<PictureJob> Prepare(Request& resolved) const override {
     return std::make_unique<VarJob>(model_, resolved, device_);
   }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "kernels/cuda/block_limits.h"
 #include "kernels/cuda/device/attention_keys.cuh"
 
 namespace gesso::cuda {
@@ -23,12 +24,6 @@ constexpr size_t FlashSharedBytes(int width, int queries) {
   return rows * static_cast<size_t>(width + Products::kPad) * sizeof(typename Products::Element) +
          2 * Products::kKeys * sizeof(Place);
 }
-
-// What a device has for blocks.
-struct BlockLimits {
-  size_t shared_bytes;  // that one block may ask for
-  int multiprocessors;
-};
 
 struct FlashTile {
   int width;            // channels that the kernel is compiled for: 32, 64 or 128

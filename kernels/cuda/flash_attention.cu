@@ -1,8 +1,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_tile.h"
-#include "kernels/cuda/device/block_threads.cuh"
+#include "kernels/cuda/block_launch.cuh"
 #include "kernels/cuda/device/flash_attention.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/runtime.h"
 
 namespace gesso::cuda {
@@ -10,28 +9,6 @@ namespace gesso::cuda {
 namespace {
 
 constexpr int kMostThreads = kMostFlashWarps * kWarp;
-
-template <class Body>
-__global__ void __launch_bounds__(kMostThreads) ForEachBlockKernel(int64_t blocks, Body body) {
-  extern __shared__ __align__(16) unsigned char shared[];
-  BlockThreads threads;
-  for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
-    body(block, threads, shared);
-  }
-}
-
-BlockLimits Limits() {
-  static const BlockLimits limits = [] {
-    int bytes = 0;
-    int multiprocessors = 0;
-    Check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
-          "asking for the GPU's properties");
-    Check(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0),
-          "asking for the GPU's properties");
-    return BlockLimits{static_cast<size_t>(bytes), multiprocessors};
-  }();
-  return limits;
-}
 
 template <class Keys, class Products, class Args>
 FlashTile TileOf(const Args& args) {
@@ -47,19 +24,7 @@ FlashTile TileOf(const Args& args) {
 
 template <class Body, class Args>
 void Launch(const Args& args, const FlashTile& tile) {
-  // More shared memory than 48 KiB has to be asked for, once a kernel.
-  static size_t granted = size_t{48} << 10;
-  if (tile.shared_bytes > granted) {
-    Check(
-        cudaFuncSetAttribute(ForEachBlockKernel<Body>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                             static_cast<int>(tile.shared_bytes)),
-        "asking for shared memory");
-    granted = tile.shared_bytes;
-  }
-  const Body body(args, tile.warps);
-  ForEachBlockKernel<<<BlocksFor(body.Blocks(), 1), tile.warps * kWarp, tile.shared_bytes,
-                       Stream()>>>(body.Blocks(), body);
-  Check(cudaGetLastError(), "launching a kernel");
+  ForEachBlock<kMostThreads, 1>(Body(args, tile.warps), tile.warps * kWarp, tile.shared_bytes);
 }
 
 template <class Keys, class Products, class Args>

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/device/bytes.cuh"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/uploads.h"
 
 namespace gesso::cuda {
 
@@ -95,13 +96,17 @@ class CudaBackend : public Backend {
     Check(cudaSetDevice(0), "choosing the GPU");
     Stream();
     UploadStream();
+    free_at_start_ = FreeNow();
   }
 
   std::shared_ptr<void> Allocate(size_t bytes) override {
     RequireNoRecording("memory was reserved");
     void* memory = nullptr;
     Check(cudaMallocManaged(&memory, std::max<size_t>(bytes, 1)), "reserving memory");
-    return {memory, [](void* block) { cudaFree(block); }};
+    return {memory, [bytes, uploads = uploads_](void* block) {
+              uploads->Remove(block, bytes);
+              cudaFree(block);
+            }};
   }
 
   void Wait() override {
@@ -126,6 +131,7 @@ class CudaBackend : public Backend {
 
   void Upload(const void* memory, size_t bytes) override {
     if (bytes == 0) return;
+    uploads_->Add(memory, bytes);
 #if CUDART_VERSION >= 13000
     const cudaMemLocation gpu = {cudaMemLocationTypeDevice, 0};
     Check(cudaMemAdvise(memory, bytes, cudaMemAdviseSetReadMostly, gpu), "describing weights");
@@ -136,11 +142,9 @@ class CudaBackend : public Backend {
 #endif
   }
 
+  // Weights make room: where they do not fit beside the work they are read anew when needed.
   size_t FreeBytes() const override {
-    size_t free = 0;
-    size_t total = 0;
-    Check(cudaMemGetInfo(&free, &total), "asking for free memory");
-    return free;
+    return FreeBesideWeights(FreeNow(), uploads_->bytes(), free_at_start_);
   }
 
   void BeginRecording() override {
@@ -168,7 +172,16 @@ class CudaBackend : public Backend {
   int64_t ScratchMoves() const override { return scratch_moves; }
 
  private:
+  static size_t FreeNow() {
+    size_t free = 0;
+    size_t total = 0;
+    Check(cudaMemGetInfo(&free, &total), "asking for free memory");
+    return free;
+  }
+
   cudaDeviceProp properties_{};
+  size_t free_at_start_ = 0;
+  std::shared_ptr<Uploads> uploads_ = std::make_shared<Uploads>();
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "kernels/cuda/scan.h"
 
-#include "kernels/cuda/device/lanes.cuh"
+#include "kernels/cuda/block_launch.cuh"
+#include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/scan.cuh"
 #include "kernels/cuda/runtime.h"
 
@@ -8,32 +9,46 @@ namespace gesso::cuda {
 
 namespace {
 
-constexpr int64_t kMostStates = 8 * WarpLanes::kCount;
+enum ScanScratch { kStates, kExponents, kPartial };
+static_assert(kPartial < kScratchSlots);
+
+constexpr int kScanThreads = kScanWarps * kScanLanes;
+
+float* ScratchFloats(int slot, int64_t count) {
+  return static_cast<float*>(Scratch(slot, static_cast<size_t>(count) * sizeof(float)));
+}
+
+template <class Body>
+void Launch(const Body& body) {
+  ForEachBlock<kScanThreads, kScanBlocks>(body, kScanThreads, body.SharedBytes());
+}
+
+template <class Terms>
+void Scan(const Terms& terms) {
+  const ScanShape& shape = terms.shape;
+  const ScanChunks chunks = ChooseScanChunks(shape, Limits().multiprocessors);
+  ScanCarry carry;
+  if (chunks.count > 1) {
+    const int64_t ends = shape.pictures * chunks.count * shape.channels;
+    carry.states = ScratchFloats(kStates, ends * shape.states);
+    carry.exponents = ScratchFloats(kExponents, ends);
+    Launch(ScanBlock<Terms, false>{terms, chunks, carry});
+    ForEach(shape.pictures * shape.channels * shape.states,
+            ScanStartsElement<Terms>{terms, chunks, carry});
+  }
+  Launch(ScanBlock<Terms, true>{terms, chunks, carry});
+}
+
+std::optional<std::string_view> WhyNotStates(int64_t states) {
+  if (states > kMostScanStates) return "more than 256 states";
+  return std::nullopt;
+}
 
 std::optional<std::string_view> WhyNotDirection(const ScanDirection& in) {
   if (in.u.empty()) return std::nullopt;
-  if (in.a.shape[1] > kMostStates) return "more than 256 states";
+  if (const auto reason = WhyNotStates(in.a.shape[1])) return reason;
   return WhyNotReachable(
       {in.u, in.delta, in.a, in.b, in.c, in.d, in.delta_bias, in.initial_state, in.final_state});
-}
-
-// Calls launch<kShare>() with the fewest states a lane that suffice.
-template <class Launch>
-void WithShare(int64_t states, const Launch& launch) {
-  const int64_t share = (states + WarpLanes::kCount - 1) / WarpLanes::kCount;
-  if (share <= 1) return launch.template operator()<1>();
-  if (share <= 2) return launch.template operator()<2>();
-  if (share <= 4) return launch.template operator()<4>();
-  launch.template operator()<8>();
-}
-
-void LaunchDirection(const SelectiveScanArgs& args, bool backward) {
-  const ScanDirection& in = backward ? args.backward : args.forward;
-  if (in.u.empty()) return;
-  const int64_t rows = in.u.shape[0] * in.u.shape[2];
-  WithShare(in.a.shape[1], [&]<int kShare>() {
-    ForEachRow<WarpLanes>(rows, SelectiveScanRow<kShare>(args, backward));
-  });
 }
 
 }  // namespace
@@ -41,28 +56,28 @@ void LaunchDirection(const SelectiveScanArgs& args, bool backward) {
 std::optional<std::string_view> WhyNotSelectiveScan(const SelectiveScanArgs& args) {
   if (const auto reason = WhyNotDirection(args.forward)) return reason;
   if (const auto reason = WhyNotDirection(args.backward)) return reason;
-  const bool both = !args.forward.u.empty() && !args.backward.u.empty();
-  // The sum of both directions must not be rounded before the gate.
-  if (both && args.out.dtype != DType::kF32) return "both directions into bfloat16";
   return WhyNotReachable({args.z, args.out});
 }
 
 void SelectiveScan(Context&, const SelectiveScanArgs& args) {
-  LaunchDirection(args, false);
-  LaunchDirection(args, true);
+  Numbers partial(args.out);
+  const bool both = !args.forward.u.empty() && !args.backward.u.empty();
+  if (both && args.out.dtype != DType::kF32) {
+    // The sum of both directions must not be rounded before the gate.
+    partial.data = ScratchFloats(kPartial, args.out.numel());
+    partial.bf16 = false;
+  }
+  if (!args.forward.u.empty()) Scan(SelectiveTerms(args, false, partial));
+  if (!args.backward.u.empty()) Scan(SelectiveTerms(args, true, partial));
 }
 
 std::optional<std::string_view> WhyNotSsd(const SsdArgs& args) {
-  if (args.b.shape[3] > kMostStates) return "more than 256 states";
+  if (const auto reason = WhyNotStates(args.b.shape[3])) return reason;
   return WhyNotReachable({args.x, args.dt, args.a, args.b, args.c, args.d, args.dt_bias,
                           args.initial_state, args.final_state, args.out});
 }
 
-void Ssd(Context&, const SsdArgs& args) {
-  const Shape& s = args.x.shape;
-  WithShare(args.b.shape[3],
-            [&]<int kShare>() { ForEachRow<WarpLanes>(s[0] * s[2] * s[3], SsdRow<kShare>(args)); });
-}
+void Ssd(Context&, const SsdArgs& args) { Scan(SsdTerms(args)); }
 
 std::optional<std::string_view> WhyNotCausalConv1d(const CausalConv1dArgs& args) {
   return WhyNotReachable(

@@ -1,4 +1,4 @@
-// CUDA: selective scan, state-space duality (a warp a channel) and the causal convolution.
+// CUDA: selective scan, state-space duality and the causal convolution.
 #pragma once
 
 #include "kernels/causal_conv.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/causal_conv.h"
+#include "kernels/core/backend.h"
 
 namespace gesso::mamba {
 
@@ -100,29 +101,35 @@ void Mamba::Forward(Context& ctx, DType activation, ConstView x, State* state, V
   const View xz = ctx.arena->Alloc({x.shape[0], x.shape[1], 2 * inner}, activation);
   in_proj_.Forward(ctx, x, xz);
   const View scanned = ctx.arena->Alloc({x.shape[0], x.shape[1], inner}, activation);
-  const View conv = state != nullptr ? state->conv.mutable_view()
-                                     : ctx.arena->Alloc({1, inner, config_.taps}, DType::kF32);
-  const View ssm = state != nullptr ? state->ssm.mutable_view()
-                                    : ctx.arena->Alloc({1, inner, config_.states}, DType::kF32);
-  for (int64_t b = 0; b < x.shape[0]; ++b) {
+  // A GPU is the faster the more it is given at once.
+  const int64_t together = CurrentBackend() != nullptr ? x.shape[0] : 1;
+  const View conv = state != nullptr
+                        ? state->conv.mutable_view()
+                        : ctx.arena->Alloc({together, inner, config_.taps}, DType::kF32);
+  const View ssm = state != nullptr
+                       ? state->ssm.mutable_view()
+                       : ctx.arena->Alloc({together, inner, config_.states}, DType::kF32);
+  for (int64_t b = 0; b < x.shape[0]; b += together) {
     SelectiveBranch::Carry carry = {.conv_after = conv, .ssm_after = ssm};
+    const int64_t end = b + together;
     if (state != nullptr) {
-      carry.conv_before = carry.conv_after = conv.Slice(0, b, b + 1);
-      carry.ssm_before = carry.ssm_after = ssm.Slice(0, b, b + 1);
+      carry.conv_before = carry.conv_after = conv.Slice(0, b, end);
+      carry.ssm_before = carry.ssm_after = ssm.Slice(0, b, end);
     }
-    ScanPieces(ctx, activation, xz.Slice(0, b, b + 1), carry, scanned.Slice(0, b, b + 1));
+    ScanPieces(ctx, activation, xz.Slice(0, b, end), carry, scanned.Slice(0, b, end));
   }
   out_proj_.Forward(ctx, scanned, out);
 }
 
 void Mamba::ScanPieces(Context& ctx, DType activation, ConstView xz, SelectiveBranch::Carry carry,
                        View out) const {
-  // What lies between the products of a piece stays in the L2, so time is linear in the length.
-  constexpr int64_t kPiece = 256;
   const int64_t length = xz.shape[1];
-  for (int64_t begin = 0; begin < length; begin += kPiece) {
+  // What lies between the products of a piece stays in the CPU's L2, so time is linear in the
+  // length.
+  const int64_t piece_length = CurrentBackend() != nullptr ? length : 256;
+  for (int64_t begin = 0; begin < length; begin += piece_length) {
     const Arena::Scope scope(*ctx.arena);
-    const int64_t end = std::min(length, begin + kPiece);
+    const int64_t end = std::min(length, begin + piece_length);
     const ConstView piece = xz.Slice(1, begin, end);
     SelectiveScanArgs scan;
     scan.forward = branch_.Scan(ctx, activation, piece.Slice(2, 0, config_.inner), carry, false);

@@ -3,6 +3,7 @@
 // by the same tests of ops that walk the tables.
 #include "tests/support/cuda_bodies.h"
 #include "kernels/cuda/device/attention.cuh"
+#include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/conv.cuh"
 #include "kernels/cuda/device/embedding.cuh"
 #include "kernels/cuda/device/heads.cuh"
@@ -12,7 +13,6 @@
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/device/reduce.cuh"
 #include "kernels/cuda/device/sample.cuh"
-#include "kernels/cuda/device/scan.cuh"
 #include "kernels/cuda/device/token.cuh"
 #include "kernels/cuda/device/token_pruning.cuh"
 #include "kernels/gemm.h"
@@ -177,56 +177,6 @@ TEST_P(CudaBodies, Tokens) {
   const SelectTokensArgs put{.x = part, .ids = ids, .inverse = true, .out = {}};
   ExpectLikeRef(SelectTokensTable(), put, {2, 5, 4}, DType::kF32,
                 [](const auto& a) { RunElements(24, cuda::SelectTokensElement(a)); });
-}
-
-TEST_P(CudaBodies, SelectiveScanBothWays) {
-  const Shape shape{2, 6, 4};
-  const Tensor u = RandomTensor(shape, 1, GetParam());
-  const Tensor delta = RandomTensor(shape, 2, GetParam());
-  Tensor a = RandomTensor({4, 5}, 3);
-  for (int i = 0; i < 20; ++i) a.MutableData<float>()[i] = -std::abs(a.Data<float>()[i]);
-  const Tensor b = RandomTensor({2, 6, 2, 5}, 4, GetParam());
-  const Tensor c = RandomTensor({2, 6, 2, 5}, 5, GetParam());
-  const Tensor d = RandomTensor({4}, 6);
-  const Tensor state = RandomTensor({2, 4, 5}, 7);
-  const Tensor z = RandomTensor(shape, 8, GetParam());
-  Tensor want_state({2, 4, 5}, DType::kF32);
-  Tensor got_state({2, 4, 5}, DType::kF32);
-  SelectiveScanArgs args{.out = {}};
-  args.forward = {.u = u, .delta = delta, .a = a, .b = b, .c = c, .d = d, .delta_bias = d};
-  args.backward = args.forward;
-  args.forward.initial_state = state;
-  args.forward.final_state = want_state.mutable_view();
-  args.z = z;
-  ExpectLikeRef(SelectiveScanTable(), args, shape, DType::kF32, [&](SelectiveScanArgs mine) {
-    mine.forward.final_state = got_state.mutable_view();
-    for (const bool backward : {false, true}) {
-      RunRows(2 * 4, cuda::SelectiveScanRow<5>(mine, backward));
-    }
-  });
-  EXPECT_LT(RmsError(got_state, want_state), 1e-5);
-}
-
-TEST_P(CudaBodies, Ssd) {
-  const Shape shape{2, 6, 4, 3};
-  const Tensor x = RandomTensor(shape, 1, GetParam());
-  const Tensor dt = RandomTensor({2, 6, 4}, 2, GetParam());
-  Tensor a({4}, DType::kF32);
-  for (int i = 0; i < 4; ++i) a.MutableData<float>()[i] = -0.3f * static_cast<float>(i + 1);
-  const Tensor b = RandomTensor({2, 6, 2, 5}, 4, GetParam());
-  const Tensor c = RandomTensor({2, 6, 2, 5}, 5, GetParam());
-  const Tensor d = RandomTensor({4, 3}, 6);
-  const SsdArgs args{.x = x,
-                     .dt = dt,
-                     .a = a,
-                     .b = b,
-                     .c = c,
-                     .d = d,
-                     .dt_bias = a,
-                     .dt_softplus = true,
-                     .out = {}};
-  ExpectLikeRef(SsdTable(), args, shape, GetParam(),
-                [](const auto& mine) { RunRows(2 * 4 * 3, cuda::SsdRow<5>(mine)); });
 }
 
 TEST_P(CudaBodies, CausalConvBothWays) {

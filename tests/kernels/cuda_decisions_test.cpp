@@ -5,6 +5,7 @@
 #include "kernels/cuda/cudnn_conv.h"
 #include "kernels/cuda/device/nearest_code.cuh"
 #include "kernels/cuda/device/scaled_error.cuh"
+#include "kernels/cuda/uploads.h"
 #include "tests/support/ops.h"
 
 namespace gesso {
@@ -76,6 +77,31 @@ TEST(CudaScaledError, IsThatOfRef) {
       EXPECT_NEAR(got, want, 1e-13 * want) << count;
     });
   }
+}
+
+TEST(Uploads, CountWhatIsThere) {
+  cuda::Uploads uploads;
+  std::vector<std::byte> memory(100);
+  std::byte* const block = memory.data();
+  uploads.Add(block, 40);
+  uploads.Add(block + 40, 20);
+  uploads.Add(block + 60, 40);
+  EXPECT_EQ(uploads.bytes(), 100u);
+  uploads.Add(block + 40, 20);  // once more
+  EXPECT_EQ(uploads.bytes(), 100u);
+  uploads.Remove(block, 60);
+  EXPECT_EQ(uploads.bytes(), 40u);
+  uploads.Remove(block, 60);  // memory of nothing uploaded
+  EXPECT_EQ(uploads.bytes(), 40u);
+  uploads.Remove(block + 60, 40);
+  EXPECT_EQ(uploads.bytes(), 0u);
+}
+
+TEST(Uploads, MakeRoomForWork) {
+  EXPECT_EQ(cuda::FreeBesideWeights(30, 0, 80), 30u);
+  EXPECT_EQ(cuda::FreeBesideWeights(30, 40, 80), 70u);
+  EXPECT_EQ(cuda::FreeBesideWeights(1, 200, 80), 80u);  // more weights than memory
+  EXPECT_EQ(cuda::FreeBesideWeights(90, 5, 80), 90u);   // others have ended
 }
 
 TEST(Cudnn, IsAskedForWhatItCanDo) {

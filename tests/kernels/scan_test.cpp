@@ -104,6 +104,7 @@ INSTANTIATE_TEST_SUITE_P(
                     ScanCase{1, 70, 129, 16, 1, true, true}, ScanCase{3, 5, 8, 5, 2, true, true},
                     ScanCase{1, 64, 64, 64, 4, false, true},
                     ScanCase{2, 37, 70, 17, 1, true, true, false},
+                    ScanCase{1, 1000, 20, 6, 2, true, true},  // a GPU cuts it into chunks
                     ScanCase{1, 100, 48, 16, 3, true, false, true, DType::kBF16, DType::kBF16},
                     ScanCase{1, 31, 20, 7, 1, true, true, true, DType::kBF16, DType::kF32}));
 
@@ -246,7 +247,8 @@ INSTANTIATE_TEST_SUITE_P(
                     SsdCase{1, 70, 6, 8, 8, 2, true, true}, SsdCase{1, 130, 2, 64, 64, 1},
                     SsdCase{2, 65, 3, 33, 7, 3}, SsdCase{2, 40, 3, 20, 12, 1, false},
                     SsdCase{1, 200, 2, 40, 20, 1, true, false, DType::kF32, DType::kF32, 30},
-                    SsdCase{1, 90, 4, 24, 16, 2, true, true, DType::kBF16, DType::kBF16}));
+                    SsdCase{1, 90, 4, 24, 16, 2, true, true, DType::kBF16, DType::kBF16},
+                    SsdCase{1, 1000, 3, 10, 6, 1}));  // a GPU cuts it into chunks
 
 TEST(Ssd, ContinuesASequence) {
   const SsdCase s{2, 150, 3, 16, 16, 1};

@@ -11,7 +11,6 @@
 #include "pipelines/installed_models.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
-#include "pipelines/memory.h"
 #include "samplers/registry.h"
 
 namespace gesso {
@@ -218,18 +217,6 @@ TEST(InstalledModels, AreFoundByName) {
   EXPECT_EQ(FindModel("tiny-classes"), fs::path(kModels) / "tiny-classes.safetensors");
   EXPECT_THROW(FindModel("nix"), Error);
   unsetenv("GESSO_MODELS");
-}
-
-TEST(Memory, IsRefusedWithBothNumbers) {
-  EXPECT_GT(AvailableMemory(), 0);
-  EXPECT_NO_THROW(RequireMemory(1, "a byte"));
-  try {
-    RequireMemory(INT64_MAX, "the sky");
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kMemory);
-    EXPECT_THAT(error.what(), HasSubstr("9223372036854775807 bytes"));
-  }
 }
 
 }  // namespace

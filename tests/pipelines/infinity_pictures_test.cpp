@@ -9,6 +9,7 @@
 #include "pipelines/generator.h"
 #include "pipelines/infinity_model.h"
 #include "pipelines/media/image_file.h"
+#include "pipelines/memory.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
 #include "tests/support/random_weights.h"
@@ -135,6 +136,26 @@ TEST_F(InfinityPictures, HeedTheirSettings) {
               r.cfg_per_scale = PerScale{{1, 1, 1, 1, 1, 3, 3}};
             }),
             plain);
+}
+
+TEST_F(InfinityPictures, WithoutRoomAreDecodedInTiles) {
+  Request whole = Apple();
+  whole.cfg_scale = 1;  // or it would be the network that takes most
+  Request tiled = whole;
+  tiled.vae_tile_size = 16;
+  const auto bytes_of = [](const Request& request) {
+    Generator generator(Device::kCpu);
+    Request resolved = generator.Resolve(request);
+    return generator.ModelOf(resolved).Prepare(resolved)->MakeBatch(1)->ArenaBytes();
+  };
+  const int64_t room = bytes_of(tiled);
+  ASSERT_LT(room, bytes_of(whole));
+  const MemoryLimit limit(room);
+  const Picture picture = Generate(whole).pictures.at(0);
+  EXPECT_EQ(picture.request.vae_tile_size, 16);
+  EXPECT_EQ(picture.image.pixels, Generate(tiled).pictures.at(0).image.pixels);
+  whole.vae_tile_size = 0;
+  ExpectError(ErrorKind::kMemory, "a picture of 32 x 32 will not fit", [&] { Generate(whole); });
 }
 
 TEST_F(InfinityPictures, HaveThePublishedSizes) {

@@ -19,7 +19,7 @@ enum class Arrival { kEarly, kLate };
 
 class CudaThreads {
  public:
-  static constexpr int kMost = 128;
+  static constexpr int kMost = 256;
 
   template <class T>
   struct Each {

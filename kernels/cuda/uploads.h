@@ -1,0 +1,48 @@
+// Weights that were copied to the GPU. They lie in memory that host and device share and stay in
+// the machine's, so that the GPU can drop its copy at any time, for other work or for other
+// weights.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <mutex>
+
+namespace gesso::cuda {
+
+class Uploads {
+ public:
+  // The same memory once more counts once.
+  void Add(const void* memory, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    size_t& known = parts_[static_cast<const std::byte*>(memory)];
+    bytes_ += bytes - known;
+    known = bytes;
+  }
+  // A block of memory is given back, with whatever was uploaded of it.
+  void Remove(const void* memory, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    const auto* const begin = static_cast<const std::byte*>(memory);
+    const auto end = parts_.lower_bound(begin + bytes);
+    for (auto part = parts_.lower_bound(begin); part != end; part = parts_.erase(part)) {
+      bytes_ -= part->second;
+    }
+  }
+  size_t bytes() const {
+    const std::lock_guard lock(mutex_);
+    return bytes_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<const std::byte*, size_t> parts_;
+  size_t bytes_ = 0;
+};
+
+// Bytes that work can have: those that the device says are free and those that weights take, no
+// more than were free before anything of ours was there.
+inline size_t FreeBesideWeights(size_t free, size_t weights, size_t at_start) {
+  return std::max(free, std::min(free + weights, at_start));
+}
+
+}  // namespace gesso::cuda
