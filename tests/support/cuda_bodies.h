@@ -68,6 +68,7 @@ class LaneGroup {
       }
     }
     for (const Turn& turn : turns_) EXPECT_TRUE(turn.done) << "a lane exchanges on its own";
+    running = nullptr;
   }
 
  private:
