@@ -216,7 +216,7 @@ void LowBitMatrix::Check() const {
   for (int64_t i = 0; i < scale.view().numel(); ++i) {
     const float value = ScaleAt(scale, i);
     Require(std::isfinite(value) && value >= 0, ErrorKind::kFormat,
-            "scale: number {} is {}, not a positive number", i, value);
+            "scale: number {} is {}, not a finite number from 0 on", i, value);
   }
   if (type == LowBit::kW4A8) {
     RequireLike("group_scale", group_scale, {rows, groups}, DType::kU8);

@@ -67,7 +67,8 @@ void SampleTokens(Context& ctx, const SampleTokensArgs& args) {
   Require(args.top_k >= 0 && args.top_p >= 0 && args.top_p <= 1, ErrorKind::kUsage,
           "{}: top_k {} must be 0 or more, top_p {} within 0..1", kOp, args.top_k, args.top_p);
   if (rows == 0) return;
-  if (ctx.device == Device::kCpu) {
+  if (ctx.device != Device::kMeta &&
+      SampleTokensTable().Choose(ctx.device, args).device == Device::kCpu) {
     const int64_t bad = FirstBadRow(args.logits);
     Require(bad == rows, ErrorKind::kFormat,
             "{}: the logits of row {} are not finite: what made them is broken", kOp, bad);

@@ -23,7 +23,7 @@ constexpr int64_t kMinInputs = 32;
 
 bool IsFloating(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
-         dtype == DType::kBF16;
+         dtype == DType::kBF16 || dtype == DType::kF8E5M2;
 }
 
 void AddError(ConstView before, const LowBitMatrix& matrix, ConvertReport& report) {

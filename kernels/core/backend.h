@@ -14,8 +14,8 @@ namespace gesso {
 
 // What to do where a device's memory is short.
 constexpr std::string_view kLessMemory =
-    "make a smaller picture or fewer at once, paint it in tiles (--tile-size), or round the "
-    "model's weights to 8 or 4 bits (gesso convert)";
+    "make a smaller picture or fewer at once, or round the model's weights to 8 or 4 bits "
+    "(gesso convert)";
 
 // Work of the device that can be done again without the host's part in it.
 class Recording {

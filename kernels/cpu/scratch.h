@@ -11,7 +11,7 @@ enum class ScratchUse {
   kWork,    // anything
   kValues,  // decoded weights of a product (codes-inl.h)
   kGates,   // ... of a gated product's gates
-  kCodes,   // rounded inputs of a product (gemm_int8.cpp)
+  kCodes,   // rounded inputs of a product
 };
 
 // Hands out consecutive 64-byte aligned pieces of a thread's block for `use`. One Scratch of a use

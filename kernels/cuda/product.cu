@@ -2,7 +2,6 @@
 
 #include <map>
 
-#include "kernels/core/float8.h"
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/pointwise.cuh"

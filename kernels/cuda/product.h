@@ -18,7 +18,7 @@ enum ProductScratch { kInputs, kProduct, kWorkspace, kWeights };
 struct Product {
   int64_t rows, outputs, inputs;  // M, N, K
   int64_t stride;                 // from row to row of x, in elements
-  DType in;                       // of x and weight: kF32, kBF16, kI8 or DType::kF8E4M3
+  DType in;                       // of x and weight: kF32, kBF16, kI8 or kF8E4M3
   int64_t out_stride = 0;         // from row to row of the product, in elements; 0: N
 
   auto operator<=>(const Product&) const = default;

@@ -43,13 +43,21 @@ std::string OfLayer(const std::string& name, std::string_view part) {
   return name.substr(0, name.size() - kWeight.size()) + std::string(part);
 }
 
-// The scale that others wrote beside the weight `name`, or null.
-const Tensor* LayerScale(const Weights& weights, const std::string& name) {
-  if (!name.ends_with(kWeight)) return nullptr;
-  for (const std::string_view part : kLayerScales) {
-    if (const Tensor* scale = Find(weights, OfLayer(name, part))) return scale;
+// The scale of the weight `name`, as gesso or as others write it, or null. Throws kFormat where
+// there are several.
+const Tensor* ScaleOf(const Weights& weights, const std::string& name) {
+  std::vector<std::string> places = {name + kScale};
+  if (name.ends_with(kWeight)) {
+    for (const std::string_view part : kLayerScales) places.push_back(OfLayer(name, part));
   }
-  return nullptr;
+  std::string of;
+  for (const std::string& place : places) {
+    if (!weights.tensors.contains(place)) continue;
+    Require(of.empty(), ErrorKind::kFormat, "has two scales, {} and {}", Printable(of),
+            Printable(place));
+    of = place;
+  }
+  return of.empty() ? nullptr : Find(weights, of);
 }
 
 // Whether `name` is beside an e4m3 weight of a layer.
@@ -71,6 +79,10 @@ Tensor ScalesOfGroups(const Tensor* given, int64_t rows, int64_t groups) {
     const int64_t count = given->shape().numel();
     Require(count == 1 || count == rows, ErrorKind::kFormat,
             "scale of the weight: expected one number or {}, got {}", rows, given->shape());
+    Require(given->dtype() == DType::kF32 || given->dtype() == DType::kF16 ||
+                given->dtype() == DType::kBF16,
+            ErrorKind::kFormat, "scale of the weight: expected floating-point numbers, got {}",
+            NameOf(given->dtype()));
     own = Cast(*given, DType::kF32);
   }
   const int64_t step = own.shape().numel() == 1 ? 0 : 1;
@@ -121,10 +133,10 @@ LowBitMatrix LowBitAt(const Weights& weights, const std::string& name, int64_t c
     matrix.codes = weights.At(name);
     matrix.rows = matrix.codes.shape()[0];
     matrix.cols = cols;
-    const Tensor* const scales = Find(weights, name + kScale);
-    matrix.scale = scales != nullptr
-                       ? *scales
-                       : ScalesOfGroups(LayerScale(weights, name), matrix.rows, LowBitGroups(cols));
+    const Tensor* const scale = ScaleOf(weights, name);
+    matrix.scale = scale != nullptr && weights.tensors.contains(name + kScale)
+                       ? *scale
+                       : ScalesOfGroups(scale, matrix.rows, LowBitGroups(cols));
     matrix.type = TypeOf(matrix.codes, matrix.scale);
     if (const Tensor* factors = Find(weights, name + kGroupScale)) matrix.group_scale = *factors;
     const auto number = [&](const std::string& suffix, DType dtype) -> const Tensor* {
@@ -133,8 +145,8 @@ LowBitMatrix LowBitAt(const Weights& weights, const std::string& name, int64_t c
               ErrorKind::kFormat, "{}: expected one number of {}", suffix.substr(1), NameOf(dtype));
       return tensor;
     };
-    if (const Tensor* scale = number(kInputScale, DType::kF32)) {
-      matrix.input_scale = scale->Data<float>()[0];
+    if (const Tensor* input = number(kInputScale, DType::kF32)) {
+      matrix.input_scale = input->Data<float>()[0];
       Require(matrix.input_scale > 0, ErrorKind::kFormat, "input_scale: {} is not above 0",
               matrix.input_scale);
     }

@@ -8,7 +8,6 @@
 #include <set>
 #include <vector>
 
-#include "kernels/core/float8.h"
 #include "models/io/json.h"
 #include "models/io/output_file.h"
 #include "models/io/printable.h"

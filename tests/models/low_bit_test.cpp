@@ -217,6 +217,13 @@ TEST(LowBitFiles, RefuseBrokenFloat8Weights) {
   using Tensors = std::map<std::string, Tensor>;
   refuses({"layer.weight", "scale", "one number or 24", "[7]"},
           [](Tensors& t) { t["layer.weight_scale"] = Filled({7}, 1); });
+  refuses({"layer.weight", "two scales", "layer.scale_weight", "layer.weight_scale"},
+          [](Tensors& t) {
+            t["layer.weight_scale"] = Filled({1}, 1);
+            t["layer.scale_weight"] = Filled({1}, 1);
+          });
+  refuses({"layer.weight", "scale", "floating-point", "uint8"},
+          [](Tensors& t) { t["layer.weight_scale"] = Tensor({24}, DType::kU8); });
   refuses({"layer.weight", "scale", "is nan"},
           [](Tensors& t) { t["layer.weight_scale"] = Filled({1}, std::nanf("")); });
   refuses({"layer.weight", "codes: hold NaN"}, [](Tensors& t) {

@@ -100,6 +100,8 @@ class ClipMaker:
 
     def __init__(self, mix: Mix, seed: int | list[int], everything: bool = False):
         self.scenes = SceneMaker(replace(mix, things=CLIP_THINGS), seed, everything)
+        if not mix.motions.keys() <= set(MOTIONS):
+            raise ValueError(f"motions {sorted(mix.motions)}: expected some of {sorted(MOTIONS)}")
         self.motions = tuple(motion for motion in MOTIONS
                              for _ in range(mix.motions.get(motion, 1)))
 

@@ -97,3 +97,5 @@ def test_motions_occur_as_often_as_told() -> None:
     made = [maker.make().motion for _ in range(1500)]  # 7 of 14 parts spin, 1 of 14 orbit
     assert 700 < made.count("spin") < 800 and made.count("left") == 0
     assert 70 < made.count("orbit") < 145
+    with pytest.raises(ValueError, match="motions .'turn'.: expected"):
+        ClipMaker(Mix(motions={"turn": 2}), 5)
