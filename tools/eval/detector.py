@@ -20,6 +20,7 @@ from tools.dataset.things import NATURAL
 GRID, STRIDE = 16, 4
 IGNORE = -1
 MOST_ITEMS = 4  # of a scene
+SCALE = ".scale"  # name of the numbers beside a kernel in 8 bits
 
 
 class Block(nn.Module):
@@ -141,14 +142,26 @@ def detect(detector: Detector, pictures: Tensor, threshold: float = 0.3) -> list
 def load_detector(path: Path) -> Detector:
     with safe_open(path, "pt") as file:
         detector = Detector(**json.loads(file.metadata()["config"]))
-        detector.load_state_dict({key: file.get_tensor(key) for key in file.keys()})
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    scales = {key: tensors.pop(key) for key in list(tensors) if key.endswith(SCALE)}
+    for key, scale in scales.items():
+        kernel = key.removesuffix(SCALE)
+        tensors[kernel] = tensors[kernel].float() * scale[:, None, None, None]
+    detector.load_state_dict(tensors)
     return detector.eval()
 
 
 def save_detector(detector: Detector, path: Path) -> None:
-    """Weights in bfloat16 but for the statistics of batch normalisation; config in the metadata."""
+    """Kernels of the trunk, most of all, in 8 bits with a scale an output, statistics of batch
+    normalisation as they are, the rest in bfloat16; config in the metadata."""
     buffers = {name for name, _ in detector.named_buffers()}
-    tensors = {name: tensor if name in buffers else tensor.bfloat16()
-               for name, tensor in detector.state_dict().items()}
+    tensors = {}
+    for name, tensor in detector.state_dict().items():
+        if name.startswith("trunk") and tensor.ndim == 4:
+            scale = tensor.abs().amax((1, 2, 3)).clamp(min=1e-12) / 127
+            tensors[name] = (tensor / scale[:, None, None, None]).round().to(torch.int8)
+            tensors[name + SCALE] = scale
+        else:
+            tensors[name] = tensor if name in buffers else tensor.bfloat16()
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata={"config": json.dumps(detector.config)})
