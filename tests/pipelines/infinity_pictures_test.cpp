@@ -40,7 +40,7 @@ class InfinityPictures : public testing::Test {
             {"mlp_ratio", 8}, {"codebook_dim", 16}, {"text_channels", 256}, {"text_maxlen", 512}};
   }
   static Json TokenizerConfig() {
-    return {{"codebook_dim", 16},  {"patch_size", 2},           {"base_ch", 32},
+    return {{"codebook_dim", 16},  {"patch_size", 2},           {"base_ch", 64},
             {"num_res_blocks", 1}, {"encoder_ch_mult", {1, 1}}, {"decoder_ch_mult", {1, 1}}};
   }
 
