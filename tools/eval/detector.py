@@ -152,12 +152,12 @@ def load_detector(path: Path) -> Detector:
 
 
 def save_detector(detector: Detector, path: Path) -> None:
-    """Kernels of the trunk, most of all, in 8 bits with a scale an output, statistics of batch
+    """Kernels of the trunk and before it, most of all, in 8 bits with a scale an output, those of batch
     normalisation as they are, the rest in bfloat16; config in the metadata."""
     buffers = {name for name, _ in detector.named_buffers()}
     tensors = {}
     for name, tensor in detector.state_dict().items():
-        if name.startswith("trunk") and tensor.ndim == 4:
+        if name.startswith(("trunk", "down")) and tensor.ndim == 4:
             scale = tensor.abs().amax((1, 2, 3)).clamp(min=1e-12) / 127
             tensors[name] = (tensor / scale[:, None, None, None]).round().to(torch.int8)
             tensors[name + SCALE] = scale

@@ -3,6 +3,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
@@ -15,23 +16,27 @@ from tools.train.var import VAR
 from tools.train.vqvae import VQVAE
 
 
-GROUP = 128  # inputs that share a scale in q8 and f8
+GROUP = 128  # inputs that share a scale in q8, q4 and f8
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of an exported file; weights in q8 or f8 (docs/low_bit.md) widened to float32. Ends
-    with ValueError for the other types of few bits."""
+    """The tensors of an exported file; weights in q8, q4 (of even numbers of inputs) or f8
+    (docs/low_bit.md) widened to float32. Ends with ValueError for the other types of few bits."""
     with safe_open(path, "pt") as file:
         kind = (file.metadata() or {}).get("low_bit")
     stored = load_file(path)
     if kind is None:
         return stored
-    if kind not in ("q8", "f8"):
-        raise ValueError(f"{path}: weights in {kind}; of the types in few bits q8 and f8 are read")
+    if kind not in ("q8", "q4", "f8"):
+        raise ValueError(f"{path}: weights in {kind}; of the types in few bits q8, q4 and f8 are "
+                         "read")
     weights = {name: value for name, value in stored.items() if f"{name}.scale" not in stored}
     for name in stored.keys() - weights.keys():
         scales = stored[f"{name}.scale"].float().repeat_interleave(GROUP, 1)
-        weights[name] = stored[name].float() * scales[:, :stored[name].shape[1]]
+        codes = stored[name]
+        if kind == "q4":  # two inputs a byte, the first in its low half
+            codes = torch.stack([codes & 15, codes >> 4], 2).flatten(1).float() - 8
+        weights[name] = codes.float() * scales[:, :codes.shape[1]]
         del weights[f"{name}.scale"]
     return weights
 

@@ -24,6 +24,18 @@ def test_weights_are_widened(tmp_path: Path, kind: str, dtype: torch.dtype) -> N
             assert weights["a.weight"][row, column] == expected
 
 
+def test_halves_of_bytes_are_widened(tmp_path: Path) -> None:
+    """130 inputs of one output, the last two in the second group."""
+    codes = torch.randint(1, 16, (1, 130), dtype=torch.uint8)
+    scales = torch.tensor([[0.5, 0.25]], dtype=torch.bfloat16)
+    save_file({"a.weight": codes[:, ::2] | codes[:, 1::2] << 4, "a.weight.scale": scales},
+              tmp_path / "few.safetensors", {"low_bit": "q4"})
+    weights = load_weights(tmp_path / "few.safetensors")["a.weight"]
+    assert weights.shape == (1, 130)
+    for column in range(130):
+        assert weights[0, column] == (codes[0, column].item() - 8) * (0.25 if column > 127 else 0.5)
+
+
 def test_other_types_are_refused(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "w8a8.safetensors", {"low_bit": "w8a8"})
     with pytest.raises(ValueError, match="w8a8.safetensors.*q8"):
