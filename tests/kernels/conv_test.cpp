@@ -60,7 +60,8 @@ void ExpectEqualsRef(const Case& c, Device device, Factors factors) {
   RunImplementation(Conv2dTable(), "ref", args);
   const bool narrow =
       c.x_dtype == DType::kBF16 || c.weight_dtype == DType::kBF16 || c.out_dtype == DType::kBF16;
-  ForEachFast(Conv2dTable(), args, [&](std::string_view name) {
+  ForEachFast(Conv2dTable(), args, [&, residual = args.residual](std::string_view name) {
+    args.residual = residual;
     for (int run = 0; run < 2; ++run) {  // the second finds the primitive made by the first
       Tensor got(out, c.out_dtype);
       args.out = got.mutable_view();

@@ -9,12 +9,6 @@
 
 #include "kernels/cuda/device/numbers.cuh"
 
-#ifdef __CUDA_ARCH__
-#define GESSO_UNROLL _Pragma("unroll")
-#else
-#define GESSO_UNROLL
-#endif
-
 namespace gesso::cuda {
 
 constexpr int kWarp = 32;

@@ -16,6 +16,12 @@
 #define GESSO_BOTH inline
 #endif
 
+#ifdef __CUDA_ARCH__
+#define GESSO_UNROLL _Pragma("unroll")
+#else
+#define GESSO_UNROLL
+#endif
+
 namespace gesso::cuda {
 
 GESSO_BOTH float BitsToFloat(uint32_t bits) {
