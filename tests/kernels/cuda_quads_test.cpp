@@ -1,6 +1,7 @@
 // Rows of the GPU that stay in registers, four numbers at a time, against ref: the lanes of a row
 // and the threads of a block are emulated on the CPU.
 #include "kernels/cuda/device/group_norm.cuh"
+#include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/device/norm.cuh"
 #include "tests/support/cuda_bodies.h"
 #include "tests/support/cuda_threads.h"
@@ -188,6 +189,84 @@ TEST(CudaGroupNormStrips, KeepAllMultiprocessorsBusyOrThreads) {
   const cuda::GroupNormStrips many(1 << 20, 100, 1024, 132);
   EXPECT_EQ(many.count, 1);
   EXPECT_GE(many.pixels, 100);
+}
+
+// As many lanes as a head of this size has on a GPU.
+int LanesOfHead(int64_t head_dim) {
+  int lanes = 4;
+  while (lanes * cuda::kHeadQuads * cuda::kQuad < head_dim) lanes *= 2;
+  return lanes;
+}
+
+TEST_P(CudaQuads, Rope) {
+  constexpr int64_t kHeads = 3;
+  for (const auto& [head_dim, half] : {std::pair{8, 4}, std::pair{24, 0}, std::pair{40, 20},
+                                       std::pair{64, 16}, std::pair{128, 64}, std::pair{256, 8}}) {
+    SCOPED_TRACE(head_dim);
+    const Shape qkv{2, 5, 3 * kHeads, head_dim};
+    Tensor scale = RandomTensor({kHeads}, 2);
+    for (int h = 0; h < kHeads; ++h) scale.MutableData<float>()[h] += 10;
+    const Tensor cos = RandomTensor({5, kHeads, std::max(half, 1)}, 3);
+    const Tensor sin = RandomTensor({5, kHeads, std::max(half, 1)}, 4);
+    for (const bool scaled : {false, true}) {
+      Tensor want = RandomTensor(qkv, 1, GetParam());
+      Tensor got = RandomTensor(qkv, 1, GetParam());
+      RopeArgs args{.x = want.mutable_view().Slice(2, 0, 2 * kHeads),  // of queries and keys
+                    .scale = scaled ? scale.view() : ConstView(),
+                    .cos = half > 0 ? cos.view() : ConstView(),
+                    .sin = half > 0 ? sin.view() : ConstView()};
+      RunImplementation(RopeTable(), "ref", args);
+      args.x = got.mutable_view().Slice(2, 0, 2 * kHeads);
+      const cuda::RopeRow row(args);
+      ASSERT_TRUE(row.InQuads());
+      RunRowsByLanes(row.Rows(), LanesOfHead(head_dim), cuda::RopeQuads(row));
+      EXPECT_LT(RmsError(got, want), ToleranceOf(GetParam()));
+    }
+  }
+}
+
+TEST_P(CudaQuads, PrepareHeads) {
+  Tensor positions({2, 5}, DType::kI32);
+  for (int i = 0; i < 10; ++i) positions.MutableData<int32_t>()[i] = 5 * i % 9;
+  for (const int64_t head_dim : {4, 20, 64, 128, 256}) {
+    SCOPED_TRACE(head_dim);
+    const Tensor qkv = RandomTensor({2, 5, 3 * 3, head_dim}, 1, GetParam());
+    const Tensor scale = RandomTensor({3}, 2);
+    const Tensor cos = RandomTensor({9, head_dim / 2}, 3);
+    const Tensor sin = RandomTensor({9, head_dim / 2}, 4);
+    for (int options = 0; options < 16; ++options) {
+      const PrepareHeadsArgs args{.x = qkv.view().Slice(2, 3, 6),
+                                  .normalize = options % 2 == 1,
+                                  .scale = options & 2 ? scale.view() : ConstView(),
+                                  .cos = options & 4 ? cos.view() : ConstView(),
+                                  .sin = options & 4 ? sin.view() : ConstView(),
+                                  .positions = options & 8 ? positions.view() : ConstView(),
+                                  .out = {}};
+      ExpectLikeRef(
+          PrepareHeadsTable(), args, {2, 5, 3, head_dim}, GetParam(), [&](const auto& all) {
+            const cuda::PrepareHeadsRow row(all);
+            ASSERT_TRUE(row.InQuads());
+            RunRowsByLanes(row.Rows(), LanesOfHead(head_dim), cuda::PrepareHeadsQuads(row));
+          });
+    }
+  }
+}
+
+TEST(CudaQuadRows, AreRefusedOfHeadsThatDoNotLieSo) {
+  Tensor x({2, 3, 4, 24}, DType::kBF16);
+  const Tensor cos({3, 4, 6}, DType::kF32);
+  RopeArgs args{.x = x.mutable_view(), .scale = {}, .cos = {}, .sin = {}};
+  EXPECT_TRUE(cuda::RopeRow(args).InQuads());
+  args.cos = cos;
+  args.sin = cos;
+  EXPECT_FALSE(cuda::RopeRow(args).InQuads());  // 6 channels turn with 6 others
+  args.cos = {};
+  args.sin = {};
+  args.x.strides[1] += 2;
+  EXPECT_FALSE(cuda::RopeRow(args).InQuads());
+  Tensor long_heads({1, 1, 1, 264}, DType::kF32);
+  args.x = long_heads.mutable_view();
+  EXPECT_FALSE(cuda::RopeRow(args).InQuads());
 }
 
 }  // namespace
