@@ -28,26 +28,12 @@ struct HeadStrides {
 constexpr int kHeadQuads = 2;                                            // of a lane
 constexpr int64_t kMostHeadQuads = int64_t{kWarp} * kHeadQuads * kQuad;  // numbers of a head
 
-// Which head a row is; row = (b * T + t) * H + h.
-struct HeadOfRow {
-  struct Place {
-    uint32_t picture, token, head;
-  };
-  Divisor by_tokens, by_heads;
-
-  HeadOfRow(int64_t tokens, int64_t heads) : by_tokens(tokens), by_heads(heads) {}
-  GESSO_BOTH Place At(int64_t row) const {
-    const auto place = static_cast<uint32_t>(row);
-    const uint32_t token = by_heads.Of(place);
-    return {by_tokens.Of(token), by_tokens.Rest(token), by_heads.Rest(place)};
-  }
-};
-
 // row = (b * T + t) * H + h
 struct RopeRow {
   Numbers x, scale, cos, sin;
   HeadStrides strides;
-  int64_t pictures, tokens, heads, head_dim, distinct, half;  // B, T, H, D, S, R
+  int64_t pictures, head_dim, half;  // B, D, R
+  Divisor tokens, heads, distinct;   // T, H, S
   float eps;
 
   explicit RopeRow(const RopeArgs& args)
@@ -57,18 +43,17 @@ struct RopeRow {
         sin(args.sin),
         strides(args.x),
         pictures(args.x.shape[0]),
+        head_dim(args.x.shape[3]),
+        half(args.cos.empty() ? 0 : args.cos.shape[2]),
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
-        head_dim(args.x.shape[3]),
         distinct(DistinctHeads(args)),
-        half(args.cos.empty() ? 0 : args.cos.shape[2]),
         eps(args.eps) {}
 
   int64_t Rows() const { return pictures * tokens * heads; }
   bool InQuads() const {
     return strides.InQuads(x) && HasQuads(cos, half) && HasQuads(sin) &&
-           head_dim % (kHeadQuads * kQuad) == 0 && head_dim <= kMostHeadQuads &&
-           Rows() <= kMostDividend;
+           head_dim % (kHeadQuads * kQuad) == 0 && head_dim <= kMostHeadQuads;
   }
 
   template <class Lanes>
@@ -102,18 +87,15 @@ struct RopeRow {
 
 // The same where InQuads().
 struct RopeQuads : RopeRow {
-  HeadOfRow head_of;
-  Divisor by_distinct;
-
-  explicit RopeQuads(const RopeRow& row)
-      : RopeRow(row), head_of(tokens, heads), by_distinct(distinct) {}
+  explicit RopeQuads(const RopeRow& row) : RopeRow(row) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const HeadOfRow::Place place = head_of.At(row);
-    const int64_t at = strides.At(place.picture, place.token, place.head);
-    const int64_t own = by_distinct.Rest(place.head);
-    const int64_t angles = (place.token * distinct + own) * half;
+    const int64_t h = row % heads;
+    const int64_t token = row / heads;  // b * T + t
+    const int64_t at = strides.At(token / tokens, token % tokens, h);
+    const int64_t own = h % distinct;
+    const int64_t angles = (token % tokens * distinct + own) * half;
     // Asked for before x, which they come with.
     const QuadPlaces turns(lanes, half);
     const auto cosines = GetFloatQuadsOr<1>(cos, angles, turns, 1);
@@ -163,7 +145,8 @@ struct PrepareHeadsRow {
   Numbers x, out, scale, cos, sin;
   const int32_t* positions;
   HeadStrides x_strides, out_strides;
-  int64_t pictures, tokens, heads, head_dim;  // B, T, H, D
+  int64_t pictures, head_dim;  // B, D
+  Divisor tokens, heads;       // T, H
   bool normalize;
   float eps;
 
@@ -177,16 +160,16 @@ struct PrepareHeadsRow {
         x_strides(args.x),
         out_strides(args.out),
         pictures(args.x.shape[0]),
+        head_dim(args.x.shape[3]),
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
-        head_dim(args.x.shape[3]),
         normalize(args.normalize),
         eps(args.eps) {}
 
   int64_t Rows() const { return pictures * tokens * heads; }
   bool InQuads() const {
     return x_strides.InQuads(x) && out_strides.InQuads(out) && HasQuads(cos, head_dim) &&
-           HasQuads(sin) && head_dim <= kMostHeadQuads && Rows() <= kMostDividend;
+           HasQuads(sin) && head_dim <= kMostHeadQuads;
   }
 
   template <class Lanes>
@@ -220,21 +203,19 @@ struct PrepareHeadsRow {
 
 // The same where InQuads().
 struct PrepareHeadsQuads : PrepareHeadsRow {
-  HeadOfRow head_of;
   float most;  // what a vector of no length is multiplied by
 
-  explicit PrepareHeadsQuads(const PrepareHeadsRow& row)
-      : PrepareHeadsRow(row), head_of(tokens, heads), most(1 / eps) {}
+  explicit PrepareHeadsQuads(const PrepareHeadsRow& row) : PrepareHeadsRow(row), most(1 / eps) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const HeadOfRow::Place place = head_of.At(row);
+    const int64_t h = row % heads;
+    const int64_t token = row / heads;  // b * T + t
     const QuadPlaces places(lanes, head_dim);
     Angles turns[kHeadQuads] = {};
-    if (!cos.absent()) ReadAngles(place, places, turns);
-    float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[place.head];
-    auto pairs =
-        GetQuads<kHeadQuads>(x, x_strides.At(place.picture, place.token, place.head), places);
+    if (!cos.absent()) ReadAngles(token, places, turns);
+    float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[h];
+    auto pairs = GetQuads<kHeadQuads>(x, x_strides.At(token / tokens, token % tokens, h), places);
     if (normalize) {
       float square = 0;
       pairs.ForEach([&](float number, int, int) { square += number * number; });
@@ -244,7 +225,7 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     if (!cos.absent()) {
       GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) Turn(turns[i], pairs.at[i]);
     }
-    SetQuads(out, out_strides.At(place.picture, place.token, place.head), places, pairs);
+    SetQuads(out, out_strides.At(token / tokens, token % tokens, h), places, pairs);
   }
 
  private:
@@ -256,10 +237,9 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     OfPairs cos, sin;
   };
 
-  GESSO_BOTH void ReadAngles(const HeadOfRow::Place& place, const QuadPlaces& places,
+  GESSO_BOTH void ReadAngles(int64_t token, const QuadPlaces& places,
                              Angles (&to)[kHeadQuads]) const {
-    const int64_t token = place.token;
-    const int64_t angles = positions == nullptr ? token : positions[place.picture * tokens + token];
+    const int64_t angles = positions == nullptr ? token % tokens : positions[token];
     GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) {
       if (!places.Has(i)) continue;
       const int64_t at = (angles * head_dim + places.At(i)) / 2;
