@@ -24,8 +24,6 @@ struct Product {
   auto operator<=>(const Product&) const = default;
 };
 
-// Writes the product of float32 or bfloat16 numbers as float32.
-void Multiply(const Product& product, const void* weight, const void* x, float* out);
 // Writes that of 8-bit integers. K, N, the strides and all addresses must be multiples of 4, better
 // of 16.
 void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out);
