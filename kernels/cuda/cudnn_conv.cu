@@ -35,6 +35,7 @@ cudnnHandle_t Handle() {
     CheckCudnn(GetCudnn().SetStream(made, Stream()), "starting cuDNN");
     return made;
   }();
+  Stream();  // tells that there is work for it
   return handle;
 }
 
