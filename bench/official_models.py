@@ -185,6 +185,7 @@ def make_var(options: argparse.Namespace):
 
 def make_infinity(options: argparse.Namespace):
     """A function that makes the picture of a seed, its prompt's encoding included."""
+    from infinity.models import basic
     from infinity.utils.dynamic_resolution import dynamic_resolution_h_w
     from sentencepiece import SentencePieceProcessor
     model, folder, device = options.model, options.folder, options.device
@@ -195,6 +196,8 @@ def make_infinity(options: argparse.Namespace):
     tokenizer = infinity_tokenizer(torch.load(folder / "infinity_vae_d32reg.pth")).to(device)
     torch.nn.Linear.reset_parameters = lambda self: None  # all are read from the file
     transformer = infinity_transformer(model, tokenizer).to(device)
+    # Finds its table by text and counts with NumPy, of which PyTorch compiles neither.
+    basic.apply_rotary_emb = torch.compiler.disable(basic.apply_rotary_emb)
     prepare_blocks(transformer.unregistered_blocks, options)
     for block in transformer.unregistered_blocks:
         block.ca_norm.float()  # what CUDA's autocast does by itself
