@@ -8,8 +8,8 @@ with the same random weights and the same input, outputs compared before times a
 PyTorch's networks are those of bench/torch_dim.py and tools/train/bidim.py. Their scan is not the
 package mamba_ssm's, which need not be there and takes no part: it is written in PyTorch in chunks,
 or on a GPU also PyTorch's associative scan or the Triton kernel that this project trains with
-(bench/torch_scan.py); on a GPU a pass of PyTorch is one CUDA graph. All of --variants are tried; the best few of each type then
-alternate with gesso. Each side's figure is the median of its runs.
+(bench/torch_scan.py); on a GPU a pass of PyTorch is one CUDA graph. All of --variants are tried;
+the best few of each type then alternate with gesso. Each side's figure is the median of its runs.
 """
 import argparse
 import json

@@ -20,6 +20,7 @@ import contextlib
 import datetime
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -51,9 +52,9 @@ class Usage(NamedTuple):
 @contextlib.contextmanager
 def watch_gpu(device: str) -> Iterator[list[int]]:
     """Yields a list that in the end holds the most bytes that the GPU has given out meanwhile,
-    beyond those it had given out before; 0 without a GPU."""
+    beyond those it had given out before; 0 without a GPU or without nvidia-smi."""
     peak = [0]
-    if device != "cuda":
+    if device != "cuda" or not shutil.which("nvidia-smi"):
         yield peak
         return
     before = int(subprocess.check_output(GPU_QUERY, text=True).split()[0])
