@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
 #include <string_view>
 
 #include "bench/op_bench.h"
@@ -13,15 +12,6 @@
 #include "kernels/peaks.h"
 
 namespace gesso::bench {
-
-Tensor Values(const Shape& shape, DType dtype) {
-  Tensor values(shape, DType::kF32);
-  std::mt19937 generator(1);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  float* to = values.MutableData<float>();
-  for (int64_t i = 0; i < shape.numel(); ++i) to[i] = uniform(generator);
-  return dtype == DType::kF32 ? std::move(values) : Cast(values, dtype);
-}
 
 namespace {
 
@@ -48,6 +38,7 @@ void Run() {
   RegisterConvolutions();
   RegisterPointwise();
   RegisterScans();
+  RegisterPictures();
   benchmark::RunSpecifiedBenchmarks();
 }
 
