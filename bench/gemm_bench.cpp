@@ -104,10 +104,10 @@ void RegisterRoundedInputs() {
 // Few rows, for which reading the weights is what takes the time.
 void RegisterFewRows() {
   constexpr int64_t kSide = 4096;
-  for (const int64_t rows : {1, 8}) {
-    for (const auto few :
-         {std::optional<LowBit>(), std::optional(LowBit::kQ8), std::optional(LowBit::kQ4),
-          std::optional(LowBit::kW8A8), std::optional(LowBit::kF8), std::optional(LowBit::kF8A8)}) {
+  for (const auto few :
+       {std::optional<LowBit>(), std::optional(LowBit::kQ8), std::optional(LowBit::kQ4),
+        std::optional(LowBit::kW8A8), std::optional(LowBit::kF8), std::optional(LowBit::kF8A8)}) {
+    for (const int64_t rows : {1, 8}) {
       RegisterOp<LinearCall>(
           LinearTable(),
           fmt::format("few/{}/{}x{}x{}", few ? NameOf(*few) : "bfloat16", rows, kSide, kSide),

@@ -73,11 +73,15 @@ void RegisterLines(const OpTable<Args>& table, const std::string& shape, const M
         fmt::format("{}/{}/{}", table.op(), implementation.name, shape).c_str(),
         [make, name = fmt::format("{}/{}", table.op(), shape), run = implementation.run,
          &table](benchmark::State& state) {
-          const auto holder = std::static_pointer_cast<Holder>(Held(name, make));
-          Context ctx = RoomContext();
-          Repeat(state, [&] { run(ctx, holder->args); });
-          ReportCost(state, table.CostOf(holder->args));
-          if constexpr (requires { holder->scan_steps; }) ReportScan(state, holder->scan_steps);
+          try {
+            const auto holder = std::static_pointer_cast<Holder>(Held(name, make));
+            Context ctx = RoomContext();
+            Repeat(state, [&] { run(ctx, holder->args); });
+            ReportCost(state, table.CostOf(holder->args));
+            if constexpr (requires { holder->scan_steps; }) ReportScan(state, holder->scan_steps);
+          } catch (const Error& error) {
+            state.SkipWithError(error.what());  // the other lines go on
+          }
         });
     line->Unit(benchmark::kMicrosecond);
     ChosenDevice() == Device::kCpu ? line->UseRealTime()

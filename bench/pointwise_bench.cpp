@@ -42,8 +42,8 @@ struct GluCall {
 struct RopeCall {
   RopeArgs args;
 
-  RopeCall(Room& room, int64_t tokens, int64_t heads, DType dtype) {
-    args.x = room.Values({1, tokens, 3 * heads, 64}, dtype).Slice(2, 0, heads);
+  RopeCall(Room& room, int64_t batch, int64_t tokens, int64_t heads, DType dtype) {
+    args.x = room.Values({batch, tokens, 3 * heads, 64}, dtype).Slice(2, 0, heads);
     args.scale = room.Filled({heads}, [](int64_t) { return 10.0f; });
     // True rotations: with others x, which is turned in place again and again, would fade into
     // denormal numbers.
@@ -86,7 +86,7 @@ void RegisterLevel(int64_t level, DType dtype) {
   RegisterOp<GluCall>(GluTable(), fmt::format("{}/{}x{}", NameOf(dtype), tokens, 3 * width), tokens,
                       3 * width, dtype);
   RegisterOp<RopeCall>(RopeTable(), fmt::format("{}/{}x{}x64", NameOf(dtype), tokens, width / 64),
-                       tokens, width / 64, dtype);
+                       int64_t{1}, tokens, width / 64, dtype);
 }
 
 void RegisterLargeRows(DType dtype) {
@@ -96,8 +96,8 @@ void RegisterLargeRows(DType dtype) {
   RegisterLarge<NormCall<RmsNormArgs>>(RmsNormTable(), shape, kRows, kWidth, dtype, dtype);
   RegisterLarge<NormCall<LayerNormArgs>>(LayerNormTable(), shape, kRows, kWidth, dtype, dtype);
   RegisterLarge<GluCall>(GluTable(), shape, kRows, kWidth, dtype);
-  RegisterLarge<RopeCall>(RopeTable(), fmt::format("{}/{}x16x64", NameOf(dtype), kRows), kRows,
-                          int64_t{16}, dtype);
+  RegisterLarge<RopeCall>(RopeTable(), fmt::format("{}/16x4096x16x64", NameOf(dtype)), int64_t{16},
+                          int64_t{4096}, int64_t{16}, dtype);
 }
 
 }  // namespace

@@ -19,17 +19,17 @@ double SecondsOf(const std::function<void()>& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Null where the host has a part in the calls.
+// Null where the host has a part in the work, or the device cannot record it.
 std::unique_ptr<Recording> Record(const std::function<void()>& work) {
   Backend& backend = *CurrentBackend();
   backend.BeginRecording();
   try {
     work();
+    return backend.EndRecording();
   } catch (const Error&) {
     backend.DropRecording();
     return nullptr;
   }
-  return backend.EndRecording();
 }
 
 }  // namespace
