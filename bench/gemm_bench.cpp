@@ -50,13 +50,14 @@ struct LinearGluCall {
 };
 
 void RegisterOneDnn(int64_t m, int64_t n, int64_t k, DType dtype, const std::string& shape) {
-  if (ChosenDevice() != Device::kCpu) return;
+  const std::string name = "dnnl_matmul/" + shape;
+  if (ChosenDevice() != Device::kCpu || !IsWanted(name)) return;
   const std::shared_ptr<OneDnnProduct> product = OneDnnProduct::Make(m, n, k, dtype);
   if (product == nullptr) return;
   const auto values = static_cast<double>(m * k + k * n + m * n);
   const OpCost cost = {2.0 * static_cast<double>(m * n * k),
                        static_cast<double>(SizeOf(dtype)) * values};
-  benchmark::RegisterBenchmark(("dnnl_matmul/" + shape).c_str(),
+  benchmark::RegisterBenchmark(name.c_str(),
                                [product, cost](benchmark::State& state) {
                                  for (auto _ : state) product->Run();
                                  ReportCost(state, cost);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <regex>
 #include <string_view>
 
 #include "bench/op_bench.h"
@@ -45,6 +46,21 @@ void Run() {
 }  // namespace
 
 Device ChosenDevice() { return chosen; }
+
+bool IsWanted(const std::string& name) {
+  std::string filter = benchmark::GetBenchmarkFilter();
+  if (filter.empty() || filter == "all") return true;
+  const bool inverted = filter.front() == '-';
+  if (inverted) filter.erase(0, 1);
+  const std::string whole =
+      name + (chosen == Device::kCpu ? "/real_time"
+                                     : fmt::format("/iterations:{}/manual_time", kDeviceRuns));
+  try {
+    return std::regex_search(whole, std::regex(filter, std::regex::extended)) != inverted;
+  } catch (const std::regex_error&) {
+    return true;  // Google Benchmark says what is wrong with it
+  }
+}
 
 const Peaks& ChosenPeaks() {
   static const Peaks peaks = chosen == Device::kCpu ? MeasuredPeaks() : PeaksOfDevice();

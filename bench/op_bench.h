@@ -5,6 +5,7 @@
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <string>
@@ -57,20 +58,29 @@ inline void Repeat(benchmark::State& state, const std::function<void()>& run) {
   for (auto _ : state) run();
 }
 
+// Whether --benchmark_filter lets through the line called `name`: what others need is not made, nor
+// libraries asked for algorithms.
+bool IsWanted(const std::string& name);
+
 // One line for each implementation that accepts the arguments, or for the `first` alone. make(room)
 // gives a shared pointer to what has a member `args` like them, which points at tensors of that
 // room, and, of scans, `scan_steps`: states times tokens, for the share of what registers allow.
 template <class Args, class Make>
 void RegisterLines(const OpTable<Args>& table, const std::string& shape, const Make& make,
                    bool first) {
+  const auto name_of = [&](const OpImplementation<Args>& implementation) {
+    return fmt::format("{}/{}/{}", table.op(), implementation.name, shape);
+  };
+  const auto& all = table.implementations();
+  if (std::ranges::none_of(all, [&](const auto& one) { return IsWanted(name_of(one)); })) return;
   Room sketch(Room::Use::kSketch);
   const auto sketched = make(sketch);
   using Holder = typename decltype(sketched)::element_type;
-  for (const OpImplementation<Args>& implementation : table.implementations()) {
+  for (const OpImplementation<Args>& implementation : all) {
     if (implementation.name == "ref" || implementation.device != ChosenDevice()) continue;
     if (implementation.why_not(sketched->args)) continue;
     auto* const line = benchmark::RegisterBenchmark(
-        fmt::format("{}/{}/{}", table.op(), implementation.name, shape).c_str(),
+        name_of(implementation).c_str(),
         [make, name = fmt::format("{}/{}", table.op(), shape), run = implementation.run,
          &table](benchmark::State& state) {
           try {
