@@ -116,6 +116,7 @@ const OpTable<AttentionArgs>& AttentionTable() {
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
           GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashAttention, cuda::FlashAttention),
+          GESSO_CUDA_OP_NAMED("products", cuda::WhyNotProductAttention, cuda::ProductAttention),
           GESSO_CUDA_OP(cuda::WhyNotAttention, cuda::Attention),
           {"ref", Device::kCpu, AcceptsAll, ref::Attention},
       });

@@ -1,5 +1,5 @@
 // Softmax attention: over all keys, over the windows of a token grid, over each token's
-// neighborhood. No implementation but ref stores the matrix of scores.
+// neighborhood. Only ref, and on a GPU what attends with wide heads, store a matrix of scores.
 #pragma once
 
 #include "kernels/core/context.h"

@@ -49,7 +49,7 @@ struct Planned {
   Product product;
   DType out;
   bool adds, has_bias;
-  uint32_t x_alignment, out_alignment, added_alignment;  // bytes, of memory and rows
+  uint32_t weight_alignment, x_alignment, out_alignment, added_alignment;  // bytes, rows' too
 
   auto operator<=>(const Planned&) const = default;
 };
@@ -87,7 +87,8 @@ class Plan {
   Plan(cublasLtHandle_t handle, const Planned& planned, const Sum& sum)
       : Plan(handle, planned.product, planned, sum) {}
   Plan(cublasLtHandle_t handle, const Product& p, const Planned& planned, const Sum& sum)
-      : weight_(TypeOf(p.in), p.inputs, p.outputs, p.inputs),
+      : weight_(TypeOf(p.in), p.weight_lies ? p.outputs : p.inputs,
+                p.weight_lies ? p.inputs : p.outputs, p.weight_stride),
         x_(TypeOf(p.in), p.inputs, p.rows, p.stride),
         out_(TypeOf(planned.out), p.outputs, p.rows, p.out_stride),
         integers_(p.in == DType::kI8) {
@@ -95,7 +96,7 @@ class Plan {
         GetBlas().MatmulDescCreate(&product_, integers_ ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F,
                                    integers_ ? CUDA_R_32I : CUDA_R_32F),
         "describing a product");
-    Describe(product_, CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
+    Describe(product_, CUBLASLT_MATMUL_DESC_TRANSA, p.weight_lies ? CUBLAS_OP_N : CUBLAS_OP_T);
     if (planned.has_bias) {
       Describe(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
       Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
@@ -139,10 +140,8 @@ class Plan {
       CheckBlas(GetBlas().MatmulPreferenceSetAttribute(preference, which, &value, sizeof(value)),
                 "choosing an algorithm");
     };
-    const Product& p = planned.product;
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-           AlignmentOf(nullptr, p.inputs * static_cast<int64_t>(SizeOf(p.in))));
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, planned.weight_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, planned.x_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, planned.added_alignment);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, planned.out_alignment);
@@ -173,9 +172,14 @@ cublasLtHandle_t Handle() {
 }
 
 // Plans are made once a shape, type and alignment.
-const Plan& PlanFor(Product product, const void* x, const Sum& sum, DType type) {
+const Plan& PlanFor(Product product, const void* weight, const void* x, const Sum& sum,
+                    DType type) {
   static std::map<Planned, Plan> plans;
   if (product.out_stride == 0) product.out_stride = product.outputs;
+  if (product.weight_stride == 0) {
+    product.weight_stride = product.weight_lies ? product.outputs : product.inputs;
+  }
+  const auto in_bytes = static_cast<int64_t>(SizeOf(product.in));
   const int64_t row_bytes = product.out_stride * static_cast<int64_t>(SizeOf(type));
   const uint32_t out_alignment = AlignmentOf(sum.out.data, row_bytes);
   const Planned planned = {
@@ -183,7 +187,8 @@ const Plan& PlanFor(Product product, const void* x, const Sum& sum, DType type) 
       .out = type,
       .adds = !sum.added.absent(),
       .has_bias = !sum.bias.absent(),
-      .x_alignment = AlignmentOf(x, product.stride * static_cast<int64_t>(SizeOf(product.in))),
+      .weight_alignment = AlignmentOf(weight, product.weight_stride * in_bytes),
+      .x_alignment = AlignmentOf(x, product.stride * in_bytes),
       .out_alignment = out_alignment,
       .added_alignment =
           sum.added.absent() ? out_alignment : AlignmentOf(sum.added.data, row_bytes)};
@@ -191,7 +196,7 @@ const Plan& PlanFor(Product product, const void* x, const Sum& sum, DType type) 
 }
 
 void Run(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
-  const Plan& plan = PlanFor(product, x, sum, type);
+  const Plan& plan = PlanFor(product, weight, x, sum, type);
   Require(plan.exists(), ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}",
           product.rows, product.outputs, product.inputs);
   plan.Run(Handle(), weight, x, sum);
@@ -218,6 +223,7 @@ void Finish(const Product& product, const Epilogue& epilogue, const Has& has,
             const MultiplyInto& multiply) {
   const Sum sum = {.out = epilogue.out, .added = epilogue.residual, .bias = epilogue.bias};
   if (MayBeSum(product, epilogue) && has(sum)) return multiply(sum);
+  CHECK(product.out_stride == 0 || product.out_stride == product.outputs);
   const int64_t count = product.rows * product.outputs;
   EpilogueElement body;
   body.product.data = Scratch(kProduct, static_cast<size_t>(count) * sizeof(float));
@@ -244,7 +250,7 @@ bool HasFloat8(const Product& product) {
     Check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "asking the GPU");
     return MultipliesFloat8(major, minor);
   }();
-  return multiplies && PlanFor(product, nullptr, {}, DType::kF32).exists();
+  return multiplies && PlanFor(product, nullptr, nullptr, {}, DType::kF32).exists();
 }
 
 void MultiplyFloat8(const Product& product, const void* weight, const void* x, float* out) {
@@ -255,7 +261,7 @@ void MultiplyAndFinish(const Product& product, const void* weight, const void* x
                        const Epilogue& epilogue) {
   Finish(
       product, epilogue,
-      [&](const Sum& sum) { return PlanFor(product, x, sum, sum.out.type()).exists(); },
+      [&](const Sum& sum) { return PlanFor(product, weight, x, sum, sum.out.type()).exists(); },
       [&](const Sum& sum) { Run(product, weight, x, sum, sum.out.type()); });
 }
 
@@ -272,7 +278,7 @@ void MultiplyAndFinish(const Product& product, int64_t most,
       [&](const Sum& sum) {
         bool all = true;
         for_each_tile(sum, [&](const Product& part, int64_t, const Sum& of_part) {
-          all = all && PlanFor(part, x, of_part, sum.out.type()).exists();
+          all = all && PlanFor(part, nullptr, x, of_part, sum.out.type()).exists();
         });
         return all;
       },

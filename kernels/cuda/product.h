@@ -20,6 +20,8 @@ struct Product {
   int64_t stride;                 // from row to row of x, in elements
   DType in;                       // of x and weight: kF32, kBF16, kI8 or kF8E4M3
   int64_t out_stride = 0;         // from row to row of the product, in elements; 0: N
+  int64_t weight_stride = 0;      // from row to row of weight; 0: they follow one another
+  bool weight_lies = false;       // weight is [K, N]
 
   auto operator<=>(const Product&) const = default;
 };
