@@ -24,6 +24,10 @@ struct PrepareHeadsArgs {
 };
 // Throws kShape for positions outside the table.
 void PrepareHeads(Context& ctx, const PrepareHeadsArgs& args);
+// out = x, of the shapes above.
+inline void CopyHeads(Context& ctx, ConstView x, View out) {
+  PrepareHeads(ctx, {.x = x, .scale = {}, .cos = {}, .sin = {}, .positions = {}, .out = out});
+}
 
 const OpTable<PrepareHeadsArgs>& PrepareHeadsTable();
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
+#include "kernels/heads.h"
 
 namespace gesso::nn {
 
@@ -45,6 +46,10 @@ KvCache::Extension KvCache::Extend(Context& ctx, int64_t tokens) {
   const auto copy = [&](const Tensor& from) {
     const View to = ctx.arena->Alloc({s[0], s[1], all, s[3]}, from.dtype());
     if (ctx.device == Device::kMeta) return TokensFirst(to, 0, all);
+    if (ctx.device == Device::kCuda) {  // in the order of its work, without the host
+      if (size_ > 0) CopyHeads(ctx, TokensFirst(from.view(), 0, size_), TokensFirst(to, 0, size_));
+      return TokensFirst(to, 0, all);
+    }
     const size_t token_bytes = TokenBytes(from);
     ParallelFor(s[0] * s[1], [&](int64_t head) {
       std::memcpy(BytesOf(to) + static_cast<size_t>(head * all) * token_bytes,
