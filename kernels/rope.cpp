@@ -13,11 +13,25 @@ namespace {
 OpCost CostOfRope(const RopeArgs& args) {
   const double elements = static_cast<double>(args.x.numel());
   const double scaled = args.scale.empty() ? 0 : 3 * elements;
-  const double rotated = args.cos.empty() ? 0
-                                          : 6 * static_cast<double>(args.x.shape[0]) *
-                                                static_cast<double>(args.cos.numel());
+  const double rotated = args.cos.empty()
+                             ? 0
+                             : 6 * static_cast<double>(args.x.shape[0] * args.x.shape[2] /
+                                                       DistinctHeads(args) * args.cos.numel());
   const double tables = args.cos.empty() ? 0 : 2 * static_cast<double>(args.cos.bytes());
   return {scaled + rotated, 2 * static_cast<double>(args.x.bytes()) + tables};
+}
+
+// `count`, where it divides the heads; where it does not, the only count that could be meant.
+int64_t DistinctOf(const RopeArgs& args, int64_t count) {
+  const int64_t heads = args.x.shape[2];
+  return count > 0 && heads % count == 0 ? count : heads;
+}
+
+void CheckScale(const RopeArgs& args) {
+  if (args.scale.empty()) return;
+  CheckDType("rope", "scale", args.scale, DType::kF32);
+  CheckShape("rope", "scale", args.scale, {DistinctOf(args, DistinctHeads(args))});
+  CheckContiguous("rope", "scale", args.scale);
 }
 
 void CheckAngles(const RopeArgs& args) {
@@ -28,7 +42,7 @@ void CheckAngles(const RopeArgs& args) {
   CheckDType("rope", "sin", args.sin, DType::kF32);
   CheckRank("rope", "cos", args.cos, 3);
   const int64_t half = args.cos.shape[2];
-  CheckShape("rope", "cos", args.cos, {args.x.shape[1], args.x.shape[2], half});
+  CheckShape("rope", "cos", args.cos, {args.x.shape[1], DistinctOf(args, args.cos.shape[1]), half});
   CheckShape("rope", "sin", args.sin, args.cos.shape);
   CheckContiguous("rope", "cos", args.cos);
   CheckContiguous("rope", "sin", args.sin);
@@ -43,12 +57,8 @@ void Rope(Context& ctx, const RopeArgs& args) {
   CheckFloat("rope", "x", args.x);
   CheckRank("rope", "x", args.x, 4);
   CheckRows("rope", "x", args.x);
-  if (!args.scale.empty()) {
-    CheckDType("rope", "scale", args.scale, DType::kF32);
-    CheckShape("rope", "scale", args.scale, {args.x.shape[2]});
-    CheckContiguous("rope", "scale", args.scale);
-  }
   CheckAngles(args);
+  CheckScale(args);
   if (args.x.numel() == 0) return;
   RopeTable().Run(ctx, args);
 }

@@ -66,6 +66,7 @@ HWY_INLINE void RotateHead(T* x, int64_t width, float factor, const float* cosin
 void RopeRows(const RopeArgs& args, int64_t begin, int64_t end) {
   const View& view = args.x;
   const int64_t heads = view.shape[2];
+  const int64_t distinct = DistinctHeads(args);
   const int64_t width = view.shape[3];
   const int64_t half = args.cos.empty() ? 0 : args.cos.shape[2];
   const float* cosines = args.cos.empty() ? nullptr : args.cos.Data<float>();
@@ -77,11 +78,12 @@ void RopeRows(const RopeArgs& args, int64_t begin, int64_t end) {
       auto* x = view.Data<decltype(type)>() + row / view.shape[1] * view.strides[0] +
                 token * view.strides[1];
       for (int64_t head = 0; head < heads; ++head, x += view.strides[2]) {
+        const int64_t own = head % distinct;
         float factor = 1;
         if (scale != nullptr) {
-          factor = std::sqrt(scale[head]) / std::sqrt(SumOfSquares(x, width) + args.eps);
+          factor = std::sqrt(scale[own]) / std::sqrt(SumOfSquares(x, width) + args.eps);
         }
-        const int64_t angles = (token * heads + head) * half;
+        const int64_t angles = (token * distinct + own) * half;
         RotateHead(x, width, factor, cosines + angles, sines + angles, half);
       }
     }

@@ -6,22 +6,34 @@
 
 namespace gesso::cuda {
 
+namespace {
+
+// Heads in registers where they lie so, by no more lanes than have numbers.
+template <class InQuads, class Row>
+void ForEachHead(const Row& row) {
+  const int64_t rows = row.Rows();
+  if (!row.InQuads()) return ForEachRow<WarpLanes>(rows, row);
+  constexpr int kOfLane = kHeadQuads * kQuad;
+  if (row.head_dim <= 4 * kOfLane) return ForEachRow<LanesOfWarp<4>>(rows, InQuads(row));
+  if (row.head_dim <= 8 * kOfLane) return ForEachRow<LanesOfWarp<8>>(rows, InQuads(row));
+  if (row.head_dim <= 16 * kOfLane) return ForEachRow<LanesOfWarp<16>>(rows, InQuads(row));
+  ForEachRow<WarpLanes>(rows, InQuads(row));
+}
+
+}  // namespace
+
 std::optional<std::string_view> WhyNotRope(const RopeArgs& args) {
   return WhyNotReachable({args.x, args.scale, args.cos, args.sin});
 }
 
-void Rope(Context&, const RopeArgs& args) {
-  const Shape& s = args.x.shape;
-  ForEachRow<WarpLanes>(s[0] * s[1] * s[2], RopeRow(args));
-}
+void Rope(Context&, const RopeArgs& args) { ForEachHead<RopeQuads>(RopeRow(args)); }
 
 std::optional<std::string_view> WhyNotPrepareHeads(const PrepareHeadsArgs& args) {
   return WhyNotReachable({args.x, args.scale, args.cos, args.sin, args.positions, args.out});
 }
 
 void PrepareHeads(Context&, const PrepareHeadsArgs& args) {
-  const Shape& s = args.x.shape;
-  ForEachRow<WarpLanes>(s[0] * s[1] * s[2], PrepareHeadsRow(args));
+  ForEachHead<PrepareHeadsQuads>(PrepareHeadsRow(args));
 }
 
 }  // namespace gesso::cuda

@@ -1,4 +1,4 @@
-// CUDA: RmsNorm, LayerNorm (a warp a row) and GroupNorm (a block a group).
+// CUDA: RmsNorm, LayerNorm and GroupNorm.
 #pragma once
 
 #include "kernels/group_norm.h"

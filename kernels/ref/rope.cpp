@@ -9,7 +9,7 @@ namespace gesso::ref {
 
 namespace {
 
-// One head vector, `at` elements behind x.data.
+// One head vector, `at` elements behind x.data; `head` of those with angles of their own.
 void RotateHead(const RopeArgs& args, int64_t at, int64_t token, int64_t head) {
   const View& x = args.x;
   double factor = 1;
@@ -23,7 +23,7 @@ void RotateHead(const RopeArgs& args, int64_t at, int64_t token, int64_t head) {
         std::sqrt(Load(args.scale.data, args.scale.dtype, head)) / std::sqrt(square + args.eps);
   }
   const int64_t half = args.cos.empty() ? 0 : args.cos.shape[2];
-  const int64_t angles = (token * x.shape[2] + head) * half;
+  const int64_t angles = (token * DistinctHeads(args) + head) * half;
   for (int64_t i = 0; i < half; ++i) {
     const double c = Load(args.cos.data, args.cos.dtype, angles + i);
     const double s = Load(args.sin.data, args.sin.dtype, angles + i);
@@ -46,7 +46,7 @@ void Rope(Context&, const RopeArgs& args) {
     const int64_t token = row % x.shape[1];
     for (int64_t head = 0; head < x.shape[2]; ++head) {
       const int64_t at = b * x.strides[0] + token * x.strides[1] + head * x.strides[2];
-      RotateHead(args, at, token, head);
+      RotateHead(args, at, token, head % DistinctHeads(args));
     }
   });
 }

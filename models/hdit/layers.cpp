@@ -103,14 +103,12 @@ void SelfAttention::Forward(const Pass& pass, const RotaryTable& table, View x) 
     qkv_proj_.Forward(pass.ctx, norm_.Forward(pass, x), qkv);
   }
   const int64_t width = out_proj_.in_features();
-  for (const int64_t i : {0, 1}) {  // queries, keys
-    const View part = Tokens(qkv).Slice(2, i * width, (i + 1) * width);
-    Rope(pass.ctx, {.x = nn::SplitHeads(part, heads_),
-                    .scale = scale_,
-                    .eps = kEps,
-                    .cos = table.cos,
-                    .sin = table.sin});
-  }
+  const View queries_and_keys = Tokens(qkv).Slice(2, 0, 2 * width);
+  Rope(pass.ctx, {.x = nn::SplitHeads(queries_and_keys, 2 * heads_),
+                  .scale = scale_,
+                  .eps = kEps,
+                  .cos = table.cos,
+                  .sin = table.sin});
   const View attended = AllocLike(pass, x, width, pass.attention);
   Attend(pass, qkv, attended);
   out_proj_.Forward(pass.ctx, attended, x, x);

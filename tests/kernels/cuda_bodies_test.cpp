@@ -6,6 +6,7 @@
 #include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/conv.cuh"
 #include "kernels/cuda/device/embedding.cuh"
+#include "kernels/cuda/device/group_norm.cuh"
 #include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/device/noise.cuh"
 #include "kernels/cuda/device/norm.cuh"

@@ -93,7 +93,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{{1, 9, 9, 37}, 1, DType::kBF16, DType::kF32, Activation::kGeluErf},
         Case{{3, 11, 13, 20}, 4, DType::kF32, DType::kF32, Activation::kNone, false},
         // A mean far above the deviation, over many blocks of pixels.
-        Case{{1, 60, 61, 48}, 6, DType::kF32, DType::kF32, Activation::kNone, true, 20}));
+        Case{{1, 60, 61, 48}, 6, DType::kF32, DType::kF32, Activation::kNone, true, 20},
+        // Groups that a GPU keeps in registers, cuts into strips, and reads as they lie.
+        Case{{2, 16, 16, 640}, 32, DType::kBF16, DType::kBF16, Activation::kSilu, true, 1},
+        Case{{1, 128, 67, 160}, 32, DType::kBF16, DType::kBF16, Activation::kSilu, true, 1},
+        Case{{2, 41, 40, 1024}, 32, DType::kF32, DType::kBF16, Activation::kRelu, true, -3},
+        Case{{1, 5, 7, 2080}, 32, DType::kBF16, DType::kF32, Activation::kGeluErf, false}));
 
 TEST(GroupNormThreads, DoNotChangeTheResult) {
   const Tensor x = RandomTensor({2, 50, 41, 64}, 1);

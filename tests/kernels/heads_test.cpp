@@ -62,7 +62,10 @@ INSTANTIATE_TEST_SUITE_P(Shapes, PrepareHeadsTest,
                                          Case{1, 3, 2, 12, DType::kF32, DType::kF32},
                                          Case{2, 7, 2, 64, DType::kF32, DType::kBF16},
                                          Case{2, 7, 2, 38, DType::kBF16, DType::kBF16},
-                                         Case{1, 2, 3, 5, DType::kF32, DType::kF32}));
+                                         Case{1, 2, 3, 5, DType::kF32, DType::kF32},
+                                         Case{1, 5, 2, 128, DType::kBF16, DType::kBF16},
+                                         Case{2, 3, 1, 256, DType::kBF16, DType::kF32},
+                                         Case{1, 3, 2, 260, DType::kF32, DType::kF32}));
 
 TEST(PrepareHeads, TurnsNeighbouringChannels) {
   Tensor x({1, 1, 1, 4}, DType::kF32);

@@ -129,21 +129,32 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NormTest,
                                          Case{{1, 9, 129}, DType::kF32, DType::kBF16, 2},
                                          Case{{3, 4, 100}, DType::kBF16, DType::kF32, 1},
                                          Case{{2, 40, 512}, DType::kBF16, DType::kBF16, 2},
-                                         Case{{3, 700, 33}, DType::kF32, DType::kF32, 2}));
+                                         Case{{3, 700, 33}, DType::kF32, DType::kF32, 2},
+                                         // One a way in which a GPU shares rows out.
+                                         Case{{2, 37, 64}, DType::kBF16, DType::kBF16, 2},
+                                         Case{{3, 67, 256}, DType::kF32, DType::kBF16, 1},
+                                         Case{{1, 9, 1000}, DType::kBF16, DType::kF32, 0},
+                                         Case{{2, 5, 1536}, DType::kF32, DType::kF32, 2},
+                                         Case{{2, 3, 2560}, DType::kBF16, DType::kBF16, 1},
+                                         Case{{1, 3, 5120}, DType::kF32, DType::kF32, 2},
+                                         Case{{2, 2, 4098}, DType::kBF16, DType::kBF16, 2},
+                                         Case{{1, 2, 9000}, DType::kF32, DType::kF32, 1}));
 
 TEST(NormModulation, RowsMayBeStrided) {
   const Tensor x = RandomTensor({3, 5, 40}, 1);
   const Tensor wide = RandomTensor({3, 100}, 2);
-  const ConstView rows = wide.view().Slice(1, 30, 70);
-  const Tensor dense = Cast(rows, DType::kF32);
-  Tensor want({3, 5, 40}, DType::kF32);
-  RunImplementation(RmsNormTable(), "ref", RmsNormArgs{x, dense, 1, 1e-6f, want.mutable_view()});
-  for (const auto& implementation : RmsNormTable().implementations()) {
-    if (!RunsHere(implementation)) continue;
-    Tensor got({3, 5, 40}, DType::kF32);
-    RunImplementation(RmsNormTable(), implementation.name,
-                      RmsNormArgs{x, rows, 1, 1e-6f, got.mutable_view()});
-    EXPECT_LT(RmsError(got, want), ToleranceOf(DType::kF32)) << implementation.name;
+  for (const int64_t first : {30, 32}) {  // the latter at a multiple of 16 bytes
+    const ConstView rows = wide.view().Slice(1, first, first + 40);
+    const Tensor dense = Cast(rows, DType::kF32);
+    Tensor want({3, 5, 40}, DType::kF32);
+    RunImplementation(RmsNormTable(), "ref", RmsNormArgs{x, dense, 1, 1e-6f, want.mutable_view()});
+    for (const auto& implementation : RmsNormTable().implementations()) {
+      if (!RunsHere(implementation)) continue;
+      Tensor got({3, 5, 40}, DType::kF32);
+      RunImplementation(RmsNormTable(), implementation.name,
+                        RmsNormArgs{x, rows, 1, 1e-6f, got.mutable_view()});
+      EXPECT_LT(RmsError(got, want), ToleranceOf(DType::kF32)) << implementation.name;
+    }
   }
 }
 

@@ -83,7 +83,33 @@ INSTANTIATE_TEST_SUITE_P(Shapes, RopeTest,
                                          Case{2, 7, 1, 40, 20, DType::kF32, false},
                                          Case{1, 9, 4, 24, 0, DType::kF32, true},
                                          Case{2, 17, 2, 64, 16, DType::kBF16, true},
-                                         Case{1, 6, 2, 20, 5, DType::kBF16, true}));
+                                         Case{1, 6, 2, 20, 5, DType::kBF16, true},
+                                         Case{2, 9, 3, 128, 32, DType::kBF16, true},
+                                         Case{1, 5, 2, 96, 48, DType::kF32, false},
+                                         Case{1, 7, 1, 256, 64, DType::kF32, true},
+                                         Case{1, 3, 2, 264, 8, DType::kBF16, true}));
+
+TEST(RopeHeads, RepeatScaleAndAnglesForKeysBesideQueries) {
+  const Tensor start = RandomTensor({2, 9, 3 * 2, 64}, 1);
+  const Tensor cosine = RandomTensor({9, 2, 16}, 2);
+  const Tensor sine = RandomTensor({9, 2, 16}, 3);
+  Tensor scale({2}, DType::kF32);
+  for (int h = 0; h < 2; ++h) scale.MutableData<float>()[h] = static_cast<float>(3 + h);
+  for (const auto& implementation : RopeTable().implementations()) {
+    if (!RunsHere(implementation)) continue;
+    Tensor together = Cast(start, DType::kF32);
+    Tensor apart = Cast(start, DType::kF32);
+    RunImplementation(RopeTable(), implementation.name,
+                      RopeArgs{together.mutable_view().Slice(2, 0, 4), scale, 1e-6f, cosine, sine});
+    for (const int64_t first : {0, 2}) {
+      RunImplementation(
+          RopeTable(), implementation.name,
+          RopeArgs{apart.mutable_view().Slice(2, first, first + 2), scale, 1e-6f, cosine, sine});
+    }
+    EXPECT_TRUE(SameBits(together, apart)) << implementation.name;
+    EXPECT_FALSE(SameBits(together, start)) << implementation.name;
+  }
+}
 
 TEST(RopeErrors, NameTheArgument) {
   Context ctx;
@@ -99,6 +125,13 @@ TEST(RopeErrors, NameTheArgument) {
   });
   ExpectError(ErrorKind::kShape, "rope: sin must be", [&] {
     Rope(ctx, RopeArgs{view, {}, 0, table, wide});
+  });
+  Tensor three({4, 3, 2}, DType::kF32);  // does not go round the two heads
+  ExpectError(ErrorKind::kShape, "rope: cos must be [4, 2, 2]", [&] {
+    Rope(ctx, RopeArgs{view, {}, 0, three, three});
+  });
+  ExpectError(ErrorKind::kShape, "rope: scale must be [2]", [&] {
+    Rope(ctx, RopeArgs{view, Tensor({1}, DType::kF32), 0, table, table});
   });
   ExpectError(ErrorKind::kShape, "rope: scale must be [2]", [&] {
     Rope(ctx, RopeArgs{view, table, 0, {}, {}});

@@ -1,7 +1,9 @@
-// One head vector of Rope and of PrepareHeads.
+// One head vector of Rope and of PrepareHeads. In quads (quads.cuh) it stays in registers: two of
+// each lane, so that a warp takes four heads of 64 numbers.
 #pragma once
 
-#include "kernels/cuda/device/numbers.cuh"
+#include "kernels/cuda/device/divisor.cuh"
+#include "kernels/cuda/device/quads.cuh"
 #include "kernels/heads.h"
 #include "kernels/rope.h"
 
@@ -17,13 +19,35 @@ struct HeadStrides {
   GESSO_BOTH int64_t At(int64_t b, int64_t t, int64_t h) const {
     return b * picture + t * token + h * head;
   }
+  // Whether heads of `numbers` and what lies between them are whole quads.
+  bool InQuads(const Numbers& numbers) const {
+    return HasQuads(numbers, picture) && token % kQuad == 0 && head % kQuad == 0;
+  }
+};
+
+constexpr int kHeadQuads = 2;                                            // of a lane
+constexpr int64_t kMostHeadQuads = int64_t{kWarp} * kHeadQuads * kQuad;  // numbers of a head
+
+// Which head a row is; row = (b * T + t) * H + h.
+struct HeadOfRow {
+  struct Place {
+    uint32_t picture, token, head;
+  };
+  Divisor by_tokens, by_heads;
+
+  HeadOfRow(int64_t tokens, int64_t heads) : by_tokens(tokens), by_heads(heads) {}
+  GESSO_BOTH Place At(int64_t row) const {
+    const auto place = static_cast<uint32_t>(row);
+    const uint32_t token = by_heads.Of(place);
+    return {by_tokens.Of(token), by_tokens.Rest(token), by_heads.Rest(place)};
+  }
 };
 
 // row = (b * T + t) * H + h
 struct RopeRow {
   Numbers x, scale, cos, sin;
   HeadStrides strides;
-  int64_t tokens, heads, head_dim, half;  // T, H, D, R
+  int64_t pictures, tokens, heads, head_dim, distinct, half;  // B, T, H, D, S, R
   float eps;
 
   explicit RopeRow(const RopeArgs& args)
@@ -32,15 +56,25 @@ struct RopeRow {
         cos(args.cos),
         sin(args.sin),
         strides(args.x),
+        pictures(args.x.shape[0]),
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
         head_dim(args.x.shape[3]),
+        distinct(DistinctHeads(args)),
         half(args.cos.empty() ? 0 : args.cos.shape[2]),
         eps(args.eps) {}
+
+  int64_t Rows() const { return pictures * tokens * heads; }
+  bool InQuads() const {
+    return strides.InQuads(x) && HasQuads(cos, half) && HasQuads(sin) &&
+           head_dim % (kHeadQuads * kQuad) == 0 && head_dim <= kMostHeadQuads &&
+           Rows() <= kMostDividend;
+  }
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const int64_t h = row % heads;
+    const int64_t own = h % distinct;
     const int64_t t = row / heads % tokens;
     const int64_t at = strides.At(row / heads / tokens, t, h);
     float factor = 1;
@@ -49,9 +83,9 @@ struct RopeRow {
       for (int64_t d = lanes.index(); d < head_dim; d += lanes.count()) {
         square += x.Get(at + d) * x.Get(at + d);
       }
-      factor = sqrtf(scale.Get(h)) / sqrtf(lanes.Sum(square) + eps);
+      factor = sqrtf(scale.Get(own)) / sqrtf(lanes.Sum(square) + eps);
     }
-    const int64_t angles = (t * heads + h) * half;
+    const int64_t angles = (t * distinct + own) * half;
     for (int64_t i = lanes.index(); i < half; i += lanes.count()) {
       const float c = cos.Get(angles + i);
       const float s = sin.Get(angles + i);
@@ -66,12 +100,70 @@ struct RopeRow {
   }
 };
 
+// The same where InQuads().
+struct RopeQuads : RopeRow {
+  HeadOfRow head_of;
+  Divisor by_distinct;
+
+  explicit RopeQuads(const RopeRow& row)
+      : RopeRow(row), head_of(tokens, heads), by_distinct(distinct) {}
+
+  template <class Lanes>
+  GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
+    const HeadOfRow::Place place = head_of.At(row);
+    const int64_t at = strides.At(place.picture, place.token, place.head);
+    const int64_t own = by_distinct.Rest(place.head);
+    const int64_t angles = (place.token * distinct + own) * half;
+    // Asked for before x, which they come with.
+    const QuadPlaces turns(lanes, half);
+    const auto cosines = GetFloatQuadsOr<1>(cos, angles, turns, 1);
+    const auto sines = GetFloatQuadsOr<1>(sin, angles, turns, 0);
+    const float square_of_length = scale.absent() ? 1 : static_cast<const float*>(scale.data)[own];
+    const Places places(lanes, *this);
+    auto pair = GetQuads<kHeadQuads>(x, at, places);
+    float factor = 1;
+    if (!scale.absent()) {
+      float square = 0;
+      pair.ForEach([&](float number, int, int) { square += number * number; });
+      factor = sqrtf(square_of_length) * InverseRoot(lanes.Sum(square) + eps);
+    }
+    GESSO_UNROLL for (int k = 0; k < kQuad; ++k) {
+      const float c = turns.Has(0) ? cosines.at[0][k] : 1;
+      const float s = turns.Has(0) ? sines.at[0][k] : 0;
+      const float first = pair.at[0][k] * factor;
+      const float second = pair.at[1][k] * factor;
+      pair.at[0][k] = first * c - second * s;
+      pair.at[1][k] = second * c + first * s;
+    }
+    SetQuads(x, at, places, pair);
+  }
+
+ private:
+  // Two quads that turn together, or, where no more do, two of the rest.
+  struct Places {
+    int first, between, lane_end;
+
+    template <class Lanes>
+    GESSO_BOTH Places(const Lanes& lanes, const RopeRow& row) {
+      const int index = lanes.index() * kQuad;
+      const int half = static_cast<int>(row.half);
+      const int size = static_cast<int>(row.head_dim);
+      const bool turns = index < half;
+      first = turns ? index : index + half;
+      between = turns ? half : size / 2 - half;
+      lane_end = turns || index < size / 2 ? size : 0;
+    }
+    GESSO_BOTH int At(int i) const { return first + i * between; }
+    GESSO_BOTH bool Has(int i) const { return At(i) < lane_end; }
+  };
+};
+
 // row = (b * T + t) * H + h
 struct PrepareHeadsRow {
   Numbers x, out, scale, cos, sin;
   const int32_t* positions;
   HeadStrides x_strides, out_strides;
-  int64_t tokens, heads, head_dim;
+  int64_t pictures, tokens, heads, head_dim;  // B, T, H, D
   bool normalize;
   float eps;
 
@@ -84,11 +176,18 @@ struct PrepareHeadsRow {
         positions(static_cast<const int32_t*>(args.positions.data)),
         x_strides(args.x),
         out_strides(args.out),
+        pictures(args.x.shape[0]),
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
         head_dim(args.x.shape[3]),
         normalize(args.normalize),
         eps(args.eps) {}
+
+  int64_t Rows() const { return pictures * tokens * heads; }
+  bool InQuads() const {
+    return x_strides.InQuads(x) && out_strides.InQuads(out) && HasQuads(cos, head_dim) &&
+           HasQuads(sin) && head_dim <= kMostHeadQuads && Rows() <= kMostDividend;
+  }
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
@@ -115,6 +214,68 @@ struct PrepareHeadsRow {
       const float s = turned ? sin.Get(angles + i) : 0;
       out.Set(to + 2 * i, even * c - odd * s);
       if (paired) out.Set(to + 2 * i + 1, even * s + odd * c);
+    }
+  }
+};
+
+// The same where InQuads().
+struct PrepareHeadsQuads : PrepareHeadsRow {
+  HeadOfRow head_of;
+  float most;  // what a vector of no length is multiplied by
+
+  explicit PrepareHeadsQuads(const PrepareHeadsRow& row)
+      : PrepareHeadsRow(row), head_of(tokens, heads), most(1 / eps) {}
+
+  template <class Lanes>
+  GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
+    const HeadOfRow::Place place = head_of.At(row);
+    const QuadPlaces places(lanes, head_dim);
+    Angles turns[kHeadQuads] = {};
+    if (!cos.absent()) ReadAngles(place, places, turns);
+    float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[place.head];
+    auto pairs =
+        GetQuads<kHeadQuads>(x, x_strides.At(place.picture, place.token, place.head), places);
+    if (normalize) {
+      float square = 0;
+      pairs.ForEach([&](float number, int, int) { square += number * number; });
+      factor *= fminf(InverseRoot(lanes.Sum(square)), most);
+    }
+    pairs.ForEach([&](float& number, int, int) { number *= factor; });
+    if (!cos.absent()) {
+      GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) Turn(turns[i], pairs.at[i]);
+    }
+    SetQuads(out, out_strides.At(place.picture, place.token, place.head), places, pairs);
+  }
+
+ private:
+  struct alignas(8) OfPairs {
+    float at[kQuad / 2];
+  };
+  // Of the two pairs of a quad.
+  struct Angles {
+    OfPairs cos, sin;
+  };
+
+  GESSO_BOTH void ReadAngles(const HeadOfRow::Place& place, const QuadPlaces& places,
+                             Angles (&to)[kHeadQuads]) const {
+    const int64_t token = place.token;
+    const int64_t angles = positions == nullptr ? token : positions[place.picture * tokens + token];
+    GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) {
+      if (!places.Has(i)) continue;
+      const int64_t at = (angles * head_dim + places.At(i)) / 2;
+      to[i].cos = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(cos.data) + at);
+      to[i].sin = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(sin.data) + at);
+    }
+  }
+
+  GESSO_BOTH static void Turn(const Angles& by, float (&quad)[kQuad]) {
+    GESSO_UNROLL for (int k = 0; k < kQuad; k += 2) {
+      const float c = by.cos.at[k / 2];
+      const float s = by.sin.at[k / 2];
+      const float even = quad[k];
+      const float odd = quad[k + 1];
+      quad[k] = even * c - odd * s;
+      quad[k + 1] = even * s + odd * c;
     }
   }
 };

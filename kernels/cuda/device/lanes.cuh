@@ -6,26 +6,40 @@
 
 namespace gesso::cuda {
 
-struct WarpLanes {
-  static constexpr int kCount = 32;
+// Neighbours in a warp, a power of two of them, that have a row of their own.
+template <int kLanes>
+struct LanesOfWarp {
+  static constexpr int kCount = kLanes;
 
   __device__ int index() const { return static_cast<int>(threadIdx.x) % kCount; }
   __device__ int count() const { return kCount; }
   // Over all lanes; every lane gets the result.
   template <class T>
   __device__ T Sum(T value) const {
-    for (int step = kCount / 2; step > 0; step /= 2) value += __shfl_xor_sync(~0u, value, step);
+    for (int step = kCount / 2; step > 0; step /= 2) {
+      value += __shfl_xor_sync(Mask(), value, step);
+    }
     return value;
   }
   __device__ float Max(float value) const {
     for (int step = kCount / 2; step > 0; step /= 2) {
-      value = fmaxf(value, __shfl_xor_sync(~0u, value, step));
+      value = fmaxf(value, __shfl_xor_sync(Mask(), value, step));
     }
     return value;
   }
   // What lane `index` has.
-  __device__ float From(float value, int index) const { return __shfl_sync(~0u, value, index); }
+  __device__ float From(float value, int index) const {
+    return __shfl_sync(Mask(), value, index, kCount);
+  }
+
+ private:
+  // Of these lanes among the warp's: those of other rows may have left.
+  __device__ static unsigned Mask() {
+    return (~0u >> (32 - kCount)) << (threadIdx.x % 32 / kCount * kCount);
+  }
 };
+
+using WarpLanes = LanesOfWarp<32>;
 
 // A whole block of kCount threads.
 struct BlockLanes {

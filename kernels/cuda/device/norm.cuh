@@ -1,8 +1,9 @@
-// Rows of norms: statistics by all lanes, then every lane scales its share.
+// Rows of norms: statistics by all lanes, then every lane scales its share. In quads (quads.cuh)
+// the row stays in registers in between; where it is too wide or does not lie so, it is read anew.
 #pragma once
 
-#include "kernels/cuda/device/numbers.cuh"
-#include "kernels/group_norm.h"
+#include "kernels/cuda/device/divisor.cuh"
+#include "kernels/cuda/device/quads.cuh"
 #include "kernels/norm.h"
 
 namespace gesso::cuda {
@@ -19,29 +20,45 @@ struct Modulation {
   GESSO_BOTH float At(int64_t picture, int64_t d) const {
     return values.GetOr(picture * stride + d, without);
   }
+  template <int kQuads>
+  GESSO_BOTH Quads<kQuads> At(int64_t picture, int64_t d, const QuadPlaces& places) const {
+    return GetFloatQuadsOr<kQuads>(values, picture * stride + d, places, without);
+  }
+  bool InQuads() const { return HasQuads(values, stride); }
 };
 
-// One group of one row of RmsNorm; row = (b * R + r) * groups + group.
-struct RmsNormRow {
+// What rows of both norms are made of; row = (b * R + r) * groups + group.
+struct NormRow {
   Numbers x, out;
   Modulation scale, shift;
-  int64_t rows, width, groups;  // R, D
+  int64_t pictures, rows, groups, size;  // B, R, and D / groups
   float scale_offset, eps;
 
-  explicit RmsNormRow(const RmsNormArgs& args)
+  template <class Args>
+  NormRow(const Args& args, int64_t group_count)
       : x(args.x),
         out(args.out),
         scale(args.scale, 1),
         shift(args.shift, 0),
+        pictures(args.x.shape[0]),
         rows(args.x.shape[1]),
-        width(args.x.shape[2]),
-        groups(args.groups),
+        groups(group_count),
+        size(args.x.shape[2] / group_count),
         scale_offset(args.scale_offset),
         eps(args.eps) {}
 
+  int64_t Rows() const { return pictures * rows * groups; }
+  bool InQuads() const {
+    return HasQuads(x, size) && HasQuads(out) && scale.InQuads() && shift.InQuads() &&
+           Rows() <= kMostDividend;
+  }
+};
+
+struct RmsNormRow : NormRow {
+  explicit RmsNormRow(const RmsNormArgs& args) : NormRow(args, args.groups) {}
+
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const int64_t size = width / groups;
     const int64_t first = row % groups * size;
     const int64_t begin = row * size;
     const int64_t picture = row / groups / rows;
@@ -57,81 +74,87 @@ struct RmsNormRow {
   }
 };
 
-struct LayerNormRow {
-  Numbers x, out;
-  Modulation scale, shift;
-  int64_t rows, width;  // R, D
-  float scale_offset, eps;
+// The same where InQuads() and kQuads of each lane hold a group.
+template <int kQuads>
+struct RmsNormQuads : RmsNormRow {
+  Divisor by_groups, by_rows;
+  float share;  // of one number in the mean
 
-  explicit LayerNormRow(const LayerNormArgs& args)
-      : x(args.x),
-        out(args.out),
-        scale(args.scale, 1),
-        shift(args.shift, 0),
-        rows(args.x.shape[1]),
-        width(args.x.shape[2]),
-        scale_offset(args.scale_offset),
-        eps(args.eps) {}
+  explicit RmsNormQuads(const RmsNormRow& row)
+      : RmsNormRow(row), by_groups(groups), by_rows(rows), share(1 / static_cast<float>(size)) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const int64_t begin = row * width;
+    const QuadPlaces places(lanes, size);
+    const auto place = static_cast<uint32_t>(row);
+    const int64_t first = static_cast<int64_t>(by_groups.Rest(place)) * size;
+    const int64_t picture = by_rows.Of(by_groups.Of(place));
+    // Not after the sum, which would wait for them: they come while x does.
+    const Quads<kQuads> gains = scale.At<kQuads>(picture, first, places);
+    const Quads<kQuads> offsets = shift.At<kQuads>(picture, first, places);
+    Quads<kQuads> numbers = GetQuads<kQuads>(x, row * size, places);
+    float square = 0;
+    numbers.ForEach([&](float number, int, int) { square += number * number; });
+    const float factor = InverseRoot(lanes.Sum(square) * share + eps);
+    numbers.ForEach([&](float& number, int i, int k) {
+      number = number * factor * (gains.at[i][k] + scale_offset) + offsets.at[i][k];
+    });
+    SetQuads(out, row * size, places, numbers);
+  }
+};
+
+struct LayerNormRow : NormRow {
+  explicit LayerNormRow(const LayerNormArgs& args) : NormRow(args, 1) {}
+
+  template <class Lanes>
+  GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
+    const int64_t begin = row * size;
     const int64_t picture = row / rows;
     float sum = 0;
-    for (int64_t d = lanes.index(); d < width; d += lanes.count()) sum += x.Get(begin + d);
-    const float mean = lanes.Sum(sum) / static_cast<float>(width);
+    for (int64_t d = lanes.index(); d < size; d += lanes.count()) sum += x.Get(begin + d);
+    const float mean = lanes.Sum(sum) / static_cast<float>(size);
     float square = 0;  // about the mean: no cancellation
-    for (int64_t d = lanes.index(); d < width; d += lanes.count()) {
+    for (int64_t d = lanes.index(); d < size; d += lanes.count()) {
       const float difference = x.Get(begin + d) - mean;
       square += difference * difference;
     }
-    const float factor = 1 / sqrtf(lanes.Sum(square) / static_cast<float>(width) + eps);
-    for (int64_t d = lanes.index(); d < width; d += lanes.count()) {
+    const float factor = 1 / sqrtf(lanes.Sum(square) / static_cast<float>(size) + eps);
+    for (int64_t d = lanes.index(); d < size; d += lanes.count()) {
       const float gain = (scale.At(picture, d) + scale_offset) * factor;
       out.Set(begin + d, (x.Get(begin + d) - mean) * gain + shift.At(picture, d));
     }
   }
 };
 
-// One group of one picture of GroupNorm [B, P, C]; row = b * groups + group.
-struct GroupNormRow {
-  Numbers x, out, scale, shift;
-  int64_t pixels, channels, groups;
-  float eps;
-  Activation activation;
+// The same where InQuads() and kQuads of each lane hold a row.
+template <int kQuads>
+struct LayerNormQuads : LayerNormRow {
+  Divisor by_rows;
+  float share;  // of one number in the mean
 
-  explicit GroupNormRow(const GroupNormArgs& args)
-      : x(args.x),
-        out(args.out),
-        scale(args.scale),
-        shift(args.shift),
-        pixels(args.x.shape[1] * args.x.shape[2]),
-        channels(args.x.shape[3]),
-        groups(args.groups),
-        eps(args.eps),
-        activation(args.activation) {}
+  explicit LayerNormQuads(const LayerNormRow& row)
+      : LayerNormRow(row), by_rows(rows), share(1 / static_cast<float>(size)) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const int64_t size = channels / groups;
-    const int64_t first = row % groups * size;
-    const int64_t begin = row / groups * pixels * channels + first;
-    const auto count = static_cast<float>(pixels * size);
-    const auto at = [&](int64_t i) { return begin + i / size * channels + i % size; };
+    const QuadPlaces places(lanes, size);
+    const int64_t picture = by_rows.Of(static_cast<uint32_t>(row));
+    const Quads<kQuads> gains = scale.At<kQuads>(picture, 0, places);
+    const Quads<kQuads> offsets = shift.At<kQuads>(picture, 0, places);
+    Quads<kQuads> numbers = GetQuads<kQuads>(x, row * size, places);
     float sum = 0;
-    for (int64_t i = lanes.index(); i < pixels * size; i += lanes.count()) sum += x.Get(at(i));
-    const float mean = lanes.Sum(sum) / count;
-    float square = 0;
-    for (int64_t i = lanes.index(); i < pixels * size; i += lanes.count()) {
-      const float difference = x.Get(at(i)) - mean;
-      square += difference * difference;
-    }
-    const float factor = 1 / sqrtf(lanes.Sum(square) / count + eps);
-    for (int64_t i = lanes.index(); i < pixels * size; i += lanes.count()) {
-      const int64_t c = first + i % size;
-      const float gain = scale.GetOr(c, 1) * factor;
-      out.Set(at(i), Activated(activation, (x.Get(at(i)) - mean) * gain + shift.GetOr(c, 0)));
-    }
+    numbers.ForEach([&](float number, int, int) { sum += number; });
+    const float mean = lanes.Sum(sum) * share;
+    float square = 0;  // about the mean: no cancellation
+    numbers.ForEach([&](float& number, int i, int) {
+      number = places.Has(i) ? number - mean : 0;
+      square += number * number;
+    });
+    const float factor = InverseRoot(lanes.Sum(square) * share + eps);
+    numbers.ForEach([&](float& number, int i, int k) {
+      number = number * ((gains.at[i][k] + scale_offset) * factor) + offsets.at[i][k];
+    });
+    SetQuads(out, row * size, places, numbers);
   }
 };
 
