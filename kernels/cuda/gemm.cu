@@ -1,10 +1,10 @@
 #include "kernels/cuda/gemm.h"
 
 #include "kernels/cuda/device/pointwise.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/low_bit.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -44,7 +44,7 @@ Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight) {
   body.out.bf16 = weight.dtype() == DType::kBF16;
   body.width = width;
   body.x_stride = stride;
-  ForEach(rows * width, body);
+  ForEachVector(rows * width, body);
   return {body.out.data, rows, width};
 }
 
@@ -59,7 +59,7 @@ void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& 
   multiply(product);
   const ConstView halves = product;
   const View out(args.out.data, {rows, both / 2}, args.out.dtype, Device::kCuda);
-  ForEach(out.numel(), GluElement(GluArgs{.value = halves.Slice(1, 0, both / 2),
+  ForEachVector(out.numel(), GluElement(GluArgs{.value = halves.Slice(1, 0, both / 2),
                                           .gate = halves.Slice(1, both / 2, both),
                                           .activation = args.activation,
                                           .out = out}));

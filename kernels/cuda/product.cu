@@ -5,7 +5,7 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/pointwise.cuh"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -233,7 +233,7 @@ void Finish(const Product& product, const Epilogue& epilogue, const Has& has,
   body.width = product.outputs;
   body.activation = epilogue.activation;
   multiply(SumInto(body.product.data));
-  ForEach(count, body);
+  ForEachVector(count, body);
 }
 
 }  // namespace

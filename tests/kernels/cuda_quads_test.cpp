@@ -11,20 +11,6 @@ namespace {
 
 using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
 
-TEST(CudaDivisor, DividesAsIntegersDo) {
-  const int64_t most = cuda::kMostDividend;
-  for (const int64_t by : {int64_t{1}, int64_t{2}, int64_t{3}, int64_t{7}, int64_t{12},
-                           int64_t{640}, int64_t{65537}, most - 1, most}) {
-    const cuda::Divisor divisor(by);
-    for (const int64_t near : {int64_t{0}, by, 2 * by, 1000 * by, most / 2, most / by * by, most}) {
-      for (int64_t n = std::max<int64_t>(near - 2, 0); n <= std::min(near + 2, most); ++n) {
-        ASSERT_EQ(divisor.Of(static_cast<uint32_t>(n)), n / by) << n << " / " << by;
-        ASSERT_EQ(divisor.Rest(static_cast<uint32_t>(n)), n % by) << n << " % " << by;
-      }
-    }
-  }
-}
-
 class CudaQuads : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(Types, CudaQuads, testing::Values(DType::kF32, DType::kBF16),
                          [](const auto& type) { return std::string(NameOf(type.param)); });

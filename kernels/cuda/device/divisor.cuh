@@ -1,34 +1,47 @@
-// Division by a number that is the same for a whole launch: a multiplication and a shift, where the
-// GPU would take some hundred instructions for 64 bits.
+// Division by a number that is the same for a whole launch: an index goes through several, and the
+// division of 64-bit numbers is a hundred instructions on a GPU.
 #pragma once
+
+#include <bit>
 
 #include "kernels/cuda/device/numbers.cuh"
 
 namespace gesso::cuda {
 
-constexpr int64_t kMostDividend = INT32_MAX;
+// The upper half of a product of 128 bits.
+GESSO_BOTH uint64_t UpperProduct(uint64_t a, uint64_t b) {
+#ifdef __CUDA_ARCH__
+  return __umul64hi(a, b);
+#else
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<uint64_t>(static_cast<Wide>(a) * b >> 64);
+#endif
+}
 
-// Granlund & Montgomery 1994, "Division by Invariant Integers using Multiplication", theorem 4.2,
-// for dividends of 31 bits: with s = ceil(log2 d) and m = ceil(2^(31 + s) / d), which has 32 bits,
-// n m / 2^(31 + s) is off by less than 1 / d.
-class Divisor {
- public:
+// A number, of which the host computes by what to multiply instead of dividing (Granlund &
+// Montgomery 1994, "Division by Invariant Integers using Multiplication"): with s = ceil(log2 d),
+// n / d = floor(n * (floor(2^(63 + s) / d) + 1) / 2^(63 + s)) for all 0 <= n < 2^63.
+struct Divisor {
+  int64_t value = 1;
+  uint64_t factor = (uint64_t{1} << 63) + 1;
+  int shift = 0;
+
   Divisor() = default;
-  explicit Divisor(int64_t by) : by_(static_cast<uint32_t>(by)), shift_(31) {
-    while (int64_t{1} << (shift_ - 31) < by) ++shift_;
-    factor_ = static_cast<uint32_t>(((uint64_t{1} << shift_) + by_ - 1) / by_);
+  // 0, of something empty, is divided by nowhere. NOLINTNEXTLINE(google-explicit-constructor)
+  Divisor(int64_t divisor) : value(divisor) {
+    if (divisor <= 1) return;
+    shift = std::bit_width(static_cast<uint64_t>(divisor) - 1);
+    __extension__ using Wide = unsigned __int128;
+    factor = static_cast<uint64_t>((Wide{1} << (63 + shift)) / static_cast<uint64_t>(divisor)) + 1;
   }
-
-  // dividend / by of 0 <= dividend <= kMostDividend
-  GESSO_BOTH uint32_t Of(uint32_t dividend) const {
-    return static_cast<uint32_t>(uint64_t{dividend} * factor_ >> shift_);
-  }
-  GESSO_BOTH uint32_t Rest(uint32_t dividend) const { return dividend - Of(dividend) * by_; }
-
- private:
-  uint32_t by_ = 1;
-  uint32_t factor_ = uint32_t{1} << 31;
-  int shift_ = 31;
+  // NOLINTNEXTLINE(google-explicit-constructor): a width is a number as well
+  GESSO_BOTH operator int64_t() const { return value; }
 };
+
+// For n >= 0.
+GESSO_BOTH int64_t operator/(int64_t n, const Divisor& by) {
+  return static_cast<int64_t>(UpperProduct(static_cast<uint64_t>(n) << 1, by.factor) >> by.shift);
+}
+GESSO_BOTH int64_t operator%(int64_t n, const Divisor& by) { return n - n / by * by.value; }
 
 }  // namespace gesso::cuda

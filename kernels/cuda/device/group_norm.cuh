@@ -132,9 +132,8 @@ struct GroupNormQuads : GroupNormRow {
           count(static_cast<int>(of.pixels * of.size / kQuad)),
           pixel_stride(stride) {}
     GESSO_BOTH int At(int i) const {
-      const auto quad = static_cast<uint32_t>(first + i * step);
-      return static_cast<int>(norm.by_quads.Of(quad)) * pixel_stride +
-             static_cast<int>(norm.by_quads.Rest(quad)) * kQuad;
+      const int64_t quad = first + i * step;
+      return static_cast<int>(quad / norm.by_quads * pixel_stride + quad % norm.by_quads * kQuad);
     }
     GESSO_BOTH bool Has(int i) const { return first + i * step < count; }
   };

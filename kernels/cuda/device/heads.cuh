@@ -31,15 +31,14 @@ constexpr int64_t kMostHeadQuads = int64_t{kWarp} * kHeadQuads * kQuad;  // numb
 // Which head a row is; row = (b * T + t) * H + h.
 struct HeadOfRow {
   struct Place {
-    uint32_t picture, token, head;
+    int64_t picture, token, head;
   };
   Divisor by_tokens, by_heads;
 
   HeadOfRow(int64_t tokens, int64_t heads) : by_tokens(tokens), by_heads(heads) {}
   GESSO_BOTH Place At(int64_t row) const {
-    const auto place = static_cast<uint32_t>(row);
-    const uint32_t token = by_heads.Of(place);
-    return {by_tokens.Of(token), by_tokens.Rest(token), by_heads.Rest(place)};
+    const int64_t token = row / by_heads;
+    return {token / by_tokens, token % by_tokens, row % by_heads};
   }
 };
 
@@ -67,8 +66,7 @@ struct RopeRow {
   int64_t Rows() const { return pictures * tokens * heads; }
   bool InQuads() const {
     return strides.InQuads(x) && HasQuads(cos, half) && HasQuads(sin) &&
-           head_dim % (kHeadQuads * kQuad) == 0 && head_dim <= kMostHeadQuads &&
-           Rows() <= kMostDividend;
+           head_dim % (kHeadQuads * kQuad) == 0 && head_dim <= kMostHeadQuads;
   }
 
   template <class Lanes>
@@ -112,7 +110,7 @@ struct RopeQuads : RopeRow {
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const HeadOfRow::Place place = head_of.At(row);
     const int64_t at = strides.At(place.picture, place.token, place.head);
-    const int64_t own = by_distinct.Rest(place.head);
+    const int64_t own = place.head % by_distinct;
     const int64_t angles = (place.token * distinct + own) * half;
     // Asked for before x, which they come with.
     const QuadPlaces turns(lanes, half);
@@ -163,7 +161,7 @@ struct PrepareHeadsRow {
   Numbers x, out, scale, cos, sin;
   const int32_t* positions;
   HeadStrides x_strides, out_strides;
-  int64_t pictures, tokens, heads, head_dim;  // B, T, H, D
+  int64_t pictures, tokens, heads, head_dim, angle_rows;  // B, T, H, D, M
   bool normalize;
   float eps;
 
@@ -180,13 +178,23 @@ struct PrepareHeadsRow {
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
         head_dim(args.x.shape[3]),
+        angle_rows(args.cos.empty() ? 0 : args.cos.shape[0]),
         normalize(args.normalize),
         eps(args.eps) {}
 
   int64_t Rows() const { return pictures * tokens * heads; }
   bool InQuads() const {
     return x_strides.InQuads(x) && out_strides.InQuads(out) && HasQuads(cos, head_dim) &&
-           HasQuads(sin) && head_dim <= kMostHeadQuads && Rows() <= kMostDividend;
+           HasQuads(sin) && head_dim <= kMostHeadQuads;
+  }
+
+  // Where the angles of a token begin; of one that has none, which the host did not look for, a
+  // head becomes NaN.
+  GESSO_BOTH int64_t AnglesOf(int64_t picture, int64_t token, float& factor) const {
+    const int64_t m = positions == nullptr ? token : positions[picture * tokens + token];
+    if (m >= 0 && m < angle_rows) return m * (head_dim / 2);
+    factor = kNoNumber;
+    return 0;
   }
 
   template <class Lanes>
@@ -204,7 +212,7 @@ struct PrepareHeadsRow {
       factor /= fmaxf(sqrtf(lanes.Sum(square)), eps);
     }
     const int64_t angles =
-        (positions == nullptr ? token % tokens : positions[token]) * (head_dim / 2);
+        cos.absent() ? 0 : AnglesOf(token / tokens, token % tokens, factor);
     for (int64_t i = lanes.index(); 2 * i < head_dim; i += lanes.count()) {
       const bool paired = 2 * i + 1 < head_dim;
       const float even = x.Get(from + 2 * i) * factor;
@@ -231,8 +239,8 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     const HeadOfRow::Place place = head_of.At(row);
     const QuadPlaces places(lanes, head_dim);
     Angles turns[kHeadQuads] = {};
-    if (!cos.absent()) ReadAngles(place, places, turns);
     float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[place.head];
+    if (!cos.absent()) ReadAngles(AnglesOf(place.picture, place.token, factor), places, turns);
     auto pairs =
         GetQuads<kHeadQuads>(x, x_strides.At(place.picture, place.token, place.head), places);
     if (normalize) {
@@ -256,13 +264,11 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     OfPairs cos, sin;
   };
 
-  GESSO_BOTH void ReadAngles(const HeadOfRow::Place& place, const QuadPlaces& places,
+  GESSO_BOTH void ReadAngles(int64_t angles, const QuadPlaces& places,
                              Angles (&to)[kHeadQuads]) const {
-    const int64_t token = place.token;
-    const int64_t angles = positions == nullptr ? token : positions[place.picture * tokens + token];
     GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) {
       if (!places.Has(i)) continue;
-      const int64_t at = (angles * head_dim + places.At(i)) / 2;
+      const int64_t at = angles + places.At(i) / 2;
       to[i].cos = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(cos.data) + at);
       to[i].sin = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(sin.data) + at);
     }

@@ -49,8 +49,7 @@ struct NormRow {
 
   int64_t Rows() const { return pictures * rows * groups; }
   bool InQuads() const {
-    return HasQuads(x, size) && HasQuads(out) && scale.InQuads() && shift.InQuads() &&
-           Rows() <= kMostDividend;
+    return HasQuads(x, size) && HasQuads(out) && scale.InQuads() && shift.InQuads();
   }
 };
 
@@ -86,9 +85,8 @@ struct RmsNormQuads : RmsNormRow {
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const QuadPlaces places(lanes, size);
-    const auto place = static_cast<uint32_t>(row);
-    const int64_t first = static_cast<int64_t>(by_groups.Rest(place)) * size;
-    const int64_t picture = by_rows.Of(by_groups.Of(place));
+    const int64_t first = row % by_groups * size;
+    const int64_t picture = row / by_groups / by_rows;
     // Not after the sum, which would wait for them: they come while x does.
     const Quads<kQuads> gains = scale.At<kQuads>(picture, first, places);
     const Quads<kQuads> offsets = shift.At<kQuads>(picture, first, places);
@@ -138,7 +136,7 @@ struct LayerNormQuads : LayerNormRow {
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const QuadPlaces places(lanes, size);
-    const int64_t picture = by_rows.Of(static_cast<uint32_t>(row));
+    const int64_t picture = row / by_rows;
     const Quads<kQuads> gains = scale.At<kQuads>(picture, 0, places);
     const Quads<kQuads> offsets = shift.At<kQuads>(picture, 0, places);
     Quads<kQuads> numbers = GetQuads<kQuads>(x, row * size, places);
