@@ -31,8 +31,9 @@ LIMITED = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MA
 BOUND = {"float32": 1e-4, "bfloat16": 3e-2}  # relative RMS of gesso's output to PyTorch's float32
 
 
-def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
+def common_parser(description: str) -> argparse.ArgumentParser:
+    """The options of all comparisons of one forward pass."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
     parser.add_argument("--venv", type=Path,
@@ -40,6 +41,21 @@ def parse_options() -> argparse.Namespace:
                              "this option a Python that has torch itself needs none")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
                         help="where both sides compute")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--isa", choices=["native", "avx2"], default="native")
+    parser.add_argument("--rounds", type=int, default=5, help="alternations of the two sides")
+    parser.add_argument("--repetitions", type=int, default=5, help="runs a side and round")
+    parser.add_argument("--finalists", type=int, default=2,
+                        help="PyTorch variants of each type that alternate with gesso")
+    parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
+    return parser
+
+
+def parse_options() -> argparse.Namespace:
+    parser = common_parser(__doc__)
+    parser.set_defaults(batch=[1, 4])
     parser.add_argument("--mode", choices=["default", "reduce-overhead", "max-autotune"],
                         help="torch.compile's: on a GPU max-autotune if absent, which plays CUDA "
                              "graphs after minutes of search for the fastest kernels; "
@@ -50,16 +66,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--neighborhood", nargs="+", default=["masked", "gather", "flex"],
                         choices=["masked", "gather", "flex"],
                         help="PyTorch's ways to do neighborhood attention that take part")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--isa", choices=["native", "avx2"], default="native")
-    parser.add_argument("--rounds", type=int, default=5, help="alternations of the two sides")
-    parser.add_argument("--repetitions", type=int, default=5, help="runs a side and round")
-    parser.add_argument("--finalists", type=int, default=2,
-                        help="PyTorch variants of each type that alternate with gesso")
     parser.add_argument("--scaling", action="store_true", help="time against size, gesso alone")
-    parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
     return parser.parse_args()
 
 
@@ -147,25 +154,26 @@ def try_variants(all_variants: list, reference,
     return seconds
 
 
-def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list[dict[str, Any]]:
+def check_gesso(options: argparse.Namespace, gesso: Gesso, name: str, reference,
+                bounds: dict[str, float]) -> None:
+    """Ends the program if gesso's output is another than PyTorch's."""
     from safetensors.torch import load_file
-
-    from bench.torch_variants import variants
-    name = f"flowers256_batch{batch}"
-    gesso = Gesso(options, folder)
-    config, weights, x, sigma = write_inputs(folder, name, 256, batch)
-    mode = options.mode or ("max-autotune" if options.device == "cuda" else "default")
-    made = variants(config, weights, x, sigma, options.official, options.neighborhood,
-                    options.dtype, options.device, mode)
-    reference = made[0].run().cpu()
     for dtype in options.dtype:
         gesso.run(name, dtype, 1)
-        out = load_file(folder / f"{name}.output.safetensors")["out"]
+        out = load_file(gesso.folder / f"{name}.output.safetensors")["out"]
         error = relative_error(out, reference)
-        print(f"batch {batch}, {dtype}: gesso's output differs by {error:.1e}", file=sys.stderr)
-        if not error < BOUND[dtype]:
-            sys.exit(f"outputs differ by more than {BOUND[dtype]}: there is nothing to time")
-    trial = try_variants(made, reference)
+        print(f"{name}, {dtype}: gesso's output differs by {error:.1e}", file=sys.stderr)
+        if not error < bounds[dtype]:
+            sys.exit(f"outputs differ by more than {bounds[dtype]}: there is nothing to time")
+
+
+def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
+            bounds: dict[str, float]) -> list[dict[str, Any]]:
+    """gesso on the files `name` against the variants `made`, whose first is right by definition:
+    for each type the fastest of PyTorch and the median seconds of both."""
+    reference = made[0].run().cpu()
+    check_gesso(options, gesso, name, reference, bounds)
+    trial = try_variants(made, reference, bounds)
     finalists = [variant for dtype in options.dtype
                  for variant in sorted((v for v in made if v.dtype == dtype and v.name in trial),
                                        key=lambda v: trial[v.name])[:options.finalists]]
@@ -183,10 +191,20 @@ def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list
     rows = []
     for dtype in options.dtype:
         best = min((f"PyTorch {v.name}" for v in finalists if v.dtype == dtype), key=medians.get)
-        rows.append({"batch": batch, "dtype": dtype, "torch": best,
-                     "torch_seconds": medians[best], "seconds": medians[f"gesso {dtype}"]})
+        rows.append({"dtype": dtype, "torch": best, "torch_seconds": medians[best],
+                     "seconds": medians[f"gesso {dtype}"]})
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
+
+
+def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list[dict[str, Any]]:
+    from bench.torch_variants import variants
+    name = f"flowers256_batch{batch}"
+    config, weights, x, sigma = write_inputs(folder, name, 256, batch)
+    mode = options.mode or ("max-autotune" if options.device == "cuda" else "default")
+    made = variants(config, weights, x, sigma, options.official, options.neighborhood,
+                    options.dtype, options.device, mode)
+    return contest(options, Gesso(options, folder), name, made, BOUND)
 
 
 def device_name(options: argparse.Namespace) -> str:
@@ -204,20 +222,25 @@ def cpu_name() -> str:
 def heading(options: argparse.Namespace) -> str:
     """What the figures below it were measured on and with."""
     import torch
-    command = " ".join(["python3", "bench/compare.py", *sys.argv[1:]])
+    command = " ".join(["python3", f"bench/{Path(sys.argv[0]).name}", *sys.argv[1:]])
     return (f"\n## {datetime.date.today()}, {device_name(options)}, {options.threads} threads, "
             f"{options.isa}\n\n`{command}` (PyTorch {torch.__version__})\n\n")
 
 
-def compare(options: argparse.Namespace, folder: Path) -> str:
-    lines = ["| batch | type | PyTorch, its fastest | ms | gesso ms | ratio |",
+def table(what: str, rows: list[dict[str, Any]]) -> str:
+    """Rows of `contest`, whose first column is their "what"."""
+    lines = [f"| {what} | type | PyTorch, its fastest | ms | gesso ms | ratio |",
              "|---|---|---|---|---|---|"]
-    for batch in options.batch:
-        for row in compare_batch(options, folder, batch):
-            lines.append(f"| {row['batch']} | {row['dtype']} | {row['torch']} | "
-                         f"{1e3 * row['torch_seconds']:.3g} | {1e3 * row['seconds']:.3g} | "
-                         f"{row['torch_seconds'] / row['seconds']:.2f} |")
+    for row in rows:
+        lines.append(f"| {row['what']} | {row['dtype']} | {row['torch']} | "
+                     f"{1e3 * row['torch_seconds']:.3g} | {1e3 * row['seconds']:.3g} | "
+                     f"{row['torch_seconds'] / row['seconds']:.2f} |")
     return "\n".join(lines) + "\n"
+
+
+def compare(options: argparse.Namespace, folder: Path) -> str:
+    return table("batch", [row | {"what": batch} for batch in options.batch
+                           for row in compare_batch(options, folder, batch)])
 
 
 def scaling(options: argparse.Namespace, folder: Path) -> str:
@@ -248,16 +271,22 @@ def publish(report: str, results: Path | None) -> None:
             file.write(report)
 
 
-def main() -> None:
-    options = parse_options()
-    if "GESSO_BENCH_ENVIRONMENT" not in os.environ:
-        enter_environment(options)
+def set_up_torch(options: argparse.Namespace) -> Path:
+    """Threads and ISA of PyTorch's side; returns the folder that both sides share files in."""
     import torch
     torch.set_num_threads(options.threads)
     if options.isa == "avx2":
         torch._inductor.config.cpp.simdlen = 256
     folder = ROOT / "build" / "bench"
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def main() -> None:
+    options = parse_options()
+    if "GESSO_BENCH_ENVIRONMENT" not in os.environ:
+        enter_environment(options)
+    folder = set_up_torch(options)
     report = heading(options) + (scaling if options.scaling else compare)(options, folder)
     publish(report, options.results)
 

@@ -15,50 +15,35 @@ struct ConvShape {
   int64_t side, inputs, outputs;  // pixels and channels
   int64_t groups = 1;
   bool residual = false;
+  int64_t batch = 1;
 };
 
 struct ConvCall {
-  Tensor x, bias, residual, out;
   PackedKernel kernel;
   Conv2dArgs args;
 
-  ConvCall(const ConvShape& shape, DType dtype)
-      : x(Values({1, shape.side, shape.side, shape.inputs}, dtype)),
-        bias(Values({shape.outputs})),
-        out({1, shape.side, shape.side, shape.outputs}, dtype),
-        kernel(PackKernel(ChosenDevice(),
-                          Values({shape.outputs, shape.inputs / shape.groups, 3, 3}), dtype,
-                          {.padding = 1, .groups = shape.groups})) {
-    if (shape.residual) residual = Values(out.shape(), dtype);
-    args.x = x;
+  ConvCall(Room& room, const ConvShape& shape, DType dtype)
+      : kernel(room.Kernel({shape.outputs, shape.inputs / shape.groups, 3, 3}, dtype,
+                           {.padding = 1, .groups = shape.groups})) {
+    const Shape out = {shape.batch, shape.side, shape.side, shape.outputs};
+    args.x = room.Values({shape.batch, shape.side, shape.side, shape.inputs}, dtype);
     args.kernel = &kernel;
-    args.bias = bias;
-    if (shape.residual) args.residual = residual;
-    args.out = out.mutable_view();
+    args.bias = room.Values({shape.outputs});
+    if (shape.residual) args.residual = room.Values(out, dtype);
+    args.out = room.Empty(out, dtype);
   }
 };
 
-// The pictures are large: each is made when its line runs, once for all implementations; a small
-// one says which those are.
-void RegisterConv(const ConvShape& shape, DType dtype) {
-  if (ActivationDType(ChosenDevice(), dtype) != dtype) return;
-  ConvShape small = shape;
-  small.side = 4;
-  const auto sample = std::make_shared<ConvCall>(small, dtype);
-  const auto made = std::make_shared<std::shared_ptr<ConvCall>>();
-  RegisterOpMadeLate(Conv2dTable(),
-                     fmt::format("{}/{}/{}x{}x{}x{}", shape.what, NameOf(dtype), shape.side,
-                                 shape.side, shape.inputs, shape.outputs),
-                     sample->args, [=] {
-                       if (*made == nullptr) *made = std::make_shared<ConvCall>(shape, dtype);
-                       return *made;
-                     });
+std::string NameOf(const ConvShape& shape, DType dtype) {
+  return fmt::format("{}/{}/{}x{}x{}x{}", shape.what, NameOf(dtype), shape.side, shape.side,
+                     shape.inputs, shape.outputs);
 }
 
 }  // namespace
 
 void RegisterConvolutions() {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    if (ActivationDType(ChosenDevice(), dtype) != dtype) continue;
     for (const ConvShape& shape : {
              ConvShape{"var", 16, 640, 640, 1, true},
              ConvShape{"var", 32, 640, 640},
@@ -73,7 +58,15 @@ void RegisterConvolutions() {
              ConvShape{"demo_var", 128, 32, 3},
              ConvShape{"depthwise", 32, 768, 768, 768},
          }) {
-      RegisterConv(shape, dtype);
+      RegisterOp<ConvCall>(Conv2dTable(), NameOf(shape, dtype), shape, dtype);
+    }
+    for (const ConvShape& shape : {
+             ConvShape{"var", 256, 160, 160, 1, true, 8},
+             ConvShape{"demo_var", 128, 32, 32, 1, true, 64},
+             ConvShape{"depthwise", 64, 1536, 1536, 1536, false, 8},
+         }) {
+      RegisterLarge<ConvCall>(
+          Conv2dTable(), fmt::format("{}x{}", shape.batch, NameOf(shape, dtype)), shape, dtype);
     }
   }
 }

@@ -12,49 +12,52 @@ namespace gesso::bench {
 
 namespace {
 
+struct LinearShape {
+  int64_t m, n, k;
+  DType dtype;                         // of everything but weights in few bits
+  std::optional<DType> residual = {};  // there is one, of this type, as the result is then
+  bool bias = false;
+  Activation activation = Activation::kNone;
+  std::optional<LowBit> few = {};
+};
+
 struct LinearCall {
-  Tensor x, residual, out;
   PackedMatrix weight;
   LinearArgs args;
 
-  // Residuals are float32, everything else is of type `dtype`, but for weights in few bits.
-  LinearCall(int64_t m, int64_t n, int64_t k, bool with_residual, DType dtype,
-             std::optional<LowBit> few = std::nullopt)
-      : x(Cast(Values({m, k}), dtype)),
-        residual(with_residual ? Values({m, n}) : Tensor()),
-        out({m, n}, with_residual ? DType::kF32 : dtype),
-        weight(few ? PackLowBit(ChosenDevice(), Quantize(Values({n, k}), *few), dtype)
-                   : PackMatrix(ChosenDevice(), Values({n, k}), dtype)) {
-    args.x = x;
+  LinearCall(Room& room, const LinearShape& shape)
+      : weight(room.Weight(shape.n, shape.k, shape.dtype, shape.few)) {
+    const Shape out = {shape.m, shape.n};
+    args.x = room.Values({shape.m, shape.k}, shape.dtype);
     args.weight = &weight;
-    if (with_residual) args.residual = residual;
-    args.out = out.mutable_view();
+    if (shape.bias) args.bias = room.Values({shape.n});
+    args.activation = shape.activation;
+    if (shape.residual) args.residual = room.Values(out, *shape.residual);
+    args.out = room.Empty(out, shape.residual.value_or(shape.dtype));
   }
 };
 
 struct LinearGluCall {
-  Tensor x, out;
   PackedMatrix weight;
   LinearGluArgs args;
 
-  LinearGluCall(int64_t m, int64_t n, int64_t k, DType dtype)
-      : x(Cast(Values({m, k}), dtype)),
-        out({m, n / 2}, dtype),
-        weight(PackMatrix(ChosenDevice(), Values({n, k}), dtype)) {
-    args.x = x;
+  LinearGluCall(Room& room, int64_t m, int64_t n, int64_t k, DType dtype)
+      : weight(room.Weight(n, k, dtype)) {
+    args.x = room.Values({m, k}, dtype);
     args.weight = &weight;
-    args.out = out.mutable_view();
+    args.out = room.Empty({m, n / 2}, dtype);
   }
 };
 
 void RegisterOneDnn(int64_t m, int64_t n, int64_t k, DType dtype, const std::string& shape) {
-  if (ChosenDevice() != Device::kCpu) return;
+  const std::string name = "dnnl_matmul/" + shape;
+  if (ChosenDevice() != Device::kCpu || !IsWanted(name)) return;
   const std::shared_ptr<OneDnnProduct> product = OneDnnProduct::Make(m, n, k, dtype);
   if (product == nullptr) return;
   const auto values = static_cast<double>(m * k + k * n + m * n);
   const OpCost cost = {2.0 * static_cast<double>(m * n * k),
                        static_cast<double>(SizeOf(dtype)) * values};
-  benchmark::RegisterBenchmark(("dnnl_matmul/" + shape).c_str(),
+  benchmark::RegisterBenchmark(name.c_str(),
                                [product, cost](benchmark::State& state) {
                                  for (auto _ : state) product->Run();
                                  ReportCost(state, cost);
@@ -69,9 +72,11 @@ void Register(const char* what, int64_t m, int64_t n, int64_t k, bool gated, boo
     if (ActivationDType(ChosenDevice(), dtype) != dtype) continue;
     const std::string shape = fmt::format("{}/{}/{}x{}x{}", what, NameOf(dtype), m, n, k);
     if (gated) {
-      RegisterOp(LinearGluTable(), shape, std::make_shared<LinearGluCall>(m, n, k, dtype));
+      RegisterOp<LinearGluCall>(LinearGluTable(), shape, m, n, k, dtype);
     } else {
-      RegisterOp(LinearTable(), shape, std::make_shared<LinearCall>(m, n, k, residual, dtype));
+      LinearShape linear = {m, n, k, dtype};
+      if (residual) linear.residual = DType::kF32;
+      RegisterOp<LinearCall>(LinearTable(), shape, linear);
     }
     RegisterOneDnn(m, n, k, dtype, shape);
   }
@@ -85,10 +90,10 @@ void RegisterRoundedInputs() {
   const auto add = [&](const char* what, int64_t n, int64_t k) {
     for (const auto few :
          {std::optional<LowBit>(), std::optional(LowBit::kW8A8), std::optional(LowBit::kF8A8)}) {
-      const std::string shape = fmt::format("dim_{}/{}/{}x{}x{}", what,
-                                            few ? NameOf(*few) : NameOf(kType), kTokens, n, k);
-      RegisterOp(LinearTable(), shape,
-                 std::make_shared<LinearCall>(kTokens, n, k, false, kType, few));
+      RegisterOp<LinearCall>(LinearTable(),
+                             fmt::format("dim_{}/{}/{}x{}x{}", what,
+                                         few ? NameOf(*few) : NameOf(kType), kTokens, n, k),
+                             LinearShape{.m = kTokens, .n = n, .k = k, .dtype = kType, .few = few});
     }
   };
   add("in_proj", 3072, 768);
@@ -97,25 +102,40 @@ void RegisterRoundedInputs() {
   add("out_proj", 768, 1536);
 }
 
-// Few rows, for which reading the weights is what takes the time. The matrices are large: each is
-// made when its line runs, once for all implementations; a small one says which those are.
+// Few rows, for which reading the weights is what takes the time.
 void RegisterFewRows() {
   constexpr int64_t kSide = 4096;
-  for (const int64_t rows : {1, 8}) {
-    for (const auto few :
-         {std::optional<LowBit>(), std::optional(LowBit::kQ8), std::optional(LowBit::kQ4),
-          std::optional(LowBit::kW8A8), std::optional(LowBit::kF8), std::optional(LowBit::kF8A8)}) {
-      const auto make = [=](int64_t side) {
-        return std::make_shared<LinearCall>(rows, side, side, false, DType::kBF16, few);
-      };
-      const std::string shape =
-          fmt::format("few/{}/{}x{}x{}", few ? NameOf(*few) : "bfloat16", rows, kSide, kSide);
-      RegisterOpMadeLate(LinearTable(), shape, make(256)->args,
-                         [make, made = std::make_shared<std::shared_ptr<LinearCall>>()] {
-                           if (*made == nullptr) *made = make(kSide);
-                           return *made;
-                         });
+  for (const auto few :
+       {std::optional<LowBit>(), std::optional(LowBit::kQ8), std::optional(LowBit::kQ4),
+        std::optional(LowBit::kW8A8), std::optional(LowBit::kF8), std::optional(LowBit::kF8A8)}) {
+    for (const int64_t rows : {1, 8}) {
+      RegisterOp<LinearCall>(
+          LinearTable(),
+          fmt::format("few/{}/{}x{}x{}", few ? NameOf(*few) : "bfloat16", rows, kSide, kSide),
+          LinearShape{.m = rows, .n = kSide, .k = kSide, .dtype = DType::kBF16, .few = few});
     }
+  }
+}
+
+// Products of square matrices, as they are and with what models do in the same pass.
+void RegisterLargeProducts(int64_t side, DType dtype) {
+  const std::string shape = fmt::format("{}/{}x{}x{}", NameOf(dtype), side, side, side);
+  LinearShape linear = {side, side, side, dtype};
+  RegisterLarge<LinearCall>(LinearTable(), shape, linear);
+  linear.bias = true;
+  linear.activation = Activation::kGeluErf;
+  RegisterLarge<LinearCall>(LinearTable(), "bias_gelu/" + shape, linear);
+  linear.activation = Activation::kNone;
+  linear.residual = dtype;
+  RegisterLarge<LinearCall>(LinearTable(), "bias_residual/" + shape, linear);
+  RegisterLarge<LinearGluCall>(LinearGluTable(), shape, side, side, side, dtype);
+}
+
+void RegisterLargeLowBit() {
+  for (const LowBit few : {LowBit::kQ8, LowBit::kW8A8, LowBit::kF8A8}) {
+    RegisterLarge<LinearCall>(
+        LinearTable(), fmt::format("{}/8192x4096x4096", NameOf(few)),
+        LinearShape{.m = 8192, .n = 4096, .k = 4096, .dtype = DType::kBF16, .few = few});
   }
 }
 
@@ -140,6 +160,10 @@ void RegisterProducts() {
     Register("condition", batch, 512, 256, false, false);  // an AdaRMSNorm's scale
     Register("mapping", batch, 1536, 256, true, false);
   }
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const int64_t side : {4096, 8192}) RegisterLargeProducts(side, dtype);
+  }
+  RegisterLargeLowBit();
 }
 
 }  // namespace gesso::bench

@@ -133,10 +133,11 @@ Bench plain -m demo-hdit --dtype bfloat16 ${no_graphs[@]+"${no_graphs[@]}"}
 Bench video -m demo-video --dtype bfloat16
 Bench w8a8 -m "$results/demo-w8a8" --dtype bfloat16
 Bench f8a8 -m "$results/demo-f8a8" --dtype bfloat16
-# Attention and neighborhoods by `flash` and by `cuda`, a line each.
+# Shapes that fill a GPU, and those of models, attention by `flash` and by `cuda`, a line each.
 if [[ " ${parts[*]} " == *" gesso_bench_ops "* ]]; then
-  Step 90 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" --benchmark_min_time=0.02 \
-    --benchmark_filter='dim_|few/|/qkv/|/up/|attention|norm|scan|ssd|conv2d.*(160x160|demo_var)'
+  Step 60 bench_ops "$build/bench/gesso_bench_ops" "--device=$device" --benchmark_min_time=0.02 \
+    --benchmark_counters_tabular=true \
+    --benchmark_filter='large/|dim_|few/|/qkv/|/up/|attention|norm|scan|ssd|conv2d.*(160x160|demo_var)'
 else
   LeftOut bench_ops "no Google Benchmark"
 fi

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <random>
+#include <regex>
 #include <string_view>
 
 #include "bench/op_bench.h"
@@ -13,15 +13,6 @@
 #include "kernels/peaks.h"
 
 namespace gesso::bench {
-
-Tensor Values(const Shape& shape, DType dtype) {
-  Tensor values(shape, DType::kF32);
-  std::mt19937 generator(1);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  float* to = values.MutableData<float>();
-  for (int64_t i = 0; i < shape.numel(); ++i) to[i] = uniform(generator);
-  return dtype == DType::kF32 ? std::move(values) : Cast(values, dtype);
-}
 
 namespace {
 
@@ -48,12 +39,28 @@ void Run() {
   RegisterConvolutions();
   RegisterPointwise();
   RegisterScans();
+  RegisterPictures();
   benchmark::RunSpecifiedBenchmarks();
 }
 
 }  // namespace
 
 Device ChosenDevice() { return chosen; }
+
+bool IsWanted(const std::string& name) {
+  std::string filter = benchmark::GetBenchmarkFilter();
+  if (filter.empty() || filter == "all") return true;
+  const bool inverted = filter.front() == '-';
+  if (inverted) filter.erase(0, 1);
+  const std::string whole =
+      name + (chosen == Device::kCpu ? "/real_time"
+                                     : fmt::format("/iterations:{}/manual_time", kDeviceRuns));
+  try {
+    return std::regex_search(whole, std::regex(filter, std::regex::extended)) != inverted;
+  } catch (const std::regex_error&) {
+    return true;  // Google Benchmark says what is wrong with it
+  }
+}
 
 const Peaks& ChosenPeaks() {
   static const Peaks peaks = chosen == Device::kCpu ? MeasuredPeaks() : PeaksOfDevice();

@@ -1,16 +1,16 @@
-"""Official next-scale code on the CPU: checkpoints with random weights in its own layout, and its
-pictures from them, timed in a process of its own. For bench/compare_next_scale.py, which starts
+"""Official next-scale code: checkpoints with random weights in its own layout, and its pictures
+from them, timed in a process of its own. For bench/compare_next_scale.py, which starts
 
     python3 bench/official_models.py write|time MODEL FOLDER --official CHECKOUT
 
 Packages that the code imports and inference does without (timm's, torchvision's, ...) are stood in
-for; flash_attn's product of packed texts is PyTorch's own attention, text by text.
+for; flash_attn's product of packed texts is PyTorch's own attention. Blocks in bfloat16 have their
+weights in bfloat16, which autocast otherwise makes anew in every call.
 """
 import argparse
 import importlib.machinery
 import json
 import os
-import resource
 import shutil
 import sys
 import time
@@ -24,12 +24,24 @@ CFG, TAU, TOP_P = 3.0, 0.5, 0.97  # Infinity's notebook
 TOKENIZER = (Path(__file__).resolve().parent.parent /
              "assets/models/demo-hdit/tokenizer/spiece.model")  # any one of a T5
 PROMPT = "a red apple and a cat"
+DEPTHS = {"var16": 16, "var30": 30}
 # tools/run_infinity.py:load_transformer; the layers of the text encoder, flan-t5-xl's or few.
-INFINITY = {"infinity2b": {"depth": 32, "embed_dim": 2048, "num_heads": 16, "block_chunks": 8},
+INFINITY_2B = {"depth": 32, "embed_dim": 2048, "num_heads": 16, "block_chunks": 8}
+INFINITY = {"infinity2b": INFINITY_2B, "infinity2b_1m": INFINITY_2B,
             "infinity16": {"depth": 16, "embed_dim": 1152, "num_heads": 12, "block_chunks": 4}}
-FILES = {"infinity2b": "infinity_2b_reg.pth", "infinity16": "infinity_layer16.pth"}
-TEXT_LAYERS = {"infinity2b": 24, "infinity16": 2}
-PIXELS = {"infinity2b": "0.25M", "infinity16": "1M"}
+FILES = {"infinity2b": "infinity_2b_reg.pth", "infinity2b_1m": "infinity_2b_reg.pth",
+         "infinity16": "infinity_layer16.pth"}
+TEXT_LAYERS = {"infinity2b": 24, "infinity2b_1m": 24, "infinity16": 2}
+PIXELS = {"infinity2b": "0.25M", "infinity2b_1m": "1M", "infinity16": "1M"}
+# What torch.compile is told for the blocks. A picture runs them in ten shapes or more: each is
+# compiled by itself, or all at once with the sizes as symbols, which takes a fraction of the time.
+# reduce-overhead plays CUDA graphs, one a block and scale.
+VARIANTS = {"eager": None,
+            "compiled": {"dynamic": False},
+            "graphs": {"dynamic": False, "mode": "reduce-overhead"},
+            "symbolic": {"dynamic": True},
+            "symbolic-graphs": {"dynamic": True, "mode": "reduce-overhead"}}
+SHAPES = 128  # of one block that are compiled before PyTorch gives up and runs it eagerly
 
 
 def stand_in(name: str, **members) -> None:
@@ -42,13 +54,15 @@ def stand_in(name: str, **members) -> None:
 
 def packed_attention(q, kv, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0,
                      softmax_scale=None):
-    out = []
-    for i in range(len(cu_seqlens_k) - 1):
-        queries = q[cu_seqlens_q[i]:cu_seqlens_q[i + 1]].transpose(0, 1)
-        keys, values = (kv[cu_seqlens_k[i]:cu_seqlens_k[i + 1], j].transpose(0, 1) for j in (0, 1))
-        out.append(torch.nn.functional.scaled_dot_product_attention(
-            queries, keys, values, scale=softmax_scale).transpose(0, 1))
-    return torch.cat(out)
+    """flash_attn_varlen_kvpacked_func for texts of one length, as a prompt and the empty text have
+    here: q [B * Lq, H, c], kv [B * Lk, 2, H, c] -> like q, without a look at values on the GPU."""
+    texts = len(cu_seqlens_k) - 1
+    if len(kv) != texts * max_seqlen_k:
+        raise ValueError("only texts of one length are served")
+    queries = q.unflatten(0, (texts, -1)).transpose(1, 2)
+    keys, values = (part.transpose(1, 2) for part in kv.unflatten(0, (texts, -1)).unbind(2))
+    return torch.nn.functional.scaled_dot_product_attention(
+        queries, keys, values, scale=softmax_scale).transpose(1, 2).flatten(0, 1)
 
 
 def stand_in_for_packages() -> None:
@@ -65,12 +79,14 @@ def stand_in_for_packages() -> None:
     sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
 
 
-def var16(device: str = "cpu"):
+def build_var(model: str, device: str):
     from models import build_vae_var
     torch.manual_seed(0)
-    vae, var = build_vae_var(V=4096, Cvae=32, ch=160, share_quant_resi=4, device=device,
-                             num_classes=1000, depth=16, shared_aln=False)
-    return vae.eval(), var.eval()
+    with torch.device(device):
+        vae, var = build_vae_var(V=4096, Cvae=32, ch=160, share_quant_resi=4, device=device,
+                                 num_classes=1000, depth=DEPTHS[model], shared_aln=False)
+    var.rng = torch.Generator(device)  # not where the official code finds a GPU
+    return vae.eval().requires_grad_(False), var.eval().requires_grad_(False)
 
 
 def infinity_tokenizer(weights):
@@ -89,9 +105,9 @@ def infinity_transformer(model: str, tokenizer):
         train_h_div_w_list=[1.0], mlp_ratio=4, **INFINITY[model]).eval().requires_grad_(False)
 
 
-def fill(module: torch.nn.Module, skip=()) -> None:
+def fill(module: torch.nn.Module, device: str, skip=()) -> None:
     """Small random weights for what is left as it came from memory; nothing far from sensible."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator(device).manual_seed(0)
     for name, value in module.named_parameters():
         if value.dim() >= 2 and not name.endswith(skip):
             value.data.normal_(0, value[0].numel() ** -0.5, generator=generator)
@@ -99,63 +115,95 @@ def fill(module: torch.nn.Module, skip=()) -> None:
             value.data.zero_()
 
 
-def write(model: str, folder: Path) -> None:
-    if model == "var16":
-        vae, var = var16()
-        fill(vae)
-        fill(var, ("scale_mul_1H11",))
-        torch.save(vae.state_dict(), folder / "vae_ch160v4096z32.pth")
-        torch.save(var.state_dict(), folder / "var_d16.pth")
+def save(module: torch.nn.Module, path: Path, name: str = "") -> None:
+    """Writes the weights as numbers of the CPU, under a key if it has a name."""
+    weights = {key: value.cpu() for key, value in module.state_dict().items()}
+    torch.save({name: weights} if name else weights, path)
+
+
+def write(model: str, folder: Path, device: str) -> None:
+    if model in DEPTHS:
+        vae, var = build_var(model, device)
+        fill(vae, device)
+        fill(var, device, ("scale_mul_1H11",))
+        save(vae, folder / "vae_ch160v4096z32.pth")
+        save(var, folder / f"var_d{DEPTHS[model]}.pth")
         return
-    tokenizer = infinity_tokenizer({})
-    fill(tokenizer)
-    torch.save({"vae": tokenizer.state_dict()}, folder / "infinity_vae_d32reg.pth")
-    transformer = infinity_transformer(model, tokenizer)
-    fill(transformer, ("scale_mul_1H11",))
-    torch.save(transformer.state_dict(), folder / FILES[model])
+    tokenizer = infinity_tokenizer({}).to(device)
+    fill(tokenizer, device)
+    save(tokenizer, folder / "infinity_vae_d32reg.pth", "vae")
+    # Its layers would start from random numbers of the CPU, one thread's, only to be filled here.
+    torch.nn.Linear.reset_parameters = lambda self: None
+    transformer = infinity_transformer(model, tokenizer).to(device)
+    fill(transformer, device, ("scale_mul_1H11",))
+    save(transformer, folder / FILES[model])
     del transformer
-    write_text_encoder(model, folder)
+    write_text_encoder(model, folder, device)
 
 
-def write_text_encoder(model: str, folder: Path) -> None:
+def write_text_encoder(model: str, folder: Path, device: str) -> None:
     config = T5Config(vocab_size=32128, d_model=2048, d_kv=64, d_ff=5120, num_heads=32,
-                      num_layers=TEXT_LAYERS[model], feed_forward_proj="gated-gelu", tie_word_embeddings=False,
-                      n_positions=512)
-    T5EncoderModel(config).save_pretrained(folder / "flan-t5-xl")
+                      num_layers=TEXT_LAYERS[model], feed_forward_proj="gated-gelu",
+                      tie_word_embeddings=False, n_positions=512)
+    with torch.device(device):
+        encoder = T5EncoderModel(config)
+    encoder.save_pretrained(folder / "flan-t5-xl")
     shutil.copy(TOKENIZER, folder / "flan-t5-xl")
 
 
-def autocast(dtype: str):
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == "bfloat16")
+def autocast(options: argparse.Namespace):
+    return torch.autocast(options.device, dtype=torch.bfloat16, enabled=options.dtype == "bfloat16")
 
 
-def time_var16(folder: Path, dtype: str):
-    vae, var = var16()
-    vae.load_state_dict(torch.load(folder / "vae_ch160v4096z32.pth"))
-    var.load_state_dict(torch.load(folder / "var_d16.pth"))
+def prepare_blocks(blocks, options: argparse.Namespace) -> None:
+    """The blocks in the type and the variant asked for."""
+    settings = VARIANTS[options.variant]
+    torch._dynamo.config.recompile_limit = SHAPES
+    for block in blocks:
+        block.drop_path = torch.nn.Identity()  # as it is without training, in every block alike
+        if options.dtype == "bfloat16":
+            block.bfloat16()
+        if settings:
+            block.compile(**settings)
+
+
+def make_var(options: argparse.Namespace):
+    """A function that makes the picture of a seed."""
+    device, folder = options.device, options.folder
+    vae, var = build_var(options.model, device)
+    vae.load_state_dict(torch.load(folder / "vae_ch160v4096z32.pth", mmap=True))
+    var.load_state_dict(torch.load(folder / f"var_d{DEPTHS[options.model]}.pth", mmap=True))
+    prepare_blocks(var.blocks, options)
+    label = torch.tensor([207], device=device)
 
     def run(seed: int) -> None:
-        with torch.inference_mode(), autocast(dtype):
-            var.autoregressive_infer_cfg(B=1, label_B=torch.tensor([207]), cfg=4, top_k=900,
-                                         top_p=0.95, g_seed=seed)
+        with torch.inference_mode(), autocast(options):
+            var.autoregressive_infer_cfg(B=1, label_B=label, cfg=4, top_k=900, top_p=0.95,
+                                         g_seed=seed)
     return run
 
 
-def time_infinity(model: str, folder: Path, dtype: str):
+def make_infinity(options: argparse.Namespace):
+    """A function that makes the picture of a seed, its prompt's encoding included."""
+    from infinity.models import basic
     from infinity.utils.dynamic_resolution import dynamic_resolution_h_w
     from sentencepiece import SentencePieceProcessor
+    model, folder, device = options.model, options.folder, options.device
     pieces = SentencePieceProcessor(str(folder / "flan-t5-xl" / "spiece.model"))
     encoder = T5EncoderModel.from_pretrained(
-        folder / "flan-t5-xl", dtype=torch.float16 if dtype == "bfloat16" else torch.float32)
-    tokenizer = infinity_tokenizer(torch.load(folder / "infinity_vae_d32reg.pth"))
-    transformer = infinity_transformer(model, tokenizer)
-    if dtype == "bfloat16":
-        for block in transformer.unregistered_blocks:
-            block.bfloat16()
-            block.ca_norm.float()  # what CUDA's autocast does by itself
+        folder / "flan-t5-xl",
+        dtype=torch.float16 if options.dtype == "bfloat16" else torch.float32).to(device)
+    tokenizer = infinity_tokenizer(torch.load(folder / "infinity_vae_d32reg.pth")).to(device)
+    torch.nn.Linear.reset_parameters = lambda self: None  # all are read from the file
+    transformer = infinity_transformer(model, tokenizer).to(device)
+    # Finds its table by text and counts with NumPy, of which PyTorch compiles neither.
+    basic.apply_rotary_emb = torch.compiler.disable(basic.apply_rotary_emb)
+    prepare_blocks(transformer.unregistered_blocks, options)
+    for block in transformer.unregistered_blocks:
+        block.ca_norm.float()  # what CUDA's autocast does by itself
     transformer.load_state_dict(torch.load(folder / FILES[model], mmap=True))
     schedule = [(1, h, w) for _, h, w in dynamic_resolution_h_w[1.0][PIXELS[model]]["scales"]]
-    transformer.rng = torch.Generator()
+    transformer.rng = torch.Generator(device)
 
     def run(seed: int) -> None:
         tokens = pieces.encode(PROMPT) + [pieces.eos_id()]
@@ -163,8 +211,8 @@ def time_infinity(model: str, folder: Path, dtype: str):
         ids = torch.zeros(1, 512, dtype=torch.int64)  # padded, as the official code does
         ids[0, :length] = torch.tensor(tokens)
         mask = (torch.arange(512) < length)[None].long()
-        with torch.inference_mode(), autocast(dtype):
-            states = encoder(input_ids=ids, attention_mask=mask)[0].float()
+        with torch.inference_mode(), autocast(options):
+            states = encoder(input_ids=ids.to(device), attention_mask=mask.to(device))[0].float()
             text = (states[0, :length], [length], torch.tensor([0, length], dtype=torch.int32),
                     length)
             transformer.autoregressive_infer_cfg(
@@ -175,31 +223,42 @@ def time_infinity(model: str, folder: Path, dtype: str):
     return run
 
 
+def time_pictures(run, options: argparse.Namespace) -> list[float]:
+    """Seconds of each picture, until the device has it."""
+    seconds = []
+    for seed in range(options.runs):
+        torch.compiler.cudagraph_mark_step_begin()  # keys and values of a picture stay valid
+        start = time.perf_counter()
+        run(seed)
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+        print(f"picture {seed}: {seconds[-1]:.3f} s", file=sys.stderr, flush=True)
+    return seconds
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["write", "time"])
-    parser.add_argument("model", choices=["var16", *INFINITY])
+    parser.add_argument("model", choices=[*DEPTHS, *INFINITY])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--official", type=Path, required=True)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--variant", default="eager", choices=VARIANTS)
     parser.add_argument("--runs", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    if options.model != "var16":
+    torch.backends.cuda.matmul.allow_tf32 = False  # gesso does not round float32 either
+    torch.backends.cudnn.allow_tf32 = False
+    if options.model in INFINITY:
         stand_in_for_packages()
     sys.path.insert(0, str(options.official))
     if options.action == "write":
-        write(options.model, options.folder)
+        write(options.model, options.folder, options.device)
         return
-    run = (time_var16(options.folder, options.dtype) if options.model == "var16" else
-           time_infinity(options.model, options.folder, options.dtype))
-    seconds = []
-    for seed in range(options.runs):
-        start = time.perf_counter()
-        run(seed)
-        seconds.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+    make = make_var if options.model in DEPTHS else make_infinity
+    print(json.dumps({"seconds": time_pictures(make(options), options)}))
 
 
 if __name__ == "__main__":

@@ -3,12 +3,15 @@
 #pragma once
 
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
 
-#include <chrono>
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "bench/roofline.h"
+#include "bench/room.h"
 #include "kernels/core/op_table.h"
 
 namespace gesso::bench {
@@ -44,66 +47,80 @@ inline void ReportScan(benchmark::State& state, double steps) {
       Counter(steps / ChosenPeaks().scan_steps, Counter::kIsIterationInvariantRate);
 }
 
-// Times `run` until the benchmark has seen enough. A GPU is given some calls before it is waited
-// for, as in a network: what counts is its own time.
-template <class Run>
-void Repeat(benchmark::State& state, const Run& run) {
-  if (ChosenDevice() == Device::kCpu) {
-    for (auto _ : state) run();
-    return;
-  }
-  constexpr int kCalls = 20;
-  run();
-  for (auto _ : state) {
-    WaitForDevice();
-    const auto start = std::chrono::steady_clock::now();
-    for (int i = 0; i < kCalls; ++i) run();
-    WaitForDevice();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    state.SetIterationTime(elapsed.count() / kCalls);
-  }
+// Times a call of `run` on a GPU: many of them, recorded as one graph, in which the time to start
+// each does not count. The line's label says how many, and whether they could be recorded.
+void RepeatOnDevice(benchmark::State& state, const std::function<void()>& run);
+// Runs on a GPU have a fixed number, as the first call of each line is the expensive one.
+constexpr int kDeviceRuns = 5;
+
+inline void Repeat(benchmark::State& state, const std::function<void()>& run) {
+  if (ChosenDevice() != Device::kCpu) return RepeatOnDevice(state, run);
+  for (auto _ : state) run();
 }
 
-// One line for each implementation that accepts `args`. make() gives a shared pointer to what owns
-// the tensors and has a member `args` like them that points at the tensors; it is called when the
-// line runs. Scans tell the number of their steps, states times tokens, for the share of what
-// registers alone allow.
+// Whether --benchmark_filter lets through the line called `name`: what others need is not made, nor
+// libraries asked for algorithms.
+bool IsWanted(const std::string& name);
+
+// One line for each implementation that accepts the arguments, or for the `first` alone. make(room)
+// gives a shared pointer to what has a member `args` like them, which points at tensors of that
+// room, and, of scans, `scan_steps`: states times tokens, for the share of what registers allow.
 template <class Args, class Make>
-void RegisterOpMadeLate(const OpTable<Args>& table, const std::string& shape, const Args& args,
-                        const Make& make, double scan_steps = 0) {
-  for (const OpImplementation<Args>& implementation : table.implementations()) {
+void RegisterLines(const OpTable<Args>& table, const std::string& shape, const Make& make,
+                   bool first) {
+  const auto name_of = [&](const OpImplementation<Args>& implementation) {
+    return fmt::format("{}/{}/{}", table.op(), implementation.name, shape);
+  };
+  const auto& all = table.implementations();
+  if (std::ranges::none_of(all, [&](const auto& one) { return IsWanted(name_of(one)); })) return;
+  Room sketch(Room::Use::kSketch);
+  const auto sketched = make(sketch);
+  using Holder = typename decltype(sketched)::element_type;
+  for (const OpImplementation<Args>& implementation : all) {
     if (implementation.name == "ref" || implementation.device != ChosenDevice()) continue;
-    if (implementation.why_not(args)) continue;
-    const std::string name = std::string(table.op()) + "/" + std::string(implementation.name);
+    if (implementation.why_not(sketched->args)) continue;
     auto* const line = benchmark::RegisterBenchmark(
-        (name + "/" + shape).c_str(),
-        [make, scan_steps, run = implementation.run, &table](benchmark::State& state) {
-          const auto holder = make();
-          Context ctx{.device = ChosenDevice()};
-          Repeat(state, [&] { run(ctx, holder->args); });
-          ReportCost(state, table.CostOf(holder->args));
-          if (scan_steps > 0) ReportScan(state, scan_steps);
+        name_of(implementation).c_str(),
+        [make, name = fmt::format("{}/{}", table.op(), shape), run = implementation.run,
+         &table](benchmark::State& state) {
+          try {
+            const auto holder = std::static_pointer_cast<Holder>(Held(name, make));
+            Context ctx = RoomContext();
+            Repeat(state, [&] { run(ctx, holder->args); });
+            ReportCost(state, table.CostOf(holder->args));
+            if constexpr (requires { holder->scan_steps; }) ReportScan(state, holder->scan_steps);
+          } catch (const Error& error) {
+            state.SkipWithError(error.what());  // the other lines go on
+          }
         });
     line->Unit(benchmark::kMicrosecond);
-    ChosenDevice() == Device::kCpu ? line->UseRealTime() : line->UseManualTime();
+    ChosenDevice() == Device::kCpu ? line->UseRealTime()
+                                   : line->UseManualTime()->Iterations(kDeviceRuns);
+    if (first) break;
   }
 }
 
-// The same with what is there already.
-template <class Args, class Holder>
-void RegisterOp(const OpTable<Args>& table, const std::string& shape,
-                std::shared_ptr<Holder> holder, double scan_steps = 0) {
-  RegisterOpMadeLate(
-      table, shape, holder->args, [holder] { return holder; }, scan_steps);
+// Lines of Holder(room, rest...).
+template <class Holder, class Args, class... Rest>
+void RegisterOp(const OpTable<Args>& table, const std::string& shape, const Rest&... rest) {
+  RegisterLines(
+      table, shape, [=](Room& room) { return std::make_shared<Holder>(room, rest...); }, false);
 }
 
-// Values between -1 and 1, the same in every run.
-Tensor Values(const Shape& shape, DType dtype = DType::kF32);
+// A shape that fills a GPU and is not measured without one, by the implementation that would run.
+template <class Holder, class Args, class... Rest>
+void RegisterLarge(const OpTable<Args>& table, const std::string& shape, const Rest&... rest) {
+  if (ChosenDevice() == Device::kCpu) return;
+  RegisterLines(
+      table, "large/" + shape, [=](Room& room) { return std::make_shared<Holder>(room, rest...); },
+      true);
+}
 
 void RegisterProducts();
 void RegisterAttentions();
 void RegisterConvolutions();
 void RegisterPointwise();
 void RegisterScans();
+void RegisterPictures();
 
 }  // namespace gesso::bench

@@ -9,101 +9,109 @@ namespace gesso::bench {
 
 namespace {
 
-Tensor Rates(const Shape& shape) {
-  Tensor rates(shape, DType::kF32);
-  for (int64_t i = 0; i < shape.numel(); ++i) {
-    rates.MutableData<float>()[i] = -static_cast<float>(i % 16 + 1);
-  }
-  return rates;
+// Of decay, 1 to 16.
+View Rates(Room& room, const Shape& shape) {
+  return room.Filled(shape, [](int64_t i) { return -static_cast<float>(i % 16 + 1); });
 }
 
-struct SelectiveScanCall {
-  Tensor u, delta, a, b, c, d, bias, z, out;
-  SelectiveScanArgs args;
+struct ScanShape {
+  int64_t batch, length, channels;
+  DType dtype;
+  bool both = false;  // directions
 
-  SelectiveScanCall(int64_t length, int64_t channels, int64_t states, DType dtype, bool both)
-      : u(Values({1, length, channels}, dtype)),
-        delta(Values({1, length, channels}, dtype)),
-        a(Rates({channels, states})),
-        b(Values({1, length, 1, states}, dtype)),
-        c(Values({1, length, 1, states}, dtype)),
-        d(Values({channels})),
-        bias(Values({channels})),
-        z(Values({1, length, channels}, dtype)),
-        out({1, length, channels}, dtype) {
-    args.forward = {.u = u, .delta = delta, .a = a, .b = b, .c = c, .d = d, .delta_bias = bias};
-    if (both) args.backward = args.forward;
-    args.z = z;
-    args.out = out.mutable_view();
+  static constexpr int64_t kStates = 16;
+  std::string name() const {
+    return fmt::format("{}{}/{}{}x{}x{}", both ? "both/" : "", NameOf(dtype),
+                       batch == 1 ? "" : fmt::format("{}x", batch), length, channels, kStates);
+  }
+};
+
+struct SelectiveScanCall {
+  SelectiveScanArgs args;
+  double scan_steps;
+
+  SelectiveScanCall(Room& room, const ScanShape& s)
+      : scan_steps(static_cast<double>(s.batch * s.length * s.channels * ScanShape::kStates *
+                                       (s.both ? 2 : 1))) {
+    const Shape tokens = {s.batch, s.length, s.channels};
+    const Shape states = {s.batch, s.length, 1, ScanShape::kStates};
+    args.forward = {.u = room.Values(tokens, s.dtype),
+                    .delta = room.Values(tokens, s.dtype),
+                    .a = Rates(room, {s.channels, ScanShape::kStates}),
+                    .b = room.Values(states, s.dtype),
+                    .c = room.Values(states, s.dtype),
+                    .d = room.Values({s.channels}),
+                    .delta_bias = room.Values({s.channels})};
+    if (s.both) args.backward = args.forward;
+    args.z = room.Values(tokens, s.dtype);
+    args.out = room.Empty(tokens, s.dtype);
   }
 };
 
 struct SsdCall {
-  Tensor x, dt, a, b, c, d, bias, out;
   SsdArgs args;
 
-  SsdCall(int64_t length, int64_t heads, int64_t head_dim, int64_t states, DType dtype)
-      : x(Values({1, length, heads, head_dim}, dtype)),
-        dt(Values({1, length, heads}, dtype)),
-        a(Rates({heads})),
-        b(Values({1, length, 1, states}, dtype)),
-        c(Values({1, length, 1, states}, dtype)),
-        d(Values({heads})),
-        bias(Values({heads})),
-        out({1, length, heads, head_dim}, dtype) {
-    args.x = x;
-    args.dt = dt;
-    args.a = a;
-    args.b = b;
-    args.c = c;
-    args.d = d;
-    args.dt_bias = bias;
+  // Heads of 64 channels, 64 states.
+  SsdCall(Room& room, int64_t batch, int64_t length, int64_t heads, DType dtype) {
+    constexpr int64_t kSide = 64;
+    args.x = room.Values({batch, length, heads, kSide}, dtype);
+    args.dt = room.Values({batch, length, heads}, dtype);
+    args.a = Rates(room, {heads});
+    args.b = room.Values({batch, length, 1, kSide}, dtype);
+    args.c = room.Values({batch, length, 1, kSide}, dtype);
+    args.d = room.Values({heads});
+    args.dt_bias = room.Values({heads});
     args.dt_softplus = true;
-    args.out = out.mutable_view();
+    args.out = room.Empty(args.x.shape, dtype);
   }
 };
 
 struct CausalConvCall {
-  Tensor x, weight, bias, out;
   CausalConv1dArgs args;
 
-  CausalConvCall(int64_t length, int64_t channels, DType dtype)
-      : x(Values({1, length, channels}, dtype)),
-        weight(Values({channels, 4})),
-        bias(Values({channels})),
-        out({1, length, channels}, dtype) {
-    args.x = x;
-    args.weight = weight;
-    args.bias = bias;
+  CausalConvCall(Room& room, int64_t batch, int64_t length, int64_t channels, DType dtype) {
+    args.x = room.Values({batch, length, channels}, dtype);
+    args.weight = room.Values({channels, 4});
+    args.bias = room.Values({channels});
     args.activation = Activation::kSilu;
-    args.out = out.mutable_view();
+    args.out = room.Empty(args.x.shape, dtype);
   }
 };
 
-void RegisterScan(int64_t length, int64_t channels, DType dtype, bool both) {
-  constexpr int64_t kStates = 16;
-  RegisterOp(
-      SelectiveScanTable(),
-      fmt::format("{}{}/{}x{}x{}", both ? "both/" : "", NameOf(dtype), length, channels, kStates),
-      std::make_shared<SelectiveScanCall>(length, channels, kStates, dtype, both),
-      static_cast<double>(length * channels * kStates * (both ? 2 : 1)));
+void RegisterScan(const ScanShape& shape) {
+  RegisterOp<SelectiveScanCall>(SelectiveScanTable(), shape.name(), shape);
+}
+
+void RegisterLargeScans(int64_t batch, int64_t length, int64_t channels, DType dtype) {
+  for (const bool both : {false, true}) {
+    const ScanShape shape = {batch, length, channels, dtype, both};
+    RegisterLarge<SelectiveScanCall>(SelectiveScanTable(), shape.name(), shape);
+  }
+  const std::string tokens = fmt::format("{}/{}x{}", NameOf(dtype), batch, length);
+  RegisterLarge<SsdCall>(SsdTable(), fmt::format("{}x{}x64x64", tokens, channels / 64), batch,
+                         length, channels / 64, dtype);
+  RegisterLarge<CausalConvCall>(CausalConv1dTable(), fmt::format("{}x{}x4", tokens, channels),
+                                batch, length, channels, dtype);
 }
 
 }  // namespace
 
 void RegisterScans() {
+  constexpr int64_t kOne = 1;
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    RegisterScan(1024, 1024, dtype, false);
-    RegisterOp(SsdTable(), fmt::format("{}/1024x16x64x64", NameOf(dtype)),
-               std::make_shared<SsdCall>(1024, 16, 64, 64, dtype));
-    RegisterOp(CausalConv1dTable(), fmt::format("{}/1024x1024x4", NameOf(dtype)),
-               std::make_shared<CausalConvCall>(1024, 1024, dtype));
+    RegisterScan({1, 1024, 1024, dtype});
+    RegisterOp<SsdCall>(SsdTable(), fmt::format("{}/1024x16x64x64", NameOf(dtype)), kOne,
+                        int64_t{1024}, int64_t{16}, dtype);
+    RegisterOp<CausalConvCall>(CausalConv1dTable(), fmt::format("{}/1024x1024x4", NameOf(dtype)),
+                               kOne, int64_t{1024}, int64_t{1024}, dtype);
+    RegisterLargeScans(1, 65536, 1024, dtype);
+    RegisterLargeScans(8, 8192, 1536, dtype);
   }
-  RegisterScan(1024, 1024, DType::kF32, true);
-  RegisterScan(1, 1024, DType::kF32, false);
+  RegisterScan({1, 1024, 1024, DType::kF32, true});
+  RegisterScan({1, 1, 1024, DType::kF32});
   // Time against length.
   for (int64_t length = 256; length <= 65536; length *= 4) {
-    RegisterScan(length, 256, DType::kF32, false);
+    RegisterScan({1, length, 256, DType::kF32});
   }
 }
 

@@ -63,6 +63,10 @@ OpCost CostOfNeighborhoodAttention(const NeighborhoodAttentionArgs& args) {
 
 }  // namespace
 
+DType AttentionDType(Device device, DType activation) {
+  return device == Device::kCuda ? activation : DType::kF32;
+}
+
 void Attention(Context& ctx, const AttentionArgs& args) {
   CheckHeads("attention", args.q, args.k, args.v, args.out, 4);
   const Shape& s = args.q.shape;
@@ -112,6 +116,7 @@ const OpTable<AttentionArgs>& AttentionTable() {
       {
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
           GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashAttention, cuda::FlashAttention),
+          GESSO_CUDA_OP_NAMED("products", cuda::WhyNotProductAttention, cuda::ProductAttention),
           GESSO_CUDA_OP(cuda::WhyNotAttention, cuda::Attention),
           {"ref", Device::kCpu, AcceptsAll, ref::Attention},
       });

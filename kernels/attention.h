@@ -1,5 +1,5 @@
 // Softmax attention: over all keys, over the windows of a token grid, over each token's
-// neighborhood. No implementation but ref stores the matrix of scores.
+// neighborhood. Only ref, and on a GPU what attends with wide heads, store a matrix of scores.
 #pragma once
 
 #include "kernels/core/context.h"
@@ -19,6 +19,12 @@ struct AttentionArgs {
   View out;  // [B, Tq, H, D] dtype of q, contiguous
 };
 void Attention(Context& ctx, const AttentionArgs& args);
+
+// The element type in which a model that works in `activation` had better make queries, keys and
+// values which only attention reads. A CPU multiplies them no faster in bfloat16, and their rounding
+// would make the error of a Hourglass DiT's pass a quarter larger; a GPU's tensor cores gain several
+// times.
+DType AttentionDType(Device device, DType activation);
 
 // Each token of a grid attends to the tokens of its own window: (y + shift) / window and
 // (x + shift) / window agree, without wrap-around (k-diffusion's shifted windows, which roll and

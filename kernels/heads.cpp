@@ -1,6 +1,7 @@
 #include "kernels/heads.h"
 
 #include "kernels/core/check.h"
+#include "kernels/core/host_reads.h"
 #include "kernels/cpu/heads.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cuda/heads.h"
@@ -18,7 +19,7 @@ OpCost CostOfPrepareHeads(const PrepareHeadsArgs& args) {
           static_cast<double>(args.x.bytes() + args.out.bytes())};
 }
 
-void CheckAngles(const PrepareHeadsArgs& args, bool on_host) {
+void CheckAngles(const Context& ctx, const PrepareHeadsArgs& args) {
   const Shape& s = args.x.shape;
   Require(s[3] % 2 == 0, ErrorKind::kShape, "{}: head size {} is not even", kOp, s[3]);
   CheckDType(kOp, "cos", args.cos, DType::kF32);
@@ -36,8 +37,8 @@ void CheckAngles(const PrepareHeadsArgs& args, bool on_host) {
   CheckDType(kOp, "positions", args.positions, DType::kI32);
   CheckShape(kOp, "positions", args.positions, {s[0], s[1]});
   CheckContiguous(kOp, "positions", args.positions);
-  if (!on_host) return;
-  const auto* const rows = args.positions.Data<int32_t>();  // waits for the device
+  if (!HostReads(ctx, PrepareHeadsTable(), args)) return;  // a GPU makes NaN of such positions
+  const auto* const rows = args.positions.Data<int32_t>();
   for (int64_t i = 0; i < args.positions.numel(); ++i) {
     const int32_t row = rows[i];
     Require(row >= 0 && row < args.cos.shape[0], ErrorKind::kShape,
@@ -59,7 +60,7 @@ void PrepareHeads(Context& ctx, const PrepareHeadsArgs& args) {
     CheckShape(kOp, "scale", args.scale, {args.x.shape[2]});
     CheckContiguous(kOp, "scale", args.scale);
   }
-  if (!args.cos.empty()) CheckAngles(args, ctx.device != Device::kMeta);
+  if (!args.cos.empty()) CheckAngles(ctx, args);
   if (args.out.numel() == 0) return;
   PrepareHeadsTable().Run(ctx, args);
 }

@@ -22,8 +22,13 @@ struct PrepareHeadsArgs {
   ConstView positions;  // [B, T] i32 contiguous, rows of cos; empty: token t has row t
   View out;             // [B, T, H, D] f32 or bf16, strides as for x; may be x
 };
-// Throws kShape for positions outside the table.
+// Throws kShape for positions outside the table where the CPU reads them; a device makes NaN of
+// their heads.
 void PrepareHeads(Context& ctx, const PrepareHeadsArgs& args);
+// out = x, of the shapes above.
+inline void CopyHeads(Context& ctx, ConstView x, View out) {
+  PrepareHeads(ctx, {.x = x, .scale = {}, .cos = {}, .sin = {}, .positions = {}, .out = out});
+}
 
 const OpTable<PrepareHeadsArgs>& PrepareHeadsTable();
 

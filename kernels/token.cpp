@@ -1,6 +1,7 @@
 #include "kernels/token.h"
 
 #include "kernels/core/check.h"
+#include "kernels/core/host_reads.h"
 #include "kernels/cpu/token.h"
 #include "kernels/cuda/token.h"
 #include "kernels/ref/token.h"
@@ -28,11 +29,7 @@ OpCost CostOfSelectTokens(const SelectTokensArgs& args) {
 // such an id asks for becomes NaN.
 template <class Args>
 void CheckIds(const Context& ctx, const OpTable<Args>& table, const Args& args, int64_t rows) {
-  if (ctx.device == Device::kMeta) return;
-  if (ctx.device != Device::kCpu) {
-    if (table.Choose(ctx.device, args).device != Device::kCpu) return;
-    WaitForDeviceBefore(table.op());
-  }
+  if (!HostReads(ctx, table, args)) return;
   const auto* const ids = args.ids.template Data<int32_t>();
   for (int64_t i = 0; i < args.ids.numel(); ++i) {
     const int32_t id = ids[i];

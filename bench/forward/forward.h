@@ -11,11 +11,9 @@
 namespace gesso::bench {
 
 struct ForwardOptions {
-  std::filesystem::path model;  // safetensors with the config in its metadata
-  // Tensors of one call: x [B, C, H, W] f32 already scaled by c_in, sigma [B]; as the model needs
-  // them also class_cond, mapping_cond, aug_cond, context, context_mask.
-  std::filesystem::path input;
-  std::filesystem::path output;  // F(x, sigma) goes here as tensor "out"; empty: nowhere
+  std::filesystem::path model;   // safetensors with the config in its metadata (call.h)
+  std::filesystem::path input;   // tensors of one call (call.h)
+  std::filesystem::path output;  // the result goes here as tensor "out"; empty: nowhere
   int repetitions = 10;          // timed ones, after one that is not
   DType dtype = DType::kF32;
   Device device = Device::kCpu;

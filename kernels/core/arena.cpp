@@ -32,7 +32,7 @@ Arena::Arena(Device device, size_t bytes)
     return;
   }
   Require(CurrentBackend() != nullptr, ErrorKind::kDevice, "an arena for a device not set up");
-  block_ = CurrentBackend()->Allocate(bytes);
+  block_ = CurrentBackend()->Allocate(bytes, FirstUse::kDevice);
 }
 
 View Arena::Alloc(const Shape& shape, DType dtype) {

@@ -26,12 +26,17 @@ class Recording {
   virtual void Play() = 0;
 };
 
+// Who writes to memory first: where it had better lie when it is new.
+enum class FirstUse { kHost, kDevice };
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
-  // Memory with one address for host and device, aligned to 256 bytes. Throws kMemory.
-  virtual std::shared_ptr<void> Allocate(size_t bytes) = 0;
+  // Memory with one address for host and device, aligned to 256 bytes, with any content. What the
+  // device still does to the block's former owner is waited for where the host writes first.
+  // Throws kMemory.
+  virtual std::shared_ptr<void> Allocate(size_t bytes, FirstUse first) = 0;
   // Until everything given to the device is done. Throws kDevice for what went wrong in it.
   virtual void Wait() = 0;
   // Its name, memory and versions, for `gesso info --devices`.

@@ -83,11 +83,14 @@ std::shared_ptr<void> ZeroPages(size_t bytes) {
   return {memory, [padded](void* pages) { munmap(pages, padded); }};
 }
 
-std::shared_ptr<void> SharedZeros(Backend& backend, size_t bytes) {
-  const size_t padded = bytes + 64;  // vectors read past the end
+std::shared_ptr<void> SharedMemory(Backend& backend, size_t bytes, FirstUse first, bool zeros) {
+  constexpr size_t kBeyond = 64;  // vectors read past the end
   ObstacleWatch::Tell("memory is reserved");
-  std::shared_ptr<void> memory = backend.Allocate(padded);
-  std::memset(memory.get(), 0, padded);
+  std::shared_ptr<void> memory = backend.Allocate(bytes + kBeyond, first);
+  if (first == FirstUse::kHost) {
+    const size_t written = zeros ? 0 : bytes;
+    std::memset(static_cast<std::byte*>(memory.get()) + written, 0, bytes + kBeyond - written);
+  }
   return memory;
 }
 
@@ -96,10 +99,18 @@ std::shared_ptr<void> SharedZeros(Backend& backend, size_t bytes) {
 template struct BasicView<false>;
 template struct BasicView<true>;
 
-Tensor::Tensor(const Shape& shape, DType dtype) : shape_(shape), dtype_(dtype), writable_(true) {
+Tensor::Tensor(const Shape& shape, DType dtype)
+    : Tensor(shape, dtype, FirstUse::kHost, Fill::kZeros) {}
+
+Tensor Tensor::Unwritten(const Shape& shape, DType dtype, FirstUse first) {
+  return {shape, dtype, first, Fill::kAny};
+}
+
+Tensor::Tensor(const Shape& shape, DType dtype, FirstUse first, Fill fill)
+    : shape_(shape), dtype_(dtype), writable_(true) {
   const size_t bytes = static_cast<size_t>(shape.numel()) * SizeOf(dtype);
   if (CurrentBackend() != nullptr) {
-    owner_ = SharedZeros(*CurrentBackend(), bytes);
+    owner_ = SharedMemory(*CurrentBackend(), bytes, first, fill == Fill::kZeros);
     device_ = Device::kCuda;
   } else {
     owner_ = bytes < kPaged ? Zeros(bytes) : ZeroPages(bytes);
@@ -254,7 +265,7 @@ ConvertRow ConverterOf(DType from, DType to) {
 Tensor Cast(ConstView source, DType dtype) {
   Require(IsFloat(source.dtype) == IsFloat(dtype) && CanStore(dtype), ErrorKind::kUnsupported,
           "cannot convert {} to {}", NameOf(source.dtype), NameOf(dtype));
-  Tensor result(source.shape, dtype);
+  Tensor result = Tensor::Unwritten(source.shape, dtype, FirstUse::kHost);
   const ConvertRow convert = ConverterOf(source.dtype, dtype);
   const auto source_size = static_cast<int64_t>(SizeOf(source.dtype));
   const int last = source.shape.rank() - 1;

@@ -75,12 +75,15 @@ struct BasicView {
 using View = BasicView<false>;
 using ConstView = BasicView<true>;
 
-// Owns its elements (64-byte aligned, zeroed; in the backend's memory where one is in use) or
-// shares ownership of the memory they lie in.
+// Owns its elements (64-byte aligned; in the backend's memory where one is in use) or shares
+// ownership of the memory they lie in.
 class Tensor {
  public:
   Tensor() = default;
+  // Zeros.
   Tensor(const Shape& shape, DType dtype);
+  // Elements that somebody, `first`, writes before anybody reads them.
+  static Tensor Unwritten(const Shape& shape, DType dtype, FirstUse first);
   // Elements that lie inside memory which `owner` keeps alive (a file mapping).
   Tensor(std::shared_ptr<const void> owner, const void* data, const Shape& shape, DType dtype);
 
@@ -103,6 +106,9 @@ class Tensor {
   }
 
  private:
+  enum class Fill { kZeros, kAny };
+  Tensor(const Shape& shape, DType dtype, FirstUse first, Fill fill);
+
   std::shared_ptr<const void> owner_;
   const void* data_ = nullptr;
   Shape shape_;

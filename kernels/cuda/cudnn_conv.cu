@@ -9,9 +9,9 @@
 #include "kernels/cuda/conv.h"
 #include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/device/pointwise.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -35,6 +35,7 @@ cudnnHandle_t Handle() {
     CheckCudnn(GetCudnn().SetStream(made, Stream()), "starting cuDNN");
     return made;
   }();
+  Stream();  // tells that there is work for it
   return handle;
 }
 
@@ -200,7 +201,7 @@ const void* ConvertedInput(const Conv2dArgs& args) {
   body.out.data = Scratch(kInputs, static_cast<size_t>(args.x.numel()) * SizeOf(type));
   body.out.bf16 = type == DType::kBF16;
   body.width = body.x_stride = args.x.shape[3];
-  ForEach(args.x.numel(), body);
+  ForEachVector(args.x.numel(), body);
   return body.out.data;
 }
 
@@ -233,7 +234,7 @@ void Conv2dCudnn(Context&, const Conv2dArgs& args) {
   body.width = args.kernel->shape()[0];
   body.activation = args.activation;
   plan.Run(x, kernel, 0, body.product.data);
-  ForEach(args.out.numel(), body);
+  ForEachVector(args.out.numel(), body);
 }
 
 }  // namespace gesso::cuda

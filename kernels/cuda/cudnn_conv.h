@@ -20,9 +20,6 @@ inline std::optional<std::string_view> WhyNotCudnnShape(const Conv2dArgs& args) 
   constexpr int64_t kMost = std::numeric_limits<int>::max();
   if (args.kernel->conv().end_padding != 0) return "padding at one end alone";
   if (IsProduct(args)) return "a product of matrices as it is";
-  if (args.kernel->dtype() == DType::kBF16 && args.out.dtype == DType::kF32) {
-    return "a float32 result of bfloat16 weights";  // cuDNN would round it in between
-  }
   if (args.x.numel() > kMost || args.out.numel() > kMost) return "more than 2^31 - 1 numbers";
   return std::nullopt;
 }

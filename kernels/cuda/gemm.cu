@@ -1,10 +1,10 @@
 #include "kernels/cuda/gemm.h"
 
 #include "kernels/cuda/device/pointwise.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/low_bit.h"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -44,19 +44,22 @@ Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight) {
   body.out.bf16 = weight.dtype() == DType::kBF16;
   body.width = width;
   body.x_stride = stride;
-  ForEach(rows * width, body);
+  ForEachVector(rows * width, body);
   return {body.out.data, rows, width};
 }
 
-void ActivateHalves(const LinearGluArgs& args, const std::function<void(float*)>& multiply) {
+void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& multiply) {
   const int64_t both = args.weight->rows();
   const int64_t rows = args.x.numel() / args.weight->cols();
-  auto* const product =
-      static_cast<float*>(Scratch(kProduct, static_cast<size_t>(rows * both) * sizeof(float)));
+  // Half the traffic where cuBLASLt can round what is rounded in the end anyway.
+  const bool narrow = args.out.dtype == DType::kBF16 && args.weight->dtype() == DType::kBF16;
+  const DType type = narrow ? DType::kBF16 : DType::kF32;
+  const size_t bytes = static_cast<size_t>(rows * both) * SizeOf(type);
+  const View product(Scratch(kProduct, bytes), {rows, both}, type, Device::kCuda);
   multiply(product);
-  const ConstView halves(product, {rows, both}, DType::kF32, Device::kCuda);
+  const ConstView halves = product;
   const View out(args.out.data, {rows, both / 2}, args.out.dtype, Device::kCuda);
-  ForEach(out.numel(), GluElement(GluArgs{.value = halves.Slice(1, 0, both / 2),
+  ForEachVector(out.numel(), GluElement(GluArgs{.value = halves.Slice(1, 0, both / 2),
                                           .gate = halves.Slice(1, both / 2, both),
                                           .activation = args.activation,
                                           .out = out}));
@@ -97,9 +100,10 @@ void LinearGlu(Context&, const LinearGluArgs& args) {
   const Weights* const floats = WeightsOf(weight);
   if (floats == nullptr) return LinearGluLowBit(args);
   const Inputs in = ConvertedInputs(args.x, weight);
-  ActivateHalves(args, [&](float* product) {
-    Multiply({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
-             floats->values.view().data, in.data, product);
+  ActivateHalves(args, [&](View product) {
+    MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
+                      floats->values.view().data, in.data,
+                      {.bias = {}, .residual = {}, .out = Numbers(product)});
   });
 }
 

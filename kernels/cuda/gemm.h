@@ -23,7 +23,8 @@ struct Inputs {
 };
 Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight);
 
-// multiply(product) writes x weight^T [M, 2F] to the scratch kProduct; its halves then become out.
-void ActivateHalves(const LinearGluArgs& args, const std::function<void(float*)>& multiply);
+// multiply(product) writes x weight^T [M, 2F], where weight is a matrix of floats, to the scratch
+// kProduct; its halves then become out.
+void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& multiply);
 
 }  // namespace gesso::cuda

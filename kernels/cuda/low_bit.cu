@@ -269,11 +269,9 @@ void LinearGluLowBit(const LinearGluArgs& args) {
     body.activation = args.activation;
     return ForEach(args.out.numel(), body);
   }
-  ActivateHalves(args, [&](float* product) {
-    const View out(product, {x.count, weight.rows()}, DType::kF32);
-    MultiplyFloats(
-        weight, InputsOfFloats(weight, args.x),
-        {.bias = {}, .activation = Activation::kNone, .residual = {}, .out = Numbers(out)});
+  ActivateHalves(args, [&](View product) {
+    MultiplyFloats(weight, InputsOfFloats(weight, args.x),
+                   {.bias = {}, .residual = {}, .out = Numbers(product)});
   });
 }
 

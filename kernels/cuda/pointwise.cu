@@ -3,8 +3,8 @@
 #include "kernels/cuda/device/embedding.cuh"
 #include "kernels/cuda/device/noise.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -17,7 +17,7 @@ std::optional<std::string_view> WhyNotLinearCombination(const LinearCombinationA
 
 void LinearCombination(Context&, const LinearCombinationArgs& args) {
   if (args.noise.seeds.empty()) {
-    return ForEach(args.out.numel(), LinearCombinationElement(args));
+    return ForEachVector(args.out.numel(), LinearCombinationElement(args));
   }
   for (int64_t b = 0; b < args.out.shape[0]; b += NoisyCombinationPair::kMostPictures) {
     const NoisyCombinationPair body(args, b);
@@ -30,20 +30,22 @@ std::optional<std::string_view> WhyNotGatedAdd(const GatedAddArgs& args) {
 }
 
 void GatedAdd(Context&, const GatedAddArgs& args) {
-  ForEach(args.out.numel(), GatedAddElement(args));
+  ForEachVector(args.out.numel(), GatedAddElement(args));
 }
 
 std::optional<std::string_view> WhyNotGlu(const GluArgs& args) {
   return WhyNotReachable({args.value, args.gate, args.out});
 }
 
-void Glu(Context&, const GluArgs& args) { ForEach(args.out.numel(), GluElement(args)); }
+void Glu(Context&, const GluArgs& args) { ForEachVector(args.out.numel(), GluElement(args)); }
 
 std::optional<std::string_view> WhyNotActivate(const ActivateArgs& args) {
   return WhyNotReachable({args.x, args.out});
 }
 
-void Activate(Context&, const ActivateArgs& args) { ForEach(args.out.numel(), GluElement(args)); }
+void Activate(Context&, const ActivateArgs& args) {
+  ForEachVector(args.out.numel(), GluElement(args));
+}
 
 std::optional<std::string_view> WhyNotSignBits(const SignBitsArgs& args) {
   return WhyNotReachable({args.x, args.bits});

@@ -5,7 +5,7 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/pointwise.cuh"
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -34,12 +34,22 @@ cudaDataType_t TypeOf(DType dtype) {
   }
 }
 
-// out = product + beta * out, as cuBLASLt is asked for it.
+// out = product + bias + added: what cuBLASLt does in one.
+struct Sum {
+  Numbers out;
+  Numbers added;  // of the type of out, maybe out itself; or absent
+  Numbers bias;   // float32, or absent
+
+  // Of the outputs from `first` on.
+  Sum From(int64_t first) const { return {out.From(first), added.From(first), bias.From(first)}; }
+};
+
+// As cuBLASLt is asked for it.
 struct Planned {
   Product product;
   DType out;
-  bool accumulates;                     // beta is 1, not 0
-  uint32_t x_alignment, out_alignment;  // bytes, of memory and rows
+  bool adds, has_bias;
+  uint32_t weight_alignment, x_alignment, out_alignment, added_alignment;  // bytes, rows' too
 
   auto operator<=>(const Planned&) const = default;
 };
@@ -66,39 +76,75 @@ class Layout {
   cublasLtMatrixLayout_t layout_ = nullptr;
 };
 
+void Describe(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t what, const auto& value) {
+  CheckBlas(GetBlas().MatmulDescSetAttribute(product, what, &value, sizeof(value)),
+            "describing a product");
+}
+
 // A product of one shape, with the algorithm that cuBLASLt's heuristic chose for it once.
 class Plan {
  public:
-  Plan(cublasLtHandle_t handle, const Planned& planned) : Plan(handle, planned.product, planned) {}
-  Plan(cublasLtHandle_t handle, const Product& p, const Planned& planned)
-      : weight_(TypeOf(p.in), p.inputs, p.outputs, p.inputs),
+  Plan(cublasLtHandle_t handle, const Planned& planned, const Sum& sum)
+      : Plan(handle, planned.product, planned, sum) {}
+  Plan(cublasLtHandle_t handle, const Product& p, const Planned& planned, const Sum& sum)
+      : weight_(TypeOf(p.in), p.weight_lies ? p.outputs : p.inputs,
+                p.weight_lies ? p.inputs : p.outputs, p.weight_stride),
         x_(TypeOf(p.in), p.inputs, p.rows, p.stride),
         out_(TypeOf(planned.out), p.outputs, p.rows, p.out_stride),
-        integers_(p.in == DType::kI8),
-        beta_(planned.accumulates ? 1.0f : 0.0f) {
+        integers_(p.in == DType::kI8) {
     CheckBlas(
         GetBlas().MatmulDescCreate(&product_, integers_ ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F,
                                    integers_ ? CUDA_R_32I : CUDA_R_32F),
         "describing a product");
-    const cublasOperation_t transposed = CUBLAS_OP_T;
-    CheckBlas(GetBlas().MatmulDescSetAttribute(product_, CUBLASLT_MATMUL_DESC_TRANSA, &transposed,
-                                               sizeof(transposed)),
-              "describing a product");
+    Describe(product_, CUBLASLT_MATMUL_DESC_TRANSA, p.weight_lies ? CUBLAS_OP_N : CUBLAS_OP_T);
+    if (planned.has_bias) {
+      Describe(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+      Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
+      SetBias(sum);
+    }
+    Choose(handle, planned);
+  }
+  ~Plan() { GetBlas().MatmulDescDestroy(product_); }
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+
+  // Whether cuBLASLt has an algorithm for it.
+  bool exists() const { return exists_; }
+
+  void Run(cublasLtHandle_t handle, const void* weight, const void* x, const Sum& sum) const {
+    if (!sum.bias.absent()) SetBias(sum);
+    const float one = 1;
+    const float zero = 0;
+    const int32_t whole_one = 1;  // factors are of the type of the sums
+    const int32_t whole_zero = 0;
+    const void* const alpha = integers_ ? static_cast<const void*>(&whole_one) : &one;
+    const void* const none = integers_ ? static_cast<const void*>(&whole_zero) : &zero;
+    const void* const added = sum.added.absent() ? sum.out.data : sum.added.data;
+    CheckBlas(GetBlas().Matmul(handle, product_, alpha, weight, weight_.get(), x, x_.get(),
+                               sum.added.absent() ? none : alpha, added, out_.get(), sum.out.data,
+                               out_.get(), &chosen_.algo, Scratch(kWorkspace, kWorkspaceBytes),
+                               kWorkspaceBytes, Stream()),
+              "multiplying matrices");
+  }
+
+ private:
+  void SetBias(const Sum& sum) const {
+    Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+             static_cast<const void*>(sum.bias.data));
+  }
+
+  void Choose(cublasLtHandle_t handle, const Planned& planned) {
     cublasLtMatmulPreference_t preference = nullptr;
     CheckBlas(GetBlas().MatmulPreferenceCreate(&preference), "choosing an algorithm");
-    CheckBlas(
-        GetBlas().MatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                               &kWorkspaceBytes, sizeof(kWorkspaceBytes)),
-        "choosing an algorithm");
-    const auto align = [&](cublasLtMatmulPreferenceAttributes_t which, uint32_t bytes) {
-      CheckBlas(GetBlas().MatmulPreferenceSetAttribute(preference, which, &bytes, sizeof(bytes)),
+    const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t which, const auto& value) {
+      CheckBlas(GetBlas().MatmulPreferenceSetAttribute(preference, which, &value, sizeof(value)),
                 "choosing an algorithm");
     };
-    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
-          AlignmentOf(nullptr, p.inputs * static_cast<int64_t>(SizeOf(p.in))));
-    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, planned.x_alignment);
-    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, planned.out_alignment);
-    align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, planned.out_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, planned.weight_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, planned.x_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, planned.added_alignment);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, planned.out_alignment);
     int found = 0;
     const cublasStatus_t status =
         GetBlas().MatmulAlgoGetHeuristic(handle, product_, weight_.get(), x_.get(), out_.get(),
@@ -108,30 +154,10 @@ class Plan {
     CheckBlas(status, "choosing an algorithm");
     exists_ = found > 0;
   }
-  ~Plan() { GetBlas().MatmulDescDestroy(product_); }
-  Plan(const Plan&) = delete;
-  Plan& operator=(const Plan&) = delete;
 
-  // Whether cuBLASLt has an algorithm for it.
-  bool exists() const { return exists_; }
-
-  void Run(cublasLtHandle_t handle, const void* weight, const void* x, void* out) const {
-    const float one = 1;
-    const int32_t whole_one = 1;  // factors are of the type of the sums
-    const int32_t whole_zero = 0;
-    const void* const alpha = integers_ ? static_cast<const void*>(&whole_one) : &one;
-    const void* const beta = integers_ ? static_cast<const void*>(&whole_zero) : &beta_;
-    CheckBlas(GetBlas().Matmul(handle, product_, alpha, weight, weight_.get(), x, x_.get(), beta,
-                               out, out_.get(), out, out_.get(), &chosen_.algo,
-                               Scratch(kWorkspace, kWorkspaceBytes), kWorkspaceBytes, Stream()),
-              "multiplying matrices");
-  }
-
- private:
   Layout weight_, x_, out_;
   bool integers_;
   bool exists_ = false;
-  float beta_;
   cublasLtMatmulDesc_t product_ = nullptr;
   cublasLtMatmulHeuristicResult_t chosen_{};
 };
@@ -146,33 +172,58 @@ cublasLtHandle_t Handle() {
 }
 
 // Plans are made once a shape, type and alignment.
-const Plan& PlanFor(Product product, const void* x, const void* out, DType type, bool accumulates) {
+const Plan& PlanFor(Product product, const void* weight, const void* x, const Sum& sum,
+                    DType type) {
   static std::map<Planned, Plan> plans;
   if (product.out_stride == 0) product.out_stride = product.outputs;
+  if (product.weight_stride == 0) {
+    product.weight_stride = product.weight_lies ? product.outputs : product.inputs;
+  }
+  const auto in_bytes = static_cast<int64_t>(SizeOf(product.in));
+  const int64_t row_bytes = product.out_stride * static_cast<int64_t>(SizeOf(type));
+  const uint32_t out_alignment = AlignmentOf(sum.out.data, row_bytes);
   const Planned planned = {
-      product, type, accumulates,
-      AlignmentOf(x, product.stride * static_cast<int64_t>(SizeOf(product.in))),
-      AlignmentOf(out, product.out_stride * static_cast<int64_t>(SizeOf(type)))};
-  return plans.try_emplace(planned, Handle(), planned).first->second;
+      .product = product,
+      .out = type,
+      .adds = !sum.added.absent(),
+      .has_bias = !sum.bias.absent(),
+      .weight_alignment = AlignmentOf(weight, product.weight_stride * in_bytes),
+      .x_alignment = AlignmentOf(x, product.stride * in_bytes),
+      .out_alignment = out_alignment,
+      .added_alignment =
+          sum.added.absent() ? out_alignment : AlignmentOf(sum.added.data, row_bytes)};
+  return plans.try_emplace(planned, Handle(), planned, sum).first->second;
 }
 
-void Run(const Product& product, const void* weight, const void* x, void* out, DType type,
-         bool accumulates) {
-  const Plan& plan = PlanFor(product, x, out, type, accumulates);
+void Run(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
+  const Plan& plan = PlanFor(product, weight, x, sum, type);
   Require(plan.exists(), ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}",
           product.rows, product.outputs, product.inputs);
-  plan.Run(Handle(), weight, x, out);
+  plan.Run(Handle(), weight, x, sum);
 }
 
-// multiply(out, accumulates) writes the product as numbers, or adds it to what they are.
-template <class MultiplyInto>
-void Finish(const Product& product, const Epilogue& epilogue, const MultiplyInto& multiply) {
-  const bool plain = epilogue.bias.absent() && epilogue.activation == Activation::kNone;
-  const bool in_place = epilogue.residual.data == epilogue.out.data;
-  // cuBLASLt writes float32 from either type, and bfloat16 from bfloat16 alone.
-  const bool direct = plain && (epilogue.residual.absent() || in_place) &&
-                      (!epilogue.out.bf16 || product.in == DType::kBF16);
-  if (direct) return multiply(epilogue.out, in_place);
+Sum SumInto(void* out) {
+  Sum sum;
+  sum.out.data = out;
+  return sum;
+}
+
+// What cuBLASLt may be able to do alone: it writes float32 from either type, bfloat16 from bfloat16
+// alone, adds numbers of the type that it writes, and with float32 results a bias of float32.
+bool MayBeSum(const Product& product, const Epilogue& epilogue) {
+  const bool bf16 = epilogue.out.bf16;
+  return epilogue.activation == Activation::kNone && (!bf16 || product.in == DType::kBF16) &&
+         (epilogue.residual.absent() || epilogue.residual.bf16 == bf16) &&
+         (epilogue.bias.absent() || (!bf16 && !epilogue.bias.bf16));
+}
+
+// multiply(sum) writes a sum; has(sum) says whether it can.
+template <class Has, class MultiplyInto>
+void Finish(const Product& product, const Epilogue& epilogue, const Has& has,
+            const MultiplyInto& multiply) {
+  const Sum sum = {.out = epilogue.out, .added = epilogue.residual, .bias = epilogue.bias};
+  if (MayBeSum(product, epilogue) && has(sum)) return multiply(sum);
+  CHECK(product.out_stride == 0 || product.out_stride == product.outputs);
   const int64_t count = product.rows * product.outputs;
   EpilogueElement body;
   body.product.data = Scratch(kProduct, static_cast<size_t>(count) * sizeof(float));
@@ -181,18 +232,14 @@ void Finish(const Product& product, const Epilogue& epilogue, const MultiplyInto
   body.out = epilogue.out;
   body.width = product.outputs;
   body.activation = epilogue.activation;
-  multiply(body.product, false);
-  ForEach(count, body);
+  multiply(SumInto(body.product.data));
+  ForEachVector(count, body);
 }
 
 }  // namespace
 
-void Multiply(const Product& product, const void* weight, const void* x, float* out) {
-  Run(product, weight, x, out, DType::kF32, false);
-}
-
 void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out) {
-  Run(product, weight, x, out, DType::kI32, false);
+  Run(product, weight, x, SumInto(out), DType::kI32);
 }
 
 bool HasFloat8(const Product& product) {
@@ -203,28 +250,43 @@ bool HasFloat8(const Product& product) {
     Check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "asking the GPU");
     return MultipliesFloat8(major, minor);
   }();
-  return multiplies && PlanFor(product, nullptr, nullptr, DType::kF32, false).exists();
+  return multiplies && PlanFor(product, nullptr, nullptr, {}, DType::kF32).exists();
 }
 
 void MultiplyFloat8(const Product& product, const void* weight, const void* x, float* out) {
-  Run(product, weight, x, out, DType::kF32, false);
+  Run(product, weight, x, SumInto(out), DType::kF32);
 }
 
 void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
                        const Epilogue& epilogue) {
-  Finish(product, epilogue, [&](const Numbers& out, bool accumulates) {
-    Run(product, weight, x, out.data, out.type(), accumulates);
-  });
+  Finish(
+      product, epilogue,
+      [&](const Sum& sum) { return PlanFor(product, weight, x, sum, sum.out.type()).exists(); },
+      [&](const Sum& sum) { Run(product, weight, x, sum, sum.out.type()); });
 }
 
 void MultiplyAndFinish(const Product& product, int64_t most,
                        const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
                        const Epilogue& epilogue) {
-  Finish(product, epilogue, [&](const Numbers& out, bool accumulates) {
+  const auto for_each_tile = [&](const Sum& sum, const auto& body) {
     ForEachTile(product, most, [&](const Product& part, int64_t first) {
-      Run(part, weights(first, part.outputs), x, out.From(first).data, out.type(), accumulates);
+      body(part, first, sum.From(first));
     });
-  });
+  };
+  Finish(
+      product, epilogue,
+      [&](const Sum& sum) {
+        bool all = true;
+        for_each_tile(sum, [&](const Product& part, int64_t, const Sum& of_part) {
+          all = all && PlanFor(part, nullptr, x, of_part, sum.out.type()).exists();
+        });
+        return all;
+      },
+      [&](const Sum& sum) {
+        for_each_tile(sum, [&](const Product& part, int64_t first, const Sum& of_part) {
+          Run(part, weights(first, part.outputs), x, of_part, sum.out.type());
+        });
+      });
 }
 
 }  // namespace gesso::cuda

@@ -20,12 +20,12 @@ struct Product {
   int64_t stride;                 // from row to row of x, in elements
   DType in;                       // of x and weight: kF32, kBF16, kI8 or kF8E4M3
   int64_t out_stride = 0;         // from row to row of the product, in elements; 0: N
+  int64_t weight_stride = 0;      // from row to row of weight; 0: they follow one another
+  bool weight_lies = false;       // weight is [K, N]
 
   auto operator<=>(const Product&) const = default;
 };
 
-// Writes the product of float32 or bfloat16 numbers as float32.
-void Multiply(const Product& product, const void* weight, const void* x, float* out);
 // Writes that of 8-bit integers. K, N, the strides and all addresses must be multiples of 4, better
 // of 16.
 void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out);

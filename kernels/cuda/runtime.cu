@@ -1,8 +1,10 @@
 #include "kernels/cuda/runtime.h"
 
 #include <array>
+#include <atomic>
 
 #include "kernels/cuda/device/bytes.cuh"
+#include "kernels/cuda/free_blocks.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/uploads.h"
 
@@ -40,10 +42,31 @@ cudaDeviceProp PropertiesOfFirst() {
   return properties;
 }
 
+#if CUDART_VERSION >= 13000
+using Place = cudaMemLocation;
+const Place kGpu = {cudaMemLocationTypeDevice, 0};
+#else
+using Place = int;
+constexpr Place kGpu = 0;
+#endif
+
+void Prefetch(const void* memory, size_t bytes, cudaStream_t stream, const char* what) {
+#if CUDART_VERSION >= 13000
+  Check(cudaMemPrefetchAsync(memory, bytes, kGpu, 0, stream), what);
+#else
+  Check(cudaMemPrefetchAsync(memory, bytes, kGpu, stream), what);
+#endif
+}
+
 cudaStream_t MakeStream() {
   cudaStream_t made = nullptr;
   Check(cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking), "making a stream");
   return made;
+}
+
+cudaStream_t TheStream() {
+  static const cudaStream_t stream = MakeStream();
+  return stream;
 }
 
 // Weights go to the device beside its work, which need not wait for them, nor they for it.
@@ -51,6 +74,11 @@ cudaStream_t UploadStream() {
   static const cudaStream_t stream = MakeStream();
   return stream;
 }
+
+// How often the stream was asked for, and how often it had been when it was last waited for: the
+// host asks for results far more often than there are new ones.
+std::atomic<uint64_t> uses = 0;
+std::atomic<uint64_t> uses_waited_for = 0;
 
 // Whether this thread has what it gives to Stream() recorded.
 thread_local bool recording = false;
@@ -88,6 +116,9 @@ struct ScratchBlock {
 };
 int64_t scratch_moves = 0;
 
+constexpr size_t kLeastCopied = size_t{64} << 10;  // of weights
+constexpr size_t kMostKept = size_t{4} << 30;      // of memory that was given back
+
 class CudaBackend : public Backend {
  public:
   CudaBackend() {
@@ -99,19 +130,30 @@ class CudaBackend : public Backend {
     free_at_start_ = FreeNow();
   }
 
-  std::shared_ptr<void> Allocate(size_t bytes) override {
+  std::shared_ptr<void> Allocate(size_t bytes, FirstUse first) override {
     RequireNoRecording("memory was reserved");
-    void* memory = nullptr;
-    Check(cudaMallocManaged(&memory, std::max<size_t>(bytes, 1)), "reserving memory");
-    return {memory, [bytes, uploads = uploads_](void* block) {
-              uploads->Remove(block, bytes);
-              cudaFree(block);
+    const size_t block_bytes = FreeBlocks::BlockBytes(bytes);
+    void* memory = free_blocks_->Take(block_bytes).value_or(nullptr);
+    if (memory == nullptr) {
+      memory = NewBlock(block_bytes);
+      // In one go, not page by page as the GPU misses them.
+      if (first == FirstUse::kDevice) Prefetch(memory, block_bytes, Stream(), "reserving memory");
+    } else if (first == FirstUse::kHost) {
+      Wait();
+    }
+    return {memory, [block_bytes, uploads = uploads_, kept = free_blocks_](void* block) {
+              // Weights are described as such to the driver, which a new owner would suffer from.
+              const bool was_uploaded = uploads->Remove(block, block_bytes);
+              if (was_uploaded || !kept->Give(block, block_bytes)) cudaFree(block);
             }};
   }
 
   void Wait() override {
     RequireNoRecording("the host waited");
-    Check(cudaStreamSynchronize(Stream()), "waiting for the GPU");
+    const uint64_t so_far = uses;
+    if (uses_waited_for >= so_far) return;
+    Check(cudaStreamSynchronize(TheStream()), "waiting for the GPU");
+    uses_waited_for = so_far;
   }
 
   std::string Describe() const override {
@@ -132,19 +174,17 @@ class CudaBackend : public Backend {
   void Upload(const void* memory, size_t bytes) override {
     if (bytes == 0) return;
     uploads_->Add(memory, bytes);
-#if CUDART_VERSION >= 13000
-    const cudaMemLocation gpu = {cudaMemLocationTypeDevice, 0};
-    Check(cudaMemAdvise(memory, bytes, cudaMemAdviseSetReadMostly, gpu), "describing weights");
-    Check(cudaMemPrefetchAsync(memory, bytes, gpu, 0, UploadStream()), "copying weights");
-#else
-    Check(cudaMemAdvise(memory, bytes, cudaMemAdviseSetReadMostly, 0), "describing weights");
-    Check(cudaMemPrefetchAsync(memory, bytes, 0, UploadStream()), "copying weights");
-#endif
+    // Too small a block is not worth another copy beside the host's.
+    if (bytes >= kLeastCopied) {
+      Check(cudaMemAdvise(memory, bytes, cudaMemAdviseSetReadMostly, kGpu), "describing weights");
+    }
+    Prefetch(memory, bytes, UploadStream(), "copying weights");
   }
 
-  // Weights make room: where they do not fit beside the work they are read anew when needed.
+  // Weights and blocks that wait for their next use make room: what does not fit beside the work is
+  // read anew when needed, or forgotten.
   size_t FreeBytes() const override {
-    return FreeBesideWeights(FreeNow(), uploads_->bytes(), free_at_start_);
+    return FreeBesideWeights(FreeNow() + free_blocks_->bytes(), uploads_->bytes(), free_at_start_);
   }
 
   void BeginRecording() override {
@@ -179,16 +219,26 @@ class CudaBackend : public Backend {
     return free;
   }
 
+  void* NewBlock(size_t bytes) {
+    void* memory = nullptr;
+    if (cudaMallocManaged(&memory, bytes) == cudaSuccess) return memory;
+    for (void* block : free_blocks_->TakeAll()) cudaFree(block);
+    cudaGetLastError();
+    Check(cudaMallocManaged(&memory, bytes), "reserving memory");
+    return memory;
+  }
+
   cudaDeviceProp properties_{};
   size_t free_at_start_ = 0;
+  std::shared_ptr<FreeBlocks> free_blocks_ = std::make_shared<FreeBlocks>(kMostKept);
   std::shared_ptr<Uploads> uploads_ = std::make_shared<Uploads>();
 };
 
 }  // namespace
 
 cudaStream_t Stream() {
-  static const cudaStream_t stream = MakeStream();
-  return stream;
+  ++uses;
+  return TheStream();
 }
 
 void Check(cudaError_t status, const char* what) {

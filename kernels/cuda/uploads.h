@@ -19,14 +19,15 @@ class Uploads {
     bytes_ += bytes - known;
     known = bytes;
   }
-  // A block of memory is given back, with whatever was uploaded of it.
-  void Remove(const void* memory, size_t bytes) {
+  // A block of memory is given back, with whatever was uploaded of it: whether anything was.
+  bool Remove(const void* memory, size_t bytes) {
     const std::lock_guard lock(mutex_);
     const auto* const begin = static_cast<const std::byte*>(memory);
     const auto end = parts_.lower_bound(begin + bytes);
-    for (auto part = parts_.lower_bound(begin); part != end; part = parts_.erase(part)) {
-      bytes_ -= part->second;
-    }
+    const auto first = parts_.lower_bound(begin);
+    const bool any = first != end;
+    for (auto part = first; part != end; part = parts_.erase(part)) bytes_ -= part->second;
+    return any;
   }
   size_t bytes() const {
     const std::lock_guard lock(mutex_);

@@ -97,9 +97,7 @@ void SelfAttention::Attend(const Pass& pass, ConstView qkv, View out) const {
 
 void SelfAttention::Forward(const Pass& pass, const RotaryTable& table, View x) const {
   const Arena::Scope scope(*pass.ctx.arena);
-  // Queries, keys and values stay in float32: rounded by their product and again by the rotation,
-  // they would make the error of a pass in bfloat16 a quarter larger.
-  const View qkv = AllocLike(pass, x, qkv_proj_.out_features(), DType::kF32);
+  const View qkv = AllocLike(pass, x, qkv_proj_.out_features(), pass.attention);
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
     qkv_proj_.Forward(pass.ctx, norm_.Forward(pass, x), qkv);
@@ -111,7 +109,7 @@ void SelfAttention::Forward(const Pass& pass, const RotaryTable& table, View x) 
                   .eps = kEps,
                   .cos = table.cos,
                   .sin = table.sin});
-  const View attended = AllocLike(pass, x, width, DType::kF32);
+  const View attended = AllocLike(pass, x, width, pass.attention);
   Attend(pass, qkv, attended);
   out_proj_.Forward(pass.ctx, attended, x, x);
 }
@@ -133,7 +131,9 @@ void CrossAttention::Visit(nn::ParameterVisitor& visitor, const std::string& pre
 }
 
 Tensor CrossAttention::TextKeys(Context& ctx, DType activation, ConstView context) const {
-  Tensor keys({context.shape[0], context.shape[1], kv_proj_.out_features()}, activation);
+  Tensor keys =
+      Tensor::Unwritten({context.shape[0], context.shape[1], kv_proj_.out_features()}, activation,
+                        FirstUse::kDevice);
   const View kv = keys.mutable_view();
   kv_proj_.Forward(ctx, context, kv);
   const View k = kv.Slice(2, 0, q_proj_.out_features());

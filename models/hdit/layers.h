@@ -34,6 +34,7 @@ struct RotaryTable {
 struct Pass {
   Context& ctx;
   DType activation;      // element type of what lies between products
+  DType attention;       // that of queries, keys and values of self-attention
   ConstView ada_scales;  // [B, AdaptiveNorms::rows] f32
 };
 

@@ -18,10 +18,6 @@ ConstView HeadsOf(ConstView x, int64_t i, int64_t n, int64_t heads) {
   return nn::SplitHeads(x.Slice(2, i * width, (i + 1) * width), heads);
 }
 
-void Copy(Context& ctx, ConstView heads, View out) {
-  PrepareHeads(ctx, {.x = heads, .scale = {}, .cos = {}, .sin = {}, .positions = {}, .out = out});
-}
-
 }  // namespace
 
 SelfAttention::SelfAttention(const AttentionConfig& config)
@@ -82,7 +78,7 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
   };
   prepare(0, q_scale_, q);
   prepare(1, {}, all.NewKeys(count));
-  Copy(ctx, HeadsOf(qkv, 2, 3, config_.heads), all.NewValues(count));
+  CopyHeads(ctx, HeadsOf(qkv, 2, 3, config_.heads), all.NewValues(count));
   const View attended = ctx.arena->Alloc({rows, count, config_.width}, pass.activation);
   Attention(ctx, {.q = q,
                   .k = all.keys,
@@ -129,7 +125,7 @@ void SelfAttention::Retain(const Pass& pass, int64_t layer, ConstView normed,
   Linear(ctx, {.x = input, .weight = &qkv_, .bias = {}, .residual = {}, .out = qkv});
   const View q =
       ctx.arena->Alloc({rows, queries, config_.heads, width / config_.heads}, DType::kF32);
-  Copy(ctx, HeadsOf(qkv, 0, 3, config_.heads), q);
+  CopyHeads(ctx, HeadsOf(qkv, 0, 3, config_.heads), q);
   cache.Keep(all, pass.hooks->RetainKeys(ctx, site, q, all.keys), ctx.device);
 }
 
@@ -155,7 +151,8 @@ void CrossAttention::Prepare() {
 }
 
 Tensor CrossAttention::TextKeys(Context& ctx, DType activation, ConstView text) const {
-  Tensor kv({text.shape[0], text.shape[1], 2 * mat_q_.out_features()}, activation);
+  Tensor kv = Tensor::Unwritten({text.shape[0], text.shape[1], 2 * mat_q_.out_features()},
+                                activation, FirstUse::kDevice);
   Linear(
       ctx,
       {.x = text, .weight = &mat_kv_, .bias = kv_bias_, .residual = {}, .out = kv.mutable_view()});

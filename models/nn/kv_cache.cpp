@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/core/parallel.h"
+#include "kernels/heads.h"
 
 namespace gesso::nn {
 
@@ -13,6 +14,10 @@ namespace {
 template <class AnyView>
 AnyView TokensFirst(AnyView storage, int64_t begin, int64_t end) {
   return storage.Slice(2, begin, end).Permute({0, 2, 1, 3});
+}
+
+Tensor Room(const Shape& shape, DType dtype) {
+  return Tensor::Unwritten(shape, dtype, FirstUse::kDevice);
 }
 
 const std::byte* BytesOf(ConstView view) { return view.Bytes(); }
@@ -26,8 +31,8 @@ size_t TokenBytes(const Tensor& storage) {
 }  // namespace
 
 KvCache::KvCache(int64_t rows, int64_t heads, int64_t head_dim, int64_t capacity, DType dtype)
-    : keys_({rows, heads, capacity, head_dim}, dtype),
-      values_({rows, heads, capacity, head_dim}, dtype) {
+    : keys_(Room({rows, heads, capacity, head_dim}, dtype)),
+      values_(Room({rows, heads, capacity, head_dim}, dtype)) {
   CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
 }
 
@@ -41,6 +46,10 @@ KvCache::Extension KvCache::Extend(Context& ctx, int64_t tokens) {
   const auto copy = [&](const Tensor& from) {
     const View to = ctx.arena->Alloc({s[0], s[1], all, s[3]}, from.dtype());
     if (ctx.device == Device::kMeta) return TokensFirst(to, 0, all);
+    if (ctx.device == Device::kCuda) {  // in the order of its work, without the host
+      if (size_ > 0) CopyHeads(ctx, TokensFirst(from.view(), 0, size_), TokensFirst(to, 0, size_));
+      return TokensFirst(to, 0, all);
+    }
     const size_t token_bytes = TokenBytes(from);
     ParallelFor(s[0] * s[1], [&](int64_t head) {
       std::memcpy(BytesOf(to) + static_cast<size_t>(head * all) * token_bytes,
@@ -77,7 +86,7 @@ void KvCache::Keep(const Extension& extension, ConstView indices, Device device)
     for (Tensor* tensor : {&keys_, &values_}) {
       const DType dtype = tensor->dtype();
       *tensor = Tensor();  // before there is another
-      *tensor = Tensor({s[0], s[1], kept, s[3]}, dtype);
+      *tensor = Room({s[0], s[1], kept, s[3]}, dtype);
     }
   }
   if (is_copy) used_ = kept;

@@ -115,7 +115,10 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                          Case{3, 97, 129, 1, 128, DType::kF32, false, true},
                                          Case{2, 33, 17, 2, 20, DType::kBF16, true, true},
                                          Case{2, 70, 77, 2, 72, DType::kBF16, true, true},
-                                         Case{1, 130, 260, 1, 64, DType::kBF16, false, false}));
+                                         Case{1, 130, 260, 1, 64, DType::kBF16, false, false},
+                                         Case{2, 70, 72, 2, 160, DType::kF32, false, false},
+                                         Case{2, 33, 17, 2, 136, DType::kBF16, false, false},
+                                         Case{1, 64, 64, 1, 640, DType::kBF16, false, false}));
 
 TEST(Attention, LargeScoresDoNotOverflow) {
   const Tensor q = RandomTensor({1, 9, 1, 16}, 1, DType::kF32, 50);

@@ -27,7 +27,9 @@ struct FakeRecording : Recording {
 
 class FakeBackend : public Backend {
  public:
-  std::shared_ptr<void> Allocate(size_t bytes) override { return {std::malloc(bytes), std::free}; }
+  std::shared_ptr<void> Allocate(size_t bytes, FirstUse) override {
+    return {std::malloc(bytes), std::free};
+  }
   void Wait() override { CHECK(!recording); }
   std::string Describe() const override { return "fake"; }
   void Write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }

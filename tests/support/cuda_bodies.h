@@ -9,6 +9,7 @@
 #include <functional>
 #include <vector>
 
+#include "kernels/cuda/device/vectors.cuh"
 #include "tests/support/ops.h"
 
 namespace gesso::testing_support {
@@ -113,6 +114,17 @@ class LaneGroup {
 template <class Body>
 void RunElements(int64_t count, const Body& body) {
   for (int64_t i = 0; i < count; ++i) body(i);
+}
+
+// Runs a body as a GPU would; whether that was in vectors.
+template <class Body>
+bool RunInVectors(int64_t count, const Body& body) {
+  bool in_vectors = false;
+  cuda::InVectors(count, body, [&](int64_t times, const auto& form) {
+    in_vectors = times < count;
+    RunElements(times, form);
+  });
+  return in_vectors;
 }
 
 template <class Body>

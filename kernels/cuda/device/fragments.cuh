@@ -33,17 +33,6 @@ GESSO_BOTH int PlaceInGroup(int thread) { return thread % 4; }
 // The first of the 16 rows of a thread's warp.
 GESSO_BOTH int FirstRowOf(int thread) { return thread / kWarp * 16; }
 
-// Two numbers in bfloat16, the first in the lower half.
-GESSO_BOTH uint32_t PackBf16(float low, float high) {
-#ifdef __CUDA_ARCH__
-  uint32_t packed;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
-  return packed;
-#else
-  return RoundToBf16(low) | static_cast<uint32_t>(RoundToBf16(high)) << 16;
-#endif
-}
-
 // 2^x; what is below float32's normal numbers may be 0.
 GESSO_BOTH float Exp2(float x) {
 #ifdef __CUDA_ARCH__

@@ -145,8 +145,8 @@ struct PrepareHeadsRow {
   Numbers x, out, scale, cos, sin;
   const int32_t* positions;
   HeadStrides x_strides, out_strides;
-  int64_t pictures, head_dim;  // B, D
-  Divisor tokens, heads;       // T, H
+  int64_t pictures, head_dim, angle_rows;  // B, D, M
+  Divisor tokens, heads;                   // T, H
   bool normalize;
   float eps;
 
@@ -161,6 +161,7 @@ struct PrepareHeadsRow {
         out_strides(args.out),
         pictures(args.x.shape[0]),
         head_dim(args.x.shape[3]),
+        angle_rows(args.cos.empty() ? 0 : args.cos.shape[0]),
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
         normalize(args.normalize),
@@ -170,6 +171,15 @@ struct PrepareHeadsRow {
   bool InQuads() const {
     return x_strides.InQuads(x) && out_strides.InQuads(out) && HasQuads(cos, head_dim) &&
            HasQuads(sin) && head_dim <= kMostHeadQuads;
+  }
+
+  // Where the angles of token b * T + t begin; of one that has none, which the host did not look
+  // for, a head becomes NaN.
+  GESSO_BOTH int64_t AnglesOf(int64_t token, float& factor) const {
+    const int64_t m = positions == nullptr ? token % tokens : positions[token];
+    if (m >= 0 && m < angle_rows) return m * (head_dim / 2);
+    factor = kNoNumber;
+    return 0;
   }
 
   template <class Lanes>
@@ -186,8 +196,7 @@ struct PrepareHeadsRow {
       }
       factor /= fmaxf(sqrtf(lanes.Sum(square)), eps);
     }
-    const int64_t angles =
-        (positions == nullptr ? token % tokens : positions[token]) * (head_dim / 2);
+    const int64_t angles = cos.absent() ? 0 : AnglesOf(token, factor);
     for (int64_t i = lanes.index(); 2 * i < head_dim; i += lanes.count()) {
       const bool paired = 2 * i + 1 < head_dim;
       const float even = x.Get(from + 2 * i) * factor;
@@ -213,8 +222,8 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     const int64_t token = row / heads;  // b * T + t
     const QuadPlaces places(lanes, head_dim);
     Angles turns[kHeadQuads] = {};
-    if (!cos.absent()) ReadAngles(token, places, turns);
     float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[h];
+    if (!cos.absent()) ReadAngles(AnglesOf(token, factor), places, turns);
     auto pairs = GetQuads<kHeadQuads>(x, x_strides.At(token / tokens, token % tokens, h), places);
     if (normalize) {
       float square = 0;
@@ -237,12 +246,11 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     OfPairs cos, sin;
   };
 
-  GESSO_BOTH void ReadAngles(int64_t token, const QuadPlaces& places,
+  GESSO_BOTH void ReadAngles(int64_t angles, const QuadPlaces& places,
                              Angles (&to)[kHeadQuads]) const {
-    const int64_t angles = positions == nullptr ? token % tokens : positions[token];
     GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) {
       if (!places.Has(i)) continue;
-      const int64_t at = (angles * head_dim + places.At(i)) / 2;
+      const int64_t at = angles + places.At(i) / 2;
       to[i].cos = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(cos.data) + at);
       to[i].sin = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(sin.data) + at);
     }

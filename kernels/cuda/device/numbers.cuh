@@ -46,6 +46,17 @@ GESSO_BOTH uint16_t RoundToBf16(float value) {
   return static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// Two numbers in bfloat16, the first in the lower half.
+GESSO_BOTH uint32_t PackBf16(float low, float high) {
+#ifdef __CUDA_ARCH__
+  uint32_t packed;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+#else
+  return RoundToBf16(low) | static_cast<uint32_t>(RoundToBf16(high)) << 16;
+#endif
+}
+
 // Memory of float32 or bfloat16 numbers; null where an optional argument is absent. The type is the
 // same for a whole launch, so the branch costs nothing beside the access.
 struct Numbers {
@@ -58,10 +69,11 @@ struct Numbers {
         bf16(view.dtype == DType::kBF16) {}
 
   DType type() const { return bf16 ? DType::kBF16 : DType::kF32; }
+  GESSO_BOTH int64_t BytesOf(int64_t count) const { return count * (bf16 ? 2 : 4); }
   // Those from number i on; absent ones stay absent.
   Numbers From(int64_t i) const {
     Numbers rest = *this;
-    if (data != nullptr) rest.data = static_cast<char*>(data) + i * (bf16 ? 2 : 4);
+    if (data != nullptr) rest.data = static_cast<char*>(data) + BytesOf(i);
     return rest;
   }
   GESSO_BOTH bool absent() const { return data == nullptr; }

@@ -1,15 +1,22 @@
 // One element of each pointwise op.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/binary_code.h"
-#include "kernels/cuda/device/norm.cuh"
+#include "kernels/cuda/device/divisor.cuh"
+#include "kernels/cuda/device/vectors.cuh"
 #include "kernels/elementwise.h"
 #include "kernels/pool.h"
 
 namespace gesso::cuda {
 
+// Bodies with kNumbers have Run<kCount>(i) for the kCount elements from i on, which lie in one row:
+// one, or kNumbers where TakesVectors() (vectors.cuh).
+
 struct LinearCombinationElement {
   static constexpr int kMost = 8;
+  static constexpr int kNumbers = 4;
   float coefficients[kMost];
   float others[kMost];  // in the second sum
   const float* terms[kMost];
@@ -30,46 +37,81 @@ struct LinearCombinationElement {
     }
   }
 
-  GESSO_BOTH void operator()(int64_t i) const { AddUp(i, 0); }
-  GESSO_BOTH void AddUp(int64_t i, float noise) const {
-    float sum = 0;
-    float second = 0;
-    for (int k = 0; k < count; ++k) {
-      const float x = terms[k][i];
-      sum += coefficients[k] * x;
-      second += others[k] * x;
+  bool TakesVectors() const {
+    return HasVectors(out) && HasVectors(also) &&
+           std::all_of(terms, terms + count, [](const float* term) { return HasVectors(term); });
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    AddUp(i, AllOf<kCount>(0));
+  }
+  template <int kCount>
+  GESSO_BOTH void AddUp(int64_t i, const Several<kCount>& noise) const {
+    Several<kCount> x[kMost];  // all are on their way before the first is needed
+    GESSO_UNROLL for (int k = 0; k < kMost; ++k) {
+      x[k] = k < count ? GetSeveral<kCount>(terms[k], i) : AllOf<kCount>(0);
     }
-    sum += noise;
-    if (sum < low) sum = low;  // a NaN stays one
-    if (sum > high) sum = high;
-    out[i] = sum;
-    if (also != nullptr) also[i] = second;
+    Several<kCount> sum = AllOf<kCount>(0);
+    Several<kCount> second = AllOf<kCount>(0);
+    GESSO_UNROLL for (int k = 0; k < kMost; ++k) {
+      if (k >= count) break;
+      GESSO_UNROLL for (int j = 0; j < kCount; ++j) {
+        sum.at[j] += coefficients[k] * x[k].at[j];
+        second.at[j] += others[k] * x[k].at[j];
+      }
+    }
+    GESSO_UNROLL for (int j = 0; j < kCount; ++j) {
+      float& bounded = sum.at[j] += noise.at[j];
+      if (bounded < low) bounded = low;  // a NaN stays one
+      if (bounded > high) bounded = high;
+    }
+    SetSeveral(out, i, sum);
+    if (also != nullptr) SetSeveral(also, i, second);
   }
 };
 
 struct GatedAddElement {
-  Numbers residual, x, out;
-  Modulation gate;
-  int64_t rows, width;
+  static constexpr int kNumbers = 4;
+  const float* residual;  // or null
+  const float* x;
+  float* out;
+  const float* gate;
+  int64_t gate_stride;  // from picture to picture
+  Divisor rows, width;
 
   explicit GatedAddElement(const GatedAddArgs& args)
-      : residual(args.residual),
-        x(args.x),
-        out(args.out),
-        gate(args.gate, 1),
+      : residual(static_cast<const float*>(args.residual.data)),
+        x(static_cast<const float*>(args.x.data)),
+        out(static_cast<float*>(args.out.data)),
+        gate(static_cast<const float*>(args.gate.data)),
+        gate_stride(args.gate.shape.rank() == 2 ? args.gate.strides[0] : 0),
         rows(args.x.shape[1]),
         width(args.x.shape[2]) {}
 
-  GESSO_BOTH void operator()(int64_t i) const {
-    const float gained = gate.At(i / width / rows, i % width) * x.Get(i);
-    out.Set(i, residual.GetOr(i, 0) + gained);
+  bool TakesVectors() const {
+    return width % kNumbers == 0 && HasVectors(residual) && HasVectors(x) && HasVectors(out) &&
+           HasVectors(gate, gate_stride);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    const int64_t row = i / width;
+    const int64_t gains = row / rows * gate_stride + (i - row * width);
+    const auto gain = GetSeveral<kCount>(gate, gains);
+    const auto from = GetSeveral<kCount>(x, i);
+    auto sum = residual == nullptr ? AllOf<kCount>(0) : GetSeveral<kCount>(residual, i);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) sum.at[k] += gain.at[k] * from.at[k];
+    SetSeveral(out, i, sum);
   }
 };
 
 // Without `value` the activation alone.
 struct GluElement {
+  static constexpr int kNumbers = kVector;
   Numbers value, gate, out;
-  int64_t width, value_stride = 0, gate_stride, out_stride;
+  Divisor width;
+  int64_t value_stride = 0, gate_stride, out_stride;
   Activation activation;
 
   explicit GluElement(const GluArgs& args)
@@ -89,34 +131,66 @@ struct GluElement {
         out_stride(args.out.strides[0]),
         activation(args.activation) {}
 
-  GESSO_BOTH void operator()(int64_t i) const {
+  bool TakesVectors() const {
+    return width % kNumbers == 0 && HasVectors(value, value_stride) &&
+           HasVectors(gate, gate_stride) && HasVectors(out, out_stride);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
     const int64_t row = i / width;
-    const int64_t f = i % width;
-    out.Set(row * out_stride + f, value.GetOr(row * value_stride + f, 1) *
-                                      Activated(activation, gate.Get(row * gate_stride + f)));
+    const int64_t f = i - row * width;
+    auto product = GetSeveral<kCount>(gate, row * gate_stride + f);
+    const auto factor = GetSeveralOr<kCount>(value, row * value_stride + f, 1);
+    ActivateAll(activation, product);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) product.at[k] *= factor.at[k];
+    SetSeveral(out, row * out_stride + f, product);
   }
 };
 
 // out = activation(product + bias) + residual, where the product could not take them along.
 struct EpilogueElement {
+  static constexpr int kNumbers = kVector;
   Numbers product, bias, residual, out;
-  int64_t width = 0;
+  Divisor width;
   Activation activation = Activation::kNone;
 
-  GESSO_BOTH void operator()(int64_t i) const { Finish(i, product.Get(i)); }
-  GESSO_BOTH void Finish(int64_t i, float sum) const {
-    const float biased = sum + bias.GetOr(i % width, 0);
-    out.Set(i, Activated(activation, biased) + residual.GetOr(i, 0));
+  bool TakesVectors() const {
+    return width % kNumbers == 0 && HasVectors(product) && HasVectors(bias) &&
+           HasVectors(residual) && HasVectors(out);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    FinishAll(i, GetSeveral<kCount>(product, i));
+  }
+  GESSO_BOTH void Finish(int64_t i, float sum) const { FinishAll<1>(i, {{sum}}); }
+  template <int kCount>
+  GESSO_BOTH void FinishAll(int64_t i, Several<kCount> sum) const {
+    const auto shift = GetSeveralOr<kCount>(bias, i % width, 0);
+    const auto added = GetSeveralOr<kCount>(residual, i, 0);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) sum.at[k] += shift.at[k];
+    ActivateAll(activation, sum);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) sum.at[k] += added.at[k];
+    SetSeveral(out, i, sum);
   }
 };
 
 // Rows of memory in another element type.
 struct ConvertElement {
+  static constexpr int kNumbers = kVector;
   Numbers x, out;
-  int64_t width, x_stride;
+  Divisor width;
+  int64_t x_stride;
 
-  GESSO_BOTH void operator()(int64_t i) const {
-    out.Set(i, x.Get(i / width * x_stride + i % width));
+  bool TakesVectors() const {
+    return width % kNumbers == 0 && HasVectors(x, x_stride) && HasVectors(out);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    const int64_t row = i / width;
+    SetSeveral(out, i, GetSeveral<kCount>(x, row * x_stride + (i - row * width)));
   }
 };
 
@@ -146,7 +220,8 @@ struct MaskedMeanElement {
   const float* x;
   const int32_t* mask;
   float* out;
-  int64_t tokens, width;
+  int64_t tokens;
+  Divisor width;
 
   explicit MaskedMeanElement(const MaskedMeanArgs& args)
       : x(static_cast<const float*>(args.x.data)),

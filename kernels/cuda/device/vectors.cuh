@@ -8,65 +8,150 @@ namespace gesso::cuda {
 
 constexpr int kVector = 8;  // numbers in a row: 16 bytes of bfloat16, two times 16 of float32
 
-struct Vector {
-  float at[kVector];
+// One number, or as many in a row as are read and written at once: bodies are written once for any.
+template <int kCount>
+struct Several {
+  float at[kCount];
 };
+using Vector = Several<kVector>;
 
-struct alignas(16) VectorBytes {
-  uint32_t words[4];
+template <int kCount>
+struct alignas(kCount < 4 ? 4 * kCount : 16) [[gnu::may_alias]] Words {
+  uint32_t at[kCount];
 };
 
 // Whether vectors may begin at `numbers` and at every `stride` from there on; absent ones may.
+inline bool HasVectors(const void* numbers, int64_t stride = kVector) {
+  return reinterpret_cast<uintptr_t>(numbers) % alignof(Words<4>) == 0 && stride % kVector == 0;
+}
 inline bool HasVectors(const Numbers& numbers, int64_t stride = kVector) {
-  return reinterpret_cast<uintptr_t>(numbers.data) % sizeof(VectorBytes) == 0 &&
-         stride % kVector == 0;
+  return HasVectors(numbers.data, stride);
 }
 
-// Those from i on, a multiple of kVector.
-GESSO_BOTH Vector GetVector(const Numbers& from, int64_t i) {
-  Vector vector;
-  if (from.bf16) {
-    const VectorBytes bytes =
-        *reinterpret_cast<const VectorBytes*>(static_cast<const uint16_t*>(from.data) + i);
-    GESSO_UNROLL for (int k = 0; k < 4; ++k) {
-      vector.at[2 * k] = BitsToFloat(bytes.words[k] << 16);
-      vector.at[2 * k + 1] = BitsToFloat(bytes.words[k] & 0xffff0000u);
+template <int kCount>
+GESSO_BOTH Several<kCount> AllOf(float value) {
+  Several<kCount> all;
+  GESSO_UNROLL for (int k = 0; k < kCount; ++k) all.at[k] = value;
+  return all;
+}
+
+// Those of float32 from i on, a multiple of kCount: 1, 4 or kVector.
+template <int kCount>
+GESSO_BOTH Several<kCount> GetSeveral(const float* from, int64_t i) {
+  Several<kCount> several;
+  const auto words = *reinterpret_cast<const Words<kCount>*>(from + i);
+  GESSO_UNROLL for (int k = 0; k < kCount; ++k) several.at[k] = BitsToFloat(words.at[k]);
+  return several;
+}
+template <int kCount>
+GESSO_BOTH void SetSeveral(float* to, int64_t i, const Several<kCount>& several) {
+  Words<kCount> words;
+  GESSO_UNROLL for (int k = 0; k < kCount; ++k) words.at[k] = FloatToBits(several.at[k]);
+  *reinterpret_cast<Words<kCount>*>(to + i) = words;
+}
+
+// Half `half` of a pair of bfloat16 numbers, or the float32 number `whole`. Bytes are picked
+// without a branch, in the arms of which a compiler puts the reads as well, and then waits for
+// each.
+GESSO_BOTH float Unpacked(bool bf16, uint32_t pair, int half, uint32_t whole) {
+#ifdef __CUDA_ARCH__
+  const uint32_t bytes = !bf16 ? 0x7654 : half == 0 ? 0x1044 : 0x3244;
+  return BitsToFloat(__byte_perm(pair, whole, bytes) & (bf16 ? 0xffff0000u : 0xffffffffu));
+#else
+  return BitsToFloat(!bf16 ? whole : half == 0 ? pair << 16 : pair & 0xffff0000u);
+#endif
+}
+
+// Those from i on, a multiple of kCount: 1, 4 or kVector. Words are read before the type is looked
+// at, so that a thread waits once for the reads of all its arguments.
+template <int kCount>
+GESSO_BOTH Several<kCount> GetSeveral(const Numbers& from, int64_t i) {
+  if constexpr (kCount == 1) {
+    return {{from.Get(i)}};
+  } else {
+    constexpr int kHalf = kCount / 2;
+    const auto* const words = reinterpret_cast<const Words<kHalf>*>(
+        static_cast<const char*>(from.data) + from.BytesOf(i));
+    const Words<kHalf> first = words[0];
+    const Words<kHalf> second = words[from.bf16 ? 0 : 1];
+    Several<kCount> several;
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) {
+      const uint32_t whole = (k < kHalf ? first : second).at[k % kHalf];
+      several.at[k] = Unpacked(from.bf16, first.at[k / 2], k % 2, whole);
     }
-    return vector;
+    return several;
   }
-  const auto* const bytes =
-      reinterpret_cast<const VectorBytes*>(static_cast<const float*>(from.data) + i);
-  GESSO_UNROLL for (int half = 0; half < 2; ++half) {
-    const VectorBytes four = bytes[half];
-    GESSO_UNROLL for (int k = 0; k < 4; ++k) vector.at[4 * half + k] = BitsToFloat(four.words[k]);
-  }
-  return vector;
 }
 
 // Absent ones are `without` everywhere.
-GESSO_BOTH Vector GetVectorOr(const Numbers& from, int64_t i, float without) {
-  if (!from.absent()) return GetVector(from, i);
-  Vector vector;
-  GESSO_UNROLL for (int k = 0; k < kVector; ++k) vector.at[k] = without;
-  return vector;
+template <int kCount>
+GESSO_BOTH Several<kCount> GetSeveralOr(const Numbers& from, int64_t i, float without) {
+  return from.absent() ? AllOf<kCount>(without) : GetSeveral<kCount>(from, i);
 }
 
-GESSO_BOTH void SetVector(const Numbers& to, int64_t i, const Vector& vector) {
-  if (to.bf16) {
-    VectorBytes bytes;
-    GESSO_UNROLL for (int k = 0; k < 4; ++k) {
-      bytes.words[k] = static_cast<uint32_t>(RoundToBf16(vector.at[2 * k])) |
-                       static_cast<uint32_t>(RoundToBf16(vector.at[2 * k + 1])) << 16;
+template <int kCount>
+GESSO_BOTH void SetSeveral(const Numbers& to, int64_t i, const Several<kCount>& several) {
+  if constexpr (kCount == 1) {
+    to.Set(i, several.at[0]);
+  } else if (to.bf16) {
+    Words<kCount / 2> words;
+    GESSO_UNROLL for (int k = 0; k < kCount / 2; ++k) {
+      words.at[k] = PackBf16(several.at[2 * k], several.at[2 * k + 1]);
     }
-    *reinterpret_cast<VectorBytes*>(static_cast<uint16_t*>(to.data) + i) = bytes;
-    return;
+    *reinterpret_cast<Words<kCount / 2>*>(static_cast<uint16_t*>(to.data) + i) = words;
+  } else {
+    SetSeveral(static_cast<float*>(to.data), i, several);
   }
-  auto* const bytes = reinterpret_cast<VectorBytes*>(static_cast<float*>(to.data) + i);
-  GESSO_UNROLL for (int half = 0; half < 2; ++half) {
-    VectorBytes four;
-    GESSO_UNROLL for (int k = 0; k < 4; ++k) four.words[k] = FloatToBits(vector.at[4 * half + k]);
-    bytes[half] = four;
+}
+
+GESSO_BOTH Vector GetVector(const Numbers& from, int64_t i) { return GetSeveral<kVector>(from, i); }
+GESSO_BOTH Vector GetVectorOr(const Numbers& from, int64_t i, float without) {
+  return GetSeveralOr<kVector>(from, i, without);
+}
+GESSO_BOTH void SetVector(const Numbers& to, int64_t i, const Vector& vector) {
+  SetSeveral(to, i, vector);
+}
+
+template <Activation kActivation, int kCount>
+GESSO_BOTH void ActivateAs(Several<kCount>& x) {
+  GESSO_UNROLL for (int k = 0; k < kCount; ++k) x.at[k] = Activated(kActivation, x.at[k]);
+}
+
+// Looks at the kind once for all of them.
+template <int kCount>
+GESSO_BOTH void ActivateAll(Activation activation, Several<kCount>& x) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kGeluErf:
+      return ActivateAs<Activation::kGeluErf>(x);
+    case Activation::kGeluTanh:
+      return ActivateAs<Activation::kGeluTanh>(x);
+    case Activation::kSilu:
+      return ActivateAs<Activation::kSilu>(x);
+    case Activation::kRelu:
+      return ActivateAs<Activation::kRelu>(x);
   }
+}
+
+// kNumbers elements of `Body` at once.
+template <class Body>
+struct VectorOf {
+  Body body;
+
+  GESSO_BOTH void operator()(int64_t i) const {
+    body.template Run<Body::kNumbers>(i * Body::kNumbers);
+  }
+};
+
+// Calls launch(count, body) for `count` elements of a body: by Body::kNumbers of them at once where
+// it says that memory and widths allow that, else one by one.
+template <class Body, class Launch>
+void InVectors(int64_t count, const Body& body, const Launch& launch) {
+  if (count % Body::kNumbers == 0 && body.TakesVectors()) {
+    return launch(count / Body::kNumbers, VectorOf<Body>{body});
+  }
+  launch(count, body);
 }
 
 }  // namespace gesso::cuda
