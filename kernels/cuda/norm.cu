@@ -26,7 +26,9 @@ void NormRows(const Row& row) {
   if (row.size <= 128) return ForEachRow<LanesOfWarp<16>>(rows, InQuads<2>(row));
   if (row.size <= 256) return ForEachRow<WarpLanes>(rows, InQuads<2>(row));
   if (row.size <= 512) return ForEachRow<WarpLanes>(rows, InQuads<4>(row));
-  if (row.size <= 1024) return ForEachRow<WarpLanes>(rows, InQuads<8>(row));
+  // Of few rows all run at once: then the more lanes, the sooner each is done.
+  const bool few = rows <= int64_t{2} * Limits().multiprocessors;
+  if (row.size <= 1024 && !few) return ForEachRow<WarpLanes>(rows, InQuads<8>(row));
   if (row.size <= 2048) return ForEachRow<BlockLanes>(rows, InQuads<2>(row));
   if (row.size <= 4096) return ForEachRow<BlockLanes>(rows, InQuads<4>(row));
   ForEachRow<BlockLanes>(rows, InQuads<8>(row));

@@ -37,7 +37,8 @@ GESSO_BOTH void Activate(Activation activation, Quads<kQuads>& numbers) {
 // One group of one picture of GroupNorm [B, P, C]; row = b * groups + group.
 struct GroupNormRow {
   Numbers x, out, scale, shift;
-  int64_t pixels, channels, groups, size;  // P, C, and C / groups
+  int64_t pixels, channels;  // P, C
+  Divisor groups, size;      // C / groups
   float eps;
   Activation activation;
 
@@ -49,7 +50,7 @@ struct GroupNormRow {
         pixels(args.x.shape[1] * args.x.shape[2]),
         channels(args.x.shape[3]),
         groups(args.groups),
-        size(channels / groups),
+        size(args.x.shape[3] / args.groups),
         eps(args.eps),
         activation(args.activation) {}
 
@@ -82,13 +83,13 @@ struct GroupNormRow {
 
 // The same in registers.
 struct GroupNormQuads : GroupNormRow {
-  Divisor by_quads;  // of a pixel's channels in a group
+  Divisor quads;  // of a pixel's channels in a group
 
-  explicit GroupNormQuads(const GroupNormRow& row) : GroupNormRow(row), by_quads(size / kQuad) {}
+  explicit GroupNormQuads(const GroupNormRow& row) : GroupNormRow(row), quads(size.value / kQuad) {}
 
   // Whether `lanes` of them do for a group.
   static bool Accepts(const GroupNormRow& row, int lanes) {
-    return row.HasQuadsOfChannels() && row.size % kQuad == 0 &&
+    return row.HasQuadsOfChannels() && row.size.value % kQuad == 0 &&
            row.pixels * row.size <= int64_t{lanes} * kGroupQuads * kQuad;
   }
 
@@ -133,7 +134,7 @@ struct GroupNormQuads : GroupNormRow {
           pixel_stride(stride) {}
     GESSO_BOTH int At(int i) const {
       const int64_t quad = first + i * step;
-      return static_cast<int>(quad / norm.by_quads * pixel_stride + quad % norm.by_quads * kQuad);
+      return static_cast<int>(quad / norm.quads * pixel_stride + quad % norm.quads * kQuad);
     }
     GESSO_BOTH bool Has(int i) const { return first + i * step < count; }
   };
@@ -147,7 +148,7 @@ constexpr int kStripQuads = 4;          // that a thread reads at once
 // every rows-th pixel.
 struct GroupNormStrips {
   int64_t pixels;  // of each strip but the last
-  int64_t count;   // of a picture
+  Divisor count;   // of a picture
   int quads, rows;
 
   // Two turns of as many blocks as the device holds, fewer where threads had too little to do.
@@ -263,7 +264,7 @@ struct GroupStripMoments : GroupStripBlock {
                         float* squares) const {
     float pivot[kQuad];
     GESSO_UNROLL for (int k = 0; k < kQuad; ++k) {
-      pivot[k] = PivotOf(strip, (thread.channel + k) / static_cast<int>(size));
+      pivot[k] = PivotOf(strip, int64_t{thread.channel + k} / size);
     }
     float sum[kQuad] = {};
     float square[kQuad] = {};
@@ -348,19 +349,22 @@ struct GroupNormStrip : GroupStripBlock {
 
  private:
   GESSO_BOTH void Normalize(const Strip& strip, const Thread& thread) const {
-    float mean[kQuad], gain[kQuad], offset[kQuad];
-    GESSO_UNROLL for (int k = 0; k < kQuad; ++k) {
-      const int channel = thread.channel + k;
-      const GroupMoments& of = moments[strip.picture * groups + channel / static_cast<int>(size)];
+    const QuadPlaces own(thread.channel, 0, channels);
+    auto gains = GetFloatQuadsOr<1>(scale, 0, own, 1);
+    const auto offsets = GetFloatQuadsOr<1>(shift, 0, own, 0);
+    float mean[kQuad];
+    gains.ForEach([&](float& gain, int, int k) {
+      const int64_t group = int64_t{thread.channel + k} / size;
+      const GroupMoments& of = moments[strip.picture * groups + group];
       mean[k] = of.mean;
-      gain[k] = scale.GetOr(channel, 1) * of.spread;
-      offset[k] = shift.GetOr(channel, 0);
-    }
+      gain *= of.spread;
+    });
     ForEachQuads(strip, thread, [&](int64_t from, const QuadPlaces& places) {
       const int64_t begin = strip.begin + thread.channel + from;
       auto numbers = GetQuads<kStripQuads>(x, begin, places);
-      numbers.ForEach(
-          [&](float& number, int, int k) { number = (number - mean[k]) * gain[k] + offset[k]; });
+      numbers.ForEach([&](float& number, int, int k) {
+        number = (number - mean[k]) * gains.at[0][k] + offsets.at[0][k];
+      });
       Activate(activation, numbers);
       SetQuads(out, begin, places, numbers);
     });

@@ -28,25 +28,12 @@ struct HeadStrides {
 constexpr int kHeadQuads = 2;                                            // of a lane
 constexpr int64_t kMostHeadQuads = int64_t{kWarp} * kHeadQuads * kQuad;  // numbers of a head
 
-// Which head a row is; row = (b * T + t) * H + h.
-struct HeadOfRow {
-  struct Place {
-    int64_t picture, token, head;
-  };
-  Divisor by_tokens, by_heads;
-
-  HeadOfRow(int64_t tokens, int64_t heads) : by_tokens(tokens), by_heads(heads) {}
-  GESSO_BOTH Place At(int64_t row) const {
-    const int64_t token = row / by_heads;
-    return {token / by_tokens, token % by_tokens, row % by_heads};
-  }
-};
-
 // row = (b * T + t) * H + h
 struct RopeRow {
   Numbers x, scale, cos, sin;
   HeadStrides strides;
-  int64_t pictures, tokens, heads, head_dim, distinct, half;  // B, T, H, D, S, R
+  int64_t pictures, head_dim, half;  // B, D, R
+  Divisor tokens, heads, distinct;   // T, H, S
   float eps;
 
   explicit RopeRow(const RopeArgs& args)
@@ -56,11 +43,11 @@ struct RopeRow {
         sin(args.sin),
         strides(args.x),
         pictures(args.x.shape[0]),
+        head_dim(args.x.shape[3]),
+        half(args.cos.empty() ? 0 : args.cos.shape[2]),
         tokens(args.x.shape[1]),
         heads(args.x.shape[2]),
-        head_dim(args.x.shape[3]),
         distinct(DistinctHeads(args)),
-        half(args.cos.empty() ? 0 : args.cos.shape[2]),
         eps(args.eps) {}
 
   int64_t Rows() const { return pictures * tokens * heads; }
@@ -100,18 +87,15 @@ struct RopeRow {
 
 // The same where InQuads().
 struct RopeQuads : RopeRow {
-  HeadOfRow head_of;
-  Divisor by_distinct;
-
-  explicit RopeQuads(const RopeRow& row)
-      : RopeRow(row), head_of(tokens, heads), by_distinct(distinct) {}
+  explicit RopeQuads(const RopeRow& row) : RopeRow(row) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const HeadOfRow::Place place = head_of.At(row);
-    const int64_t at = strides.At(place.picture, place.token, place.head);
-    const int64_t own = place.head % by_distinct;
-    const int64_t angles = (place.token * distinct + own) * half;
+    const int64_t h = row % heads;
+    const int64_t token = row / heads;  // b * T + t
+    const int64_t at = strides.At(token / tokens, token % tokens, h);
+    const int64_t own = h % distinct;
+    const int64_t angles = (token % tokens * distinct + own) * half;
     // Asked for before x, which they come with.
     const QuadPlaces turns(lanes, half);
     const auto cosines = GetFloatQuadsOr<1>(cos, angles, turns, 1);
@@ -161,7 +145,8 @@ struct PrepareHeadsRow {
   Numbers x, out, scale, cos, sin;
   const int32_t* positions;
   HeadStrides x_strides, out_strides;
-  int64_t pictures, tokens, heads, head_dim, angle_rows;  // B, T, H, D, M
+  int64_t pictures, head_dim, angle_rows;  // B, D, M
+  Divisor tokens, heads;                   // T, H
   bool normalize;
   float eps;
 
@@ -175,10 +160,10 @@ struct PrepareHeadsRow {
         x_strides(args.x),
         out_strides(args.out),
         pictures(args.x.shape[0]),
-        tokens(args.x.shape[1]),
-        heads(args.x.shape[2]),
         head_dim(args.x.shape[3]),
         angle_rows(args.cos.empty() ? 0 : args.cos.shape[0]),
+        tokens(args.x.shape[1]),
+        heads(args.x.shape[2]),
         normalize(args.normalize),
         eps(args.eps) {}
 
@@ -188,10 +173,10 @@ struct PrepareHeadsRow {
            HasQuads(sin) && head_dim <= kMostHeadQuads;
   }
 
-  // Where the angles of a token begin; of one that has none, which the host did not look for, a
-  // head becomes NaN.
-  GESSO_BOTH int64_t AnglesOf(int64_t picture, int64_t token, float& factor) const {
-    const int64_t m = positions == nullptr ? token : positions[picture * tokens + token];
+  // Where the angles of token b * T + t begin; of one that has none, which the host did not look
+  // for, a head becomes NaN.
+  GESSO_BOTH int64_t AnglesOf(int64_t token, float& factor) const {
+    const int64_t m = positions == nullptr ? token % tokens : positions[token];
     if (m >= 0 && m < angle_rows) return m * (head_dim / 2);
     factor = kNoNumber;
     return 0;
@@ -211,8 +196,7 @@ struct PrepareHeadsRow {
       }
       factor /= fmaxf(sqrtf(lanes.Sum(square)), eps);
     }
-    const int64_t angles =
-        cos.absent() ? 0 : AnglesOf(token / tokens, token % tokens, factor);
+    const int64_t angles = cos.absent() ? 0 : AnglesOf(token, factor);
     for (int64_t i = lanes.index(); 2 * i < head_dim; i += lanes.count()) {
       const bool paired = 2 * i + 1 < head_dim;
       const float even = x.Get(from + 2 * i) * factor;
@@ -228,21 +212,19 @@ struct PrepareHeadsRow {
 
 // The same where InQuads().
 struct PrepareHeadsQuads : PrepareHeadsRow {
-  HeadOfRow head_of;
   float most;  // what a vector of no length is multiplied by
 
-  explicit PrepareHeadsQuads(const PrepareHeadsRow& row)
-      : PrepareHeadsRow(row), head_of(tokens, heads), most(1 / eps) {}
+  explicit PrepareHeadsQuads(const PrepareHeadsRow& row) : PrepareHeadsRow(row), most(1 / eps) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const HeadOfRow::Place place = head_of.At(row);
+    const int64_t h = row % heads;
+    const int64_t token = row / heads;  // b * T + t
     const QuadPlaces places(lanes, head_dim);
     Angles turns[kHeadQuads] = {};
-    float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[place.head];
-    if (!cos.absent()) ReadAngles(AnglesOf(place.picture, place.token, factor), places, turns);
-    auto pairs =
-        GetQuads<kHeadQuads>(x, x_strides.At(place.picture, place.token, place.head), places);
+    float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[h];
+    if (!cos.absent()) ReadAngles(AnglesOf(token, factor), places, turns);
+    auto pairs = GetQuads<kHeadQuads>(x, x_strides.At(token / tokens, token % tokens, h), places);
     if (normalize) {
       float square = 0;
       pairs.ForEach([&](float number, int, int) { square += number * number; });
@@ -252,7 +234,7 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
     if (!cos.absent()) {
       GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) Turn(turns[i], pairs.at[i]);
     }
-    SetQuads(out, out_strides.At(place.picture, place.token, place.head), places, pairs);
+    SetQuads(out, out_strides.At(token / tokens, token % tokens, h), places, pairs);
   }
 
  private:

@@ -31,7 +31,8 @@ struct Modulation {
 struct NormRow {
   Numbers x, out;
   Modulation scale, shift;
-  int64_t pictures, rows, groups, size;  // B, R, and D / groups
+  int64_t pictures, size;  // B and D / groups
+  Divisor rows, groups;    // R
   float scale_offset, eps;
 
   template <class Args>
@@ -41,9 +42,9 @@ struct NormRow {
         scale(args.scale, 1),
         shift(args.shift, 0),
         pictures(args.x.shape[0]),
+        size(args.x.shape[2] / group_count),
         rows(args.x.shape[1]),
         groups(group_count),
-        size(args.x.shape[2] / group_count),
         scale_offset(args.scale_offset),
         eps(args.eps) {}
 
@@ -76,17 +77,16 @@ struct RmsNormRow : NormRow {
 // The same where InQuads() and kQuads of each lane hold a group.
 template <int kQuads>
 struct RmsNormQuads : RmsNormRow {
-  Divisor by_groups, by_rows;
   float share;  // of one number in the mean
 
   explicit RmsNormQuads(const RmsNormRow& row)
-      : RmsNormRow(row), by_groups(groups), by_rows(rows), share(1 / static_cast<float>(size)) {}
+      : RmsNormRow(row), share(1 / static_cast<float>(size)) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const QuadPlaces places(lanes, size);
-    const int64_t first = row % by_groups * size;
-    const int64_t picture = row / by_groups / by_rows;
+    const int64_t first = row % groups * size;
+    const int64_t picture = row / groups / rows;
     // Not after the sum, which would wait for them: they come while x does.
     const Quads<kQuads> gains = scale.At<kQuads>(picture, first, places);
     const Quads<kQuads> offsets = shift.At<kQuads>(picture, first, places);
@@ -127,16 +127,15 @@ struct LayerNormRow : NormRow {
 // The same where InQuads() and kQuads of each lane hold a row.
 template <int kQuads>
 struct LayerNormQuads : LayerNormRow {
-  Divisor by_rows;
   float share;  // of one number in the mean
 
   explicit LayerNormQuads(const LayerNormRow& row)
-      : LayerNormRow(row), by_rows(rows), share(1 / static_cast<float>(size)) {}
+      : LayerNormRow(row), share(1 / static_cast<float>(size)) {}
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const QuadPlaces places(lanes, size);
-    const int64_t picture = row / by_rows;
+    const int64_t picture = row / rows;
     const Quads<kQuads> gains = scale.At<kQuads>(picture, 0, places);
     const Quads<kQuads> offsets = shift.At<kQuads>(picture, 0, places);
     Quads<kQuads> numbers = GetQuads<kQuads>(x, row * size, places);

@@ -100,7 +100,11 @@ GESSO_BOTH float Activated(Activation activation, float x) {
     case Activation::kGeluTanh:
       return 0.5f * x * (1 + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
     case Activation::kSilu:
+#ifdef __CUDA_ARCH__
+      return __fdividef(x, 1 + __expf(-x));  // off by 2^-20 or so
+#else
       return x / (1 + expf(-x));
+#endif
     case Activation::kRelu:
       return x < 0 ? 0 : x;  // keeps NaN
   }
