@@ -5,6 +5,7 @@
 #include <random>
 
 #include "kernels/cuda/device/causal_conv.cuh"
+#include "kernels/cuda/device/conv.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/device/token.cuh"
 #include "tests/support/cuda_bodies.h"
@@ -279,6 +280,27 @@ TEST(CudaVectorElements, IdsOutsideATableGiveNoNumbers) {
   EXPECT_TRUE(RunInVectors(16, cuda::SelectTokensElement({table.view().Reshape({1, 2, 8}), ids,
                                                           false, out.mutable_view()})));
   expect();
+}
+
+TEST_P(CudaVectors, Patches) {
+  for (const int64_t channels : {8, 24, 12}) {
+    const Tensor x = RandomTensor({2, 5, 4, channels}, 1, GetParam());
+    const Tensor weight = RandomTensor({2, channels, 3, 2}, 2);
+    const PackedKernel kernel =
+        PackKernel(Device::kCpu, weight, DType::kF32, {.stride = 2, .padding = 1});
+    Tensor out({2, 3, 3, 2}, DType::kF32);
+    for (const DType type : kTypes) {
+      cuda::PatchElement body(
+          {.x = x, .kernel = &kernel, .bias = {}, .residual = {}, .out = out.mutable_view()});
+      Tensor one_by_one({18, 6 * channels}, type);
+      Tensor in_vectors({18, 6 * channels}, type);
+      body.patches = cuda::Numbers(one_by_one.mutable_view());
+      RunElements(18 * 6 * channels, body);  // against ref: CudaBodies.ConvolutionsAsProducts
+      body.patches = cuda::Numbers(in_vectors.mutable_view());
+      EXPECT_EQ(RunInVectors(18 * 6 * channels, body), channels != 12);
+      EXPECT_TRUE(SameBits(in_vectors, one_by_one));
+    }
+  }
 }
 
 }  // namespace
