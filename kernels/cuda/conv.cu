@@ -2,9 +2,9 @@
 
 #include "kernels/cuda/cudnn_conv.h"
 #include "kernels/cuda/device/conv.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -64,7 +64,7 @@ void Conv2d(Context&, const Conv2dArgs& args) {
   body.patches.bf16 = type == DType::kBF16;
   for (body.first = 0; body.first < pixels; body.first += most) {
     product.rows = std::min(most, pixels - body.first);
-    ForEach(product.rows * body.depth, body);
+    ForEachVector(product.rows * body.depth, body);
     MultiplyAndFinish(product, weight.data, body.patches.data,
                       {.bias = epilogue.bias,
                        .activation = epilogue.activation,

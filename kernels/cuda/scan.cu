@@ -86,7 +86,7 @@ std::optional<std::string_view> WhyNotCausalConv1d(const CausalConv1dArgs& args)
 
 void CausalConv1d(Context&, const CausalConv1dArgs& args) {
   const Shape& s = args.x.shape;
-  ForEach(args.out.numel(), CausalConvElement(args));
+  ConvolveCausally(args, [](int64_t count, const auto& body) { ForEach(count, body); });
   if (!args.final_state.empty()) ForEach(s[0] * s[2], CausalConvState(args));
 }
 

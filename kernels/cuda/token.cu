@@ -1,8 +1,8 @@
 #include "kernels/cuda/token.h"
 
 #include "kernels/cuda/device/token.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -11,7 +11,7 @@ std::optional<std::string_view> WhyNotSpaceDepth(const SpaceDepthArgs& args) {
 }
 
 void SpaceDepth(Context&, const SpaceDepthArgs& args) {
-  ForEach(SpaceDepthElement::Wide(args).numel(), SpaceDepthElement(args));
+  ForEachVector(SpaceDepthElement::Wide(args).numel(), SpaceDepthElement(args));
 }
 
 std::optional<std::string_view> WhyNotGatherRows(const GatherRowsArgs& args) {
@@ -19,7 +19,7 @@ std::optional<std::string_view> WhyNotGatherRows(const GatherRowsArgs& args) {
 }
 
 void GatherRows(Context&, const GatherRowsArgs& args) {
-  ForEach(args.out.numel(), GatherRowsElement(args));
+  ForEachVector(args.out.numel(), GatherRowsElement(args));
 }
 
 std::optional<std::string_view> WhyNotSelectTokens(const SelectTokensArgs& args) {
@@ -27,7 +27,7 @@ std::optional<std::string_view> WhyNotSelectTokens(const SelectTokensArgs& args)
 }
 
 void SelectTokens(Context&, const SelectTokensArgs& args) {
-  ForEach(args.inverse ? args.x.numel() : args.out.numel(), SelectTokensElement(args));
+  ForEachVector(args.inverse ? args.x.numel() : args.out.numel(), SelectTokensElement(args));
 }
 
 }  // namespace gesso::cuda

@@ -126,19 +126,21 @@ TEST(ActivateTest, EqualsRef) {
   for (const auto& [in, out] :
        {std::pair(DType::kF32, DType::kF32), std::pair(DType::kBF16, DType::kF32),
         std::pair(DType::kF32, DType::kBF16)}) {
-    const Tensor wide = RandomTensor({7, 50}, 1, in, 2);
-    for (const Activation activation : kActivations) {
-      Tensor want({7, 37}, out);
-      ActivateArgs args{wide.view().Slice(1, 3, 40), activation, want.mutable_view()};
-      RunImplementation(ActivateTable(), "ref", args);
-      ForEachFast(ActivateTable(), args, [&](std::string_view name) {
-        ForEachTarget([&] {
-          Tensor got({7, 37}, out);
-          args.out = got.mutable_view();
-          RunImplementation(ActivateTable(), name, args);
-          EXPECT_LT(RmsError(got, want), ToleranceOf(out));
+    const Tensor wide = RandomTensor({7, 56}, 1, in, 2);
+    for (const auto& [begin, end] : {std::pair(3, 40), std::pair(8, 48)}) {
+      for (const Activation activation : kActivations) {
+        Tensor want({7, end - begin}, out);
+        ActivateArgs args{wide.view().Slice(1, begin, end), activation, want.mutable_view()};
+        RunImplementation(ActivateTable(), "ref", args);
+        ForEachFast(ActivateTable(), args, [&](std::string_view name) {
+          ForEachTarget([&] {
+            Tensor got(want.shape(), out);
+            args.out = got.mutable_view();
+            RunImplementation(ActivateTable(), name, args);
+            EXPECT_LT(RmsError(got, want), ToleranceOf(out));
+          });
         });
-      });
+      }
     }
   }
 }

@@ -337,20 +337,21 @@ struct ConvCase {
   bool reverse = false;
   DType in = DType::kF32;
   DType out = DType::kF32;
+  int64_t aside = 2;  // channels of x's tokens before and after those of the convolution
 };
 
 class CausalConv1dTest : public testing::TestWithParam<ConvCase> {};
 
 TEST_P(CausalConv1dTest, EqualsRef) {
   const ConvCase& s = GetParam();
-  const Tensor wide = RandomTensor({s.batch, s.length, s.channels + 3}, 1, s.in);
+  const Tensor wide = RandomTensor({s.batch, s.length, s.channels + 2 * s.aside}, 1, s.in);
   const Tensor weight = RandomTensor({s.channels, s.taps}, 2);
   const Tensor bias = RandomTensor({s.channels}, 3);
   const Tensor initial = RandomTensor({s.batch, s.channels, s.kept}, 4);
   Tensor final_state(initial.shape(), DType::kF32);
   Tensor out({s.batch, s.length, s.channels}, s.out);
   CausalConv1dArgs args;
-  args.x = wide.view().Slice(2, 2, s.channels + 2);
+  args.x = wide.view().Slice(2, s.aside, s.channels + s.aside);
   args.weight = weight;
   if (s.bias) args.bias = bias;
   if (s.state) args.initial_state = initial;
@@ -381,7 +382,11 @@ INSTANTIATE_TEST_SUITE_P(
                     ConvCase{1, 2, 70, 4, 4, Activation::kSilu, true, false},
                     ConvCase{1, 9, 33, 1, 1}, ConvCase{1, 4, 20, 7, 9, Activation::kSilu},
                     ConvCase{1, 66, 50, 2, 3, Activation::kSilu, true, true, false, DType::kBF16,
-                             DType::kBF16}));
+                             DType::kBF16},
+                    ConvCase{2, 200, 136, 4, 4, Activation::kSilu, true, true, true, DType::kF32,
+                             DType::kF32, 8},
+                    ConvCase{2, 7, 24, 4, 3, Activation::kNone, false, false, false, DType::kBF16,
+                             DType::kBF16, 8}));
 
 TEST(CausalConv1dRef, HandComputed) {
   const std::array<float, 3> x = {1, 2, 3}, weight = {100, 10, 1};

@@ -64,6 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Layouts, SpaceDepthTest,
                          testing::Values(Case{2, 8, 12, 3, 4, 4, true, DType::kF32, DType::kF32},
                                          Case{1, 6, 9, 5, 2, 3, false, DType::kF32, DType::kF32},
                                          Case{2, 64, 64, 32, 2, 2, false, DType::kF32, DType::kF32},
+                                         Case{1, 4, 6, 16, 2, 3, false, DType::kBF16, DType::kF32},
                                          Case{1, 4, 4, 3, 1, 1, true, DType::kF32, DType::kF32},
                                          Case{2, 8, 8, 3, 2, 4, true, DType::kF32, DType::kBF16},
                                          Case{2, 8, 8, 6, 2, 2, false, DType::kBF16,
@@ -95,49 +96,68 @@ TEST(SpaceDepthErrors, NameTheArgument) {
 }
 
 TEST(GatherRows, CopiesAndChecks) {
-  for (const DType dtype : {DType::kF32, DType::kBF16}) {
-    const Tensor table = RandomTensor({5, 37}, 1, dtype);
-    Tensor ids({2, 2}, DType::kI32);
-    const int32_t values[4] = {4, 0, 0, 3};
-    std::copy_n(values, 4, ids.MutableData<int32_t>());
-    Tensor out({2, 2, 37}, DType::kF32);
-    Context ctx;
-    GatherRows(ctx, {table, ids, out.mutable_view()});
-    const Tensor wide = Cast(table, DType::kF32);
-    for (int i = 0; i < 4 * 37; ++i) {
-      EXPECT_EQ(out.Data<float>()[i], wide.Data<float>()[values[i / 37] * 37 + i % 37]);
-    }
-    for (const int32_t bad : {-1, 5}) {
-      ids.MutableData<int32_t>()[2] = bad;
-      const auto gather = [&] { GatherRows(ctx, {table, ids, out.mutable_view()}); };
-      ctx.device = Device::kCpu;
-      ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", gather);
-      ctx.device = Device::kCuda;  // the CPU does it in the device's place
-      ForceImplementation("gather_rows", "runs");
-      ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", gather);
-      ForceImplementation("gather_rows", "");
+  Tensor ids({2, 2}, DType::kI32);
+  const int32_t values[4] = {4, 0, 0, 3};
+  for (const int64_t width : {37, 40}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      const Tensor table = RandomTensor({5, width}, 1, dtype);
+      std::copy_n(values, 4, ids.MutableData<int32_t>());
+      Tensor out({2, 2, width}, DType::kF32);
+      const GatherRowsArgs args{table, ids, out.mutable_view()};
+      const Tensor wide = Cast(table, DType::kF32);
+      const auto run = [&](std::string_view name) {
+        RunImplementation(GatherRowsTable(), name, args);
+        for (int64_t i = 0; i < 4 * width; ++i) {
+          const int64_t from = values[i / width] * width + i % width;
+          EXPECT_EQ(out.Data<float>()[i], wide.Data<float>()[from]) << name;
+        }
+      };
+      run("ref");
+      ForEachFast(GatherRowsTable(), args, run);
+      for (const int32_t bad : {-1, 5}) {
+        ids.MutableData<int32_t>()[2] = bad;
+        Context ctx;
+        const auto gather = [&] { GatherRows(ctx, args); };
+        ctx.device = Device::kCpu;
+        ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", gather);
+        ctx.device = Device::kCuda;  // the CPU does it in the device's place
+        ForceImplementation("gather_rows", "runs");
+        ExpectError(ErrorKind::kShape, "at position 2 is outside the table of 5 rows", gather);
+        ForceImplementation("gather_rows", "");
+      }
     }
   }
 }
 
-TEST(SelectTokens, TakesOutAndPutsBack) {
-  const Tensor x = RandomTensor({2, 5, 37}, 1);
-  Tensor ids({2, 3}, DType::kI32);
-  std::ranges::copy(std::array<int32_t, 6>{0, 2, 4, 1, 2, 3}, ids.MutableData<int32_t>());
-  for (const std::string_view name : {"runs", "ref"}) {
-    Tensor part({2, 3, 37}, DType::kF32);
+// Every implementation, with rows of a width of their own.
+void ExpectSelects(const Tensor& ids, int64_t width) {
+  const Tensor x = RandomTensor({2, 5, width}, 1);
+  const auto value = [&](const Tensor& tensor, int64_t token, int64_t c) {
+    return tensor.Data<float>()[token * width + c];
+  };
+  const auto run = [&](std::string_view name) {
+    Tensor part({2, 3, width}, DType::kF32);
     RunImplementation(SelectTokensTable(), name,
                       SelectTokensArgs{x, ids, false, part.mutable_view()});
     for (int i = 0; i < 6; ++i) {
       const int token = i / 3 * 5 + ids.Data<int32_t>()[i];
-      EXPECT_EQ(part.Data<float>()[i * 37 + 36], x.Data<float>()[token * 37 + 36]) << name << i;
+      EXPECT_EQ(value(part, i, width - 1), value(x, token, width - 1)) << name << i;
     }
-    Tensor back({2, 5, 37}, DType::kF32);
+    Tensor back({2, 5, width}, DType::kF32);
     RunImplementation(SelectTokensTable(), name,
                       SelectTokensArgs{part, ids, true, back.mutable_view()});
-    EXPECT_EQ(back.Data<float>()[1 * 37], 0) << "a token that was not put back stays";
-    EXPECT_EQ(back.Data<float>()[(5 + 3) * 37 + 7], x.Data<float>()[(5 + 3) * 37 + 7]);
-  }
+    EXPECT_EQ(value(back, 1, 0), 0) << "a token that was not put back stays";
+    EXPECT_EQ(value(back, 8, 7), value(x, 8, 7)) << name;
+  };
+  run("ref");
+  ForEachFast(SelectTokensTable(), SelectTokensArgs{.x = x, .ids = ids, .out = {}}, run);
+}
+
+TEST(SelectTokens, TakesOutAndPutsBack) {
+  Tensor ids({2, 3}, DType::kI32);
+  std::ranges::copy(std::array<int32_t, 6>{0, 2, 4, 1, 2, 3}, ids.MutableData<int32_t>());
+  for (const int64_t width : {37, 40}) ExpectSelects(ids, width);
+  const Tensor x = RandomTensor({2, 5, 37}, 1);
   ids.MutableData<int32_t>()[5] = 5;
   Tensor part({2, 3, 37}, DType::kF32);
   Context ctx;

@@ -2,15 +2,15 @@
 #pragma once
 
 #include "kernels/conv.h"
-#include "kernels/cuda/device/numbers.cuh"
+#include "kernels/cuda/device/divisor.cuh"
+#include "kernels/cuda/device/vectors.cuh"
 
 namespace gesso::cuda {
 
 // Where the taps of an output pixel lie in x [B, H, W, I].
 struct Taps {
-  int64_t height, width, channels;  // of x
-  int64_t out_height, out_width;
-  int64_t kernel_width;
+  int64_t height, width;  // of x
+  Divisor channels, out_height, out_width, kernel_width;
   int64_t stride, padding, dilation;
 
   explicit Taps(const Conv2dArgs& args)
@@ -24,42 +24,61 @@ struct Taps {
         padding(args.kernel->conv().padding),
         dilation(args.kernel->conv().dilation) {}
 
-  // The first channel of tap `tap` of output pixel `pixel`, or -1 where that is beyond x.
-  GESSO_BOTH int64_t At(int64_t pixel, int64_t tap) const {
-    const int64_t b = pixel / out_width / out_height;
-    const int64_t y = pixel / out_width % out_height;
-    const int64_t row = y * stride - padding + tap / kernel_width * dilation;
-    const int64_t column = pixel % out_width * stride - padding + tap % kernel_width * dilation;
+  // Of an output pixel: the picture, and the row and column of x that its first tap meets.
+  struct Corner {
+    int64_t b, row, column;
+  };
+  GESSO_BOTH Corner CornerOf(int64_t pixel) const {
+    const int64_t line = pixel / out_width;
+    const int64_t b = line / out_height;
+    return {b, (line - b * out_height) * stride - padding,
+            (pixel - line * out_width) * stride - padding};
+  }
+  // The first channel of tap `tap`, or -1 where that is beyond x.
+  GESSO_BOTH int64_t At(const Corner& corner, int64_t tap) const {
+    const int64_t line = tap / kernel_width;
+    const int64_t row = corner.row + line * dilation;
+    const int64_t column = corner.column + (tap - line * kernel_width) * dilation;
     if (row < 0 || row >= height || column < 0 || column >= width) return -1;
-    return ((b * height + row) * width + column) * channels;
+    return ((corner.b * height + row) * width + column) * channels;
   }
 };
 
 // patches [pixels, KH * KW * I] of the output pixels from `first` on, so that a product with the
 // kernel [O, KH * KW * I] convolves.
 struct PatchElement {
+  static constexpr int kNumbers = kVector;
   Taps taps;
   Numbers x, patches;
   int64_t first = 0;
-  int64_t depth;  // KH * KW * I
+  Divisor depth;  // KH * KW * I
 
   explicit PatchElement(const Conv2dArgs& args)
       : taps(args),
         x(args.x),
         depth(args.kernel->shape()[1] * args.kernel->shape()[2] * args.kernel->shape()[3]) {}
 
-  GESSO_BOTH void operator()(int64_t i) const {
-    const int64_t tap = i % depth / taps.channels;
-    const int64_t at = taps.At(first + i / depth, tap);
-    patches.Set(i, at < 0 ? 0 : x.Get(at + i % taps.channels));
+  bool TakesVectors() const {
+    return taps.channels % kNumbers == 0 && HasVectors(x) && HasVectors(patches);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    const int64_t pixel = i / depth;
+    const int64_t place = i - pixel * depth;
+    const int64_t tap = place / taps.channels;
+    const int64_t at = taps.At(taps.CornerOf(first + pixel), tap);
+    const int64_t from = at + (place - tap * taps.channels);
+    SetSeveral(patches, i, at < 0 ? AllOf<kCount>(0) : GetSeveral<kCount>(x, from));
   }
 };
 
 // An output of a convolution in groups, with few channels each: no product is worth it.
 struct GroupedConvElement {
   Taps taps;
-  Numbers x, weight, bias, residual, out;           // weight [O, KH * KW, I/groups]
-  int64_t count, outputs, inputs, outputs_a_group;  // KH * KW, O, I/groups, O/groups
+  Numbers x, weight, bias, residual, out;  // weight [O, KH * KW, I/groups]
+  int64_t count, inputs;                   // KH * KW, I/groups
+  Divisor outputs, outputs_a_group;        // O, O/groups
   Activation activation;
 
   GroupedConvElement(const Conv2dArgs& args, ConstView kernel)
@@ -70,17 +89,19 @@ struct GroupedConvElement {
         residual(args.residual),
         out(args.out),
         count(args.kernel->shape()[2] * args.kernel->shape()[3]),
-        outputs(args.kernel->shape()[0]),
         inputs(args.kernel->shape()[1]),
+        outputs(args.kernel->shape()[0]),
         outputs_a_group(outputs / args.kernel->conv().groups),
         activation(args.activation) {}
 
   GESSO_BOTH void operator()(int64_t i) const {
-    const int64_t o = i % outputs;
+    const int64_t pixel = i / outputs;
+    const int64_t o = i - pixel * outputs;
+    const auto corner = taps.CornerOf(pixel);
     const int64_t first_channel = o / outputs_a_group * inputs;
     float sum = bias.GetOr(o, 0);
     for (int64_t tap = 0; tap < count; ++tap) {
-      const int64_t at = taps.At(i / outputs, tap);
+      const int64_t at = taps.At(corner, tap);
       if (at < 0) continue;
       for (int64_t c = 0; c < inputs; ++c) {
         sum += x.Get(at + first_channel + c) * weight.Get((o * count + tap) * inputs + c);

@@ -20,6 +20,25 @@ struct alignas(kCount < 4 ? 4 * kCount : 16) [[gnu::may_alias]] Words {
   uint32_t at[kCount];
 };
 
+// By instructions that write 8 or 16 bytes at once: a plain assignment may be taken apart.
+template <int kCount>
+GESSO_BOTH void WriteWords(void* to, const Words<kCount>& words) {
+#ifdef __CUDA_ARCH__
+  const uint32_t* const at = words.at;
+  if constexpr (kCount == 1) {
+    *static_cast<uint32_t*>(to) = at[0];
+  } else if constexpr (kCount == 2) {
+    __stcg(static_cast<uint2*>(to), make_uint2(at[0], at[1]));
+  } else {
+    GESSO_UNROLL for (int k = 0; k < kCount; k += 4) {
+      __stcg(static_cast<uint4*>(to) + k / 4, make_uint4(at[k], at[k + 1], at[k + 2], at[k + 3]));
+    }
+  }
+#else
+  *static_cast<Words<kCount>*>(to) = words;
+#endif
+}
+
 // Whether vectors may begin at `numbers` and at every `stride` from there on; absent ones may.
 inline bool HasVectors(const void* numbers, int64_t stride = kVector) {
   return reinterpret_cast<uintptr_t>(numbers) % alignof(Words<4>) == 0 && stride % kVector == 0;
@@ -47,7 +66,7 @@ template <int kCount>
 GESSO_BOTH void SetSeveral(float* to, int64_t i, const Several<kCount>& several) {
   Words<kCount> words;
   GESSO_UNROLL for (int k = 0; k < kCount; ++k) words.at[k] = FloatToBits(several.at[k]);
-  *reinterpret_cast<Words<kCount>*>(to + i) = words;
+  WriteWords(to + i, words);
 }
 
 // Half `half` of a pair of bfloat16 numbers, or the float32 number `whole`. Bytes are picked
@@ -98,7 +117,7 @@ GESSO_BOTH void SetSeveral(const Numbers& to, int64_t i, const Several<kCount>& 
     GESSO_UNROLL for (int k = 0; k < kCount / 2; ++k) {
       words.at[k] = PackBf16(several.at[2 * k], several.at[2 * k + 1]);
     }
-    *reinterpret_cast<Words<kCount / 2>*>(static_cast<uint16_t*>(to.data) + i) = words;
+    WriteWords(static_cast<uint16_t*>(to.data) + i, words);
   } else {
     SetSeveral(static_cast<float*>(to.data), i, several);
   }
