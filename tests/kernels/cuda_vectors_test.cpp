@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/conv.cuh"
+#include "kernels/cuda/device/picture.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/device/token.cuh"
 #include "tests/support/cuda_bodies.h"
@@ -333,6 +334,21 @@ TEST_P(CudaVectors, DepthwiseConvolutions) {
       ExpectLikeRef(Conv2dTable(),
                     Conv2dArgs{.x = x, .kernel = &kernel, .bias = {}, .residual = {}, .out = {}},
                     shape, GetParam(), run);
+    }
+  }
+}
+
+TEST_P(CudaVectors, Resizing) {
+  for (const int64_t channels : {8, 12}) {
+    const Tensor x = RandomTensor({2, 5, 7, channels}, 1, GetParam());
+    for (const Resampling resampling :
+         {Resampling::kNearest, Resampling::kArea, Resampling::kBilinear, Resampling::kBicubic}) {
+      for (const Shape& out : {Shape{2, 11, 16, channels}, Shape{2, 2, 3, channels}}) {
+        const ResizeArgs args{.x = x, .resampling = resampling, .out = {}};
+        ExpectLikeRef(ResizeTable(), args, out, GetParam(), [&](const ResizeArgs& mine) {
+          EXPECT_EQ(RunInVectors(out.numel(), cuda::ResizeElement(mine)), channels == 8);
+        });
+      }
     }
   }
 }
