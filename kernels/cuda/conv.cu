@@ -13,9 +13,15 @@ namespace {
 constexpr int64_t kPatchBytes = int64_t{64} << 20;  // of patches that are held at a time, at most
 
 struct Kernel : PackedKernel::Storage {
-  Tensor values;  // [O, KH, KW, I/groups]
+  Tensor values;      // [O, KH, KW, I/groups]
+  Tensor taps_first;  // [KH, KW, O] where I/groups is 1, else empty
 
-  explicit Kernel(Tensor v) : values(std::move(v)) { Upload(values); }
+  explicit Kernel(Tensor v) : values(std::move(v)) {
+    Upload(values);
+    if (values.shape()[3] != 1) return;
+    taps_first = Cast(values.view().Permute({1, 2, 0, 3}), values.dtype());
+    Upload(taps_first);
+  }
   void Unpack(float* weight) const override {
     const Tensor floats = Cast(values.view().Permute({0, 3, 1, 2}), DType::kF32);
     std::copy_n(floats.Data<float>(), floats.shape().numel(), weight);
@@ -46,7 +52,10 @@ std::optional<std::string_view> WhyNotConv2d(const Conv2dArgs& args) {
 void Conv2d(Context&, const Conv2dArgs& args) {
   const ConstView weight = KernelValues(*args.kernel);
   if (args.kernel->conv().groups > 1) {
-    return ForEach(args.out.numel(), GroupedConvElement(args, weight));
+    const bool depthwise = weight.shape[0] == args.x.shape[3] && weight.shape[3] == 1;
+    return ConvolveInGroups(args, weight,
+                            depthwise ? KernelOf(*args.kernel)->taps_first.view() : ConstView(),
+                            [](int64_t count, const auto& body) { ForEach(count, body); });
   }
   const DType type = args.kernel->dtype();
   const int64_t outputs = args.kernel->shape()[0];

@@ -1,8 +1,8 @@
 #include "kernels/cuda/picture.h"
 
 #include "kernels/cuda/device/picture.cuh"
-#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -10,7 +10,9 @@ std::optional<std::string_view> WhyNotResize(const ResizeArgs& args) {
   return WhyNotReachable({args.x, args.out});
 }
 
-void Resize(Context&, const ResizeArgs& args) { ForEach(args.out.numel(), ResizeElement(args)); }
+void Resize(Context&, const ResizeArgs& args) {
+  ForEachVector(args.out.numel(), ResizeElement(args));
+}
 
 std::optional<std::string_view> WhyNotFadeIn(const FadeInArgs& args) {
   return WhyNotReachable({args.x, args.out});

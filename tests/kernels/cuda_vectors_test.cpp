@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/conv.cuh"
+#include "kernels/cuda/device/picture.cuh"
 #include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/device/token.cuh"
 #include "tests/support/cuda_bodies.h"
@@ -299,6 +300,55 @@ TEST_P(CudaVectors, Patches) {
       body.patches = cuda::Numbers(in_vectors.mutable_view());
       EXPECT_EQ(RunInVectors(18 * 6 * channels, body), channels != 12);
       EXPECT_TRUE(SameBits(in_vectors, one_by_one));
+    }
+  }
+}
+
+TEST_P(CudaVectors, DepthwiseConvolutions) {
+  for (const int64_t channels : {8, 24, 12}) {
+    for (const Conv2dShape& conv :
+         {Conv2dShape{.padding = 1, .groups = channels},
+          Conv2dShape{.stride = 2, .padding = 2, .dilation = 2, .groups = channels}}) {
+      const Tensor x = RandomTensor({2, 5, 7, channels}, 1, GetParam());
+      const Tensor weight = RandomTensor({channels, 1, 3, 3}, 2);
+      const Tensor values = Cast(weight.view().Permute({0, 2, 3, 1}), GetParam());
+      const Tensor taps_first = Cast(weight.view().Permute({2, 3, 0, 1}), GetParam());
+      const Tensor bias = RandomTensor({channels}, 3);
+      const PackedKernel kernel = PackKernel(Device::kCpu, weight, DType::kF32, conv);
+      const Shape shape{2, conv.stride == 1 ? 5 : 3, conv.stride == 1 ? 7 : 4, channels};
+      const Tensor residual = RandomTensor(shape, 4, GetParam());
+      const auto run = [&](const Conv2dArgs& mine) {
+        cuda::ConvolveInGroups(mine, values, taps_first, [&](int64_t count, const auto& body) {
+          EXPECT_EQ(count < mine.out.numel(), channels != 12);
+          RunElements(count, body);
+        });
+      };
+      ExpectLikeRef(Conv2dTable(),
+                    Conv2dArgs{.x = x,
+                               .kernel = &kernel,
+                               .bias = bias,
+                               .activation = Activation::kSilu,
+                               .residual = residual,
+                               .out = {}},
+                    shape, GetParam(), run);
+      ExpectLikeRef(Conv2dTable(),
+                    Conv2dArgs{.x = x, .kernel = &kernel, .bias = {}, .residual = {}, .out = {}},
+                    shape, GetParam(), run);
+    }
+  }
+}
+
+TEST_P(CudaVectors, Resizing) {
+  for (const int64_t channels : {8, 12}) {
+    const Tensor x = RandomTensor({2, 5, 7, channels}, 1, GetParam());
+    for (const Resampling resampling :
+         {Resampling::kNearest, Resampling::kArea, Resampling::kBilinear, Resampling::kBicubic}) {
+      for (const Shape& out : {Shape{2, 11, 16, channels}, Shape{2, 2, 3, channels}}) {
+        const ResizeArgs args{.x = x, .resampling = resampling, .out = {}};
+        ExpectLikeRef(ResizeTable(), args, out, GetParam(), [&](const ResizeArgs& mine) {
+          EXPECT_EQ(RunInVectors(out.numel(), cuda::ResizeElement(mine)), channels == 8);
+        });
+      }
     }
   }
 }

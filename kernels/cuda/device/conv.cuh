@@ -107,8 +107,96 @@ struct GroupedConvElement {
         sum += x.Get(at + first_channel + c) * weight.Get((o * count + tap) * inputs + c);
       }
     }
-    out.Set(i, Activated(activation, sum) + residual.GetOr(i, 0));
+    Finish<1>(i, {{sum}});
+  }
+  template <int kCount>
+  GESSO_BOTH void Finish(int64_t i, Several<kCount> sum) const {
+    const auto added = GetSeveralOr<kCount>(residual, i, 0);
+    ActivateAll(activation, sum);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) sum.at[k] += added.at[k];
+    SetSeveral(out, i, sum);
   }
 };
+
+// A convolution in as many groups as channels: kVector of them at kPixels pixels of a row, so that
+// weights are read once for all of these. i counts runs of pixels, vectors of channels first.
+struct DepthwiseConvVectors {
+  static constexpr int kPixels = 4;
+  GroupedConvElement conv;
+  Numbers weight;         // [KH * KW, O]
+  Divisor vectors, runs;  // of a pixel; of a row
+  int64_t rows;           // B * H'
+
+  // With the kernel's taps first; empty: of another convolution.
+  DepthwiseConvVectors(const Conv2dArgs& args, ConstView kernel, ConstView taps_first)
+      : conv(args, kernel),
+        weight(taps_first),
+        vectors(args.out.shape[3] / kVector),
+        runs((args.out.shape[2] + kPixels - 1) / kPixels),
+        rows(args.out.shape[0] * args.out.shape[1]) {}
+
+  bool TakesVectors() const {
+    return !weight.absent() && conv.outputs % kVector == 0 && HasVectors(weight) &&
+           HasVectors(conv.x) && HasVectors(conv.bias) && HasVectors(conv.residual) &&
+           HasVectors(conv.out);
+  }
+  int64_t Count() const { return rows * runs * vectors; }
+
+  // The type of x is a constant here: bfloat16 takes half the reads. What lies beyond x is read
+  // somewhere else and left out, so that no read waits for another.
+  template <bool kBf16>
+  GESSO_BOTH void AddTaps(Taps::Corner corner, int64_t o, Vector (&sums)[kPixels]) const {
+    Numbers from = conv.x;
+    from.bf16 = kBf16;
+    for (int64_t tap = 0; tap < conv.count; ++tap) {
+      const Vector weights = GetVector(weight, tap * conv.outputs + o);
+      Vector x[kPixels];
+      bool inside[kPixels];
+      Taps::Corner moved = corner;
+      GESSO_UNROLL for (int pixel = 0; pixel < kPixels; ++pixel) {
+        const int64_t at = conv.taps.At(moved, tap);
+        inside[pixel] = at >= 0;
+        x[pixel] = GetVector(from, (at < 0 ? 0 : at) + o);
+        moved.column += conv.taps.stride;
+      }
+      GESSO_UNROLL for (int pixel = 0; pixel < kPixels; ++pixel) {
+        if (!inside[pixel]) continue;
+        GESSO_UNROLL for (int k = 0; k < kVector; ++k) {
+          sums[pixel].at[k] += x[pixel].at[k] * weights.at[k];
+        }
+      }
+    }
+  }
+
+  GESSO_BOTH void operator()(int64_t i) const {
+    const int64_t run = i / vectors;
+    const int64_t o = (i - run * vectors) * kVector;
+    const int64_t row = run / runs;
+    const int64_t first = row * conv.taps.out_width + (run - row * runs) * kPixels;
+    const int64_t end = (row + 1) * conv.taps.out_width;
+    const auto corner = conv.taps.CornerOf(first);
+    Vector sums[kPixels];
+    const Vector bias = GetVectorOr(conv.bias, o, 0);
+    GESSO_UNROLL for (Vector& sum : sums) sum = bias;
+    if (conv.x.bf16) {
+      AddTaps<true>(corner, o, sums);
+    } else {
+      AddTaps<false>(corner, o, sums);
+    }
+    GESSO_UNROLL for (int pixel = 0; pixel < kPixels; ++pixel) {
+      if (first + pixel < end) conv.Finish((first + pixel) * conv.outputs + o, sums[pixel]);
+    }
+  }
+};
+
+// Calls launch(count, body) for all outputs of a convolution in groups: in vectors where that is
+// possible.
+template <class Launch>
+void ConvolveInGroups(const Conv2dArgs& args, ConstView kernel, ConstView taps_first,
+                      const Launch& launch) {
+  const DepthwiseConvVectors body(args, kernel, taps_first);
+  if (body.TakesVectors()) return launch(body.Count(), body);
+  launch(args.out.numel(), body.conv);
+}
 
 }  // namespace gesso::cuda

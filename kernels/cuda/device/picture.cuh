@@ -2,7 +2,8 @@
 #pragma once
 
 #include "kernels/blend.h"
-#include "kernels/cuda/device/numbers.cuh"
+#include "kernels/cuda/device/divisor.cuh"
+#include "kernels/cuda/device/vectors.cuh"
 #include "kernels/resize.h"
 
 namespace gesso::cuda {
@@ -32,7 +33,7 @@ GESSO_BOTH float CubicWeight(float t) {
   return ((kA * t - 5 * kA) * t + 8 * kA) * t - 4 * kA;
 }
 
-GESSO_BOTH AxisTaps TapsOf(Resampling resampling, int64_t i, int64_t in, int64_t out) {
+GESSO_BOTH AxisTaps TapsOf(Resampling resampling, int64_t i, int64_t in, const Divisor& out) {
   AxisTaps taps{i * in / out, in - 1, 1, true, {}};
   if (resampling == Resampling::kNearest) return taps;
   if (resampling == Resampling::kArea) {
@@ -42,8 +43,7 @@ GESSO_BOTH AxisTaps TapsOf(Resampling resampling, int64_t i, int64_t in, int64_t
   // (i + 0.5) in / out - 0.5 as a whole number and a rest, without rounding in between.
   const int64_t numerator = (2 * i + 1) * in - out;
   const int64_t denominator = 2 * out;
-  const int64_t inside = numerator < 0 ? numerator - denominator + 1 : numerator;
-  int64_t left = inside / denominator;
+  int64_t left = numerator < 0 ? -1 : numerator / 2 / out;
   float share =
       static_cast<float>(numerator - left * denominator) / static_cast<float>(denominator);
   taps.even = false;
@@ -68,8 +68,10 @@ GESSO_BOTH AxisTaps TapsOf(Resampling resampling, int64_t i, int64_t in, int64_t
 
 // i counts the elements of out [B, H', W', C].
 struct ResizeElement {
+  static constexpr int kNumbers = kVector;
   Numbers x, out;
-  int64_t height, width, out_height, out_width, channels;
+  int64_t height, width;
+  Divisor out_height, out_width, channels;
   Resampling resampling;
 
   explicit ResizeElement(const ResizeArgs& args)
@@ -82,21 +84,29 @@ struct ResizeElement {
         channels(args.x.shape[3]),
         resampling(args.resampling) {}
 
-  GESSO_BOTH void operator()(int64_t i) const {
+  bool TakesVectors() const { return channels % kNumbers == 0 && HasVectors(x) && HasVectors(out); }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
     const int64_t pixel = i / channels;
-    const int64_t b = pixel / out_width / out_height;
-    const AxisTaps rows = TapsOf(resampling, pixel / out_width % out_height, height, out_height);
-    const AxisTaps columns = TapsOf(resampling, pixel % out_width, width, out_width);
-    float sum = 0;
+    const int64_t channel = i - pixel * channels;
+    const int64_t out_line = pixel / out_width;
+    const int64_t b = out_line / out_height;
+    const AxisTaps rows = TapsOf(resampling, out_line - b * out_height, height, out_height);
+    const AxisTaps columns = TapsOf(resampling, pixel - out_line * out_width, width, out_width);
+    auto sum = AllOf<kCount>(0);
     for (int64_t r = 0; r < rows.count; ++r) {
       const int64_t line = (b * height + rows.IndexOf(r)) * width;
-      float part = 0;
+      auto part = AllOf<kCount>(0);
       for (int64_t c = 0; c < columns.count; ++c) {
-        part += columns.WeightOf(c) * x.Get((line + columns.IndexOf(c)) * channels + i % channels);
+        const float weight = columns.WeightOf(c);
+        const auto from = GetSeveral<kCount>(x, (line + columns.IndexOf(c)) * channels + channel);
+        GESSO_UNROLL for (int k = 0; k < kCount; ++k) part.at[k] += weight * from.at[k];
       }
-      sum += rows.WeightOf(r) * part;
+      const float weight = rows.WeightOf(r);
+      GESSO_UNROLL for (int k = 0; k < kCount; ++k) sum.at[k] += weight * part.at[k];
     }
-    out.Set(i, sum);
+    SetSeveral(out, i, sum);
   }
 };
 
@@ -104,7 +114,8 @@ struct ResizeElement {
 struct FadeInElement {
   const float* x;
   float* out;
-  int64_t shape[4], strides[4], out_strides[4];
+  Divisor shape[4];
+  int64_t strides[4], out_strides[4];
   int64_t rows, columns;
 
   explicit FadeInElement(const FadeInArgs& args)
@@ -124,10 +135,12 @@ struct FadeInElement {
     return (static_cast<float>(position) + 0.5f) / static_cast<float>(fading);
   }
   GESSO_BOTH void operator()(int64_t i) const {
-    const int64_t column = i % shape[3];
-    const int64_t row = i / shape[3] % shape[2];
-    const int64_t c = i / shape[3] / shape[2] % shape[1];
-    const int64_t b = i / shape[3] / shape[2] / shape[1];
+    const int64_t line = i / shape[3];
+    const int64_t column = i - line * shape[3];
+    const int64_t plane = line / shape[2];
+    const int64_t row = line - plane * shape[2];
+    const int64_t b = plane / shape[1];
+    const int64_t c = plane - b * shape[1];
     const auto at = [&](const int64_t* by) {
       return b * by[0] + c * by[1] + row * by[2] + column * by[3];
     };
@@ -143,7 +156,7 @@ struct HoldElement {
   const float* known;
   const float* amount;
   float* out;
-  int64_t picture, pixels;  // C * H * W, H * W
+  Divisor picture, pixels;  // C * H * W, H * W
   float threshold;
 
   explicit HoldElement(const HoldArgs& args)
