@@ -61,8 +61,9 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& pictures)
   positions_ = MakePositions();
   pads_ = MakePads();
   MakeOrders();
-  time_ = Tensor({pictures[0], config.width}, DType::kF32);
-  sinusoids_ = Tensor({pictures[0], model_->time_in.in_features()}, DType::kF32);
+  time_ = Tensor::Unwritten({pictures[0], config.width}, DType::kF32, FirstUse::kDevice);
+  sinusoids_ = Tensor::Unwritten({pictures[0], model_->time_in.in_features()}, DType::kF32,
+                                 FirstUse::kDevice);
 }
 
 Shape Session::OutShape() const {
