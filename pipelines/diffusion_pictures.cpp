@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/core/host_copy.h"
 #include "kernels/elementwise.h"
 #include "pipelines/conditions.h"
 #include "pipelines/diffusion_request.h"
@@ -113,8 +114,9 @@ class DiffusionBatch : public PictureBatch {
       const std::function<std::vector<Image>()> preview = [&] { return Show(step.denoised); };
       observer.OnStep({first, count_, step.progress, preview});
     });
-    RequireFinite(x, job_.request);
-    return Show(x);
+    const HostCopy pixels(x);
+    RequireFinite(pixels.view(), job_.request);
+    return Show(pixels.view());
   }
 
  private:

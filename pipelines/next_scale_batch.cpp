@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "cache/registry.h"
+#include "kernels/core/host_copy.h"
 #include "kernels/core/select.h"
 #include "models/next_scale/branch.h"
 #include "pipelines/conditions.h"
@@ -174,8 +175,9 @@ void NextScaleBatch::Sample(Context& ctx, const TokenNoise& noise,
 std::vector<Image> NextScaleBatch::Show(Context& ctx) const {
   const Arena::Scope scope(*ctx.arena);
   const View picture = Decode(ctx);
-  RequireFinite(picture, job_.request);
-  std::vector<Image> images = ToImages(picture);
+  const HostCopy pixels(picture);
+  RequireFinite(pixels.view(), job_.request);
+  std::vector<Image> images = ToImages(pixels.view());
   if (job_.edit) {
     for (Image& image : images) image = PasteBack(job_.edit->picture, image);
   }

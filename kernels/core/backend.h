@@ -45,6 +45,8 @@ class Backend {
   // Copies from the host to memory of the backend, in the order of the device's work and without
   // waiting for it; `from` may change at once. For a few numbers that change from step to step.
   virtual void Write(void* to, const void* from, size_t bytes) = 0;
+  // Copies from memory of the backend to the host's own, after all that was given to the device.
+  virtual void Read(void* to, const void* from, size_t bytes) = 0;
   // Says that memory of the backend was filled and will only be read from now on: weights, which go
   // to the device while the host reads on.
   virtual void Upload(const void* memory, size_t bytes) = 0;

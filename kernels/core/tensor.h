@@ -83,7 +83,7 @@ class Tensor {
   // Zeros.
   Tensor(const Shape& shape, DType dtype);
   // Elements that somebody, `first`, writes before anybody reads them.
-  static Tensor Unwritten(const Shape& shape, DType dtype, FirstUse first);
+  static Tensor Unwritten(const Shape& shape, DType dtype, FirstUse first = FirstUse::kDevice);
   // Elements that lie inside memory which `owner` keeps alive (a file mapping).
   Tensor(std::shared_ptr<const void> owner, const void* data, const Shape& shape, DType dtype);
 

@@ -116,8 +116,31 @@ struct ScratchBlock {
 };
 int64_t scratch_moves = 0;
 
+// What tensors and arenas gave back.
+std::shared_ptr<FreeBlocks> KeptBlocks() {
+  constexpr size_t kMost = size_t{4} << 30;
+  static const auto kept = std::make_shared<FreeBlocks>(kMost);
+  return kept;
+}
+
+// `allocate` once more without blocks that nobody uses, where memory is short.
+template <class Allocate>
+cudaError_t WithRoom(const Allocate& allocate) {
+  const cudaError_t status = allocate();
+  if (status != cudaErrorMemoryAllocation) return status;
+  cudaGetLastError();
+  for (void* block : KeptBlocks()->TakeAll()) cudaFree(block);
+  return allocate();
+}
+
+// Memory that host and device share.
+void* NewBlock(size_t bytes) {
+  void* memory = nullptr;
+  Check(WithRoom([&] { return cudaMallocManaged(&memory, bytes); }), "reserving memory");
+  return memory;
+}
+
 constexpr size_t kLeastCopied = size_t{64} << 10;  // of weights
-constexpr size_t kMostKept = size_t{4} << 30;      // of memory that was given back
 
 class CudaBackend : public Backend {
  public:
@@ -133,7 +156,7 @@ class CudaBackend : public Backend {
   std::shared_ptr<void> Allocate(size_t bytes, FirstUse first) override {
     RequireNoRecording("memory was reserved");
     const size_t block_bytes = FreeBlocks::BlockBytes(bytes);
-    void* memory = free_blocks_->Take(block_bytes).value_or(nullptr);
+    void* memory = kept_->Take(block_bytes).value_or(nullptr);
     if (memory == nullptr) {
       memory = NewBlock(block_bytes);
       // In one go, not page by page as the GPU misses them.
@@ -141,7 +164,7 @@ class CudaBackend : public Backend {
     } else if (first == FirstUse::kHost) {
       Wait();
     }
-    return {memory, [block_bytes, uploads = uploads_, kept = free_blocks_](void* block) {
+    return {memory, [block_bytes, uploads = uploads_, kept = kept_](void* block) {
               // Weights are described as such to the driver, which a new owner would suffer from.
               const bool was_uploaded = uploads->Remove(block, block_bytes);
               if (was_uploaded || !kept->Give(block, block_bytes)) cudaFree(block);
@@ -171,6 +194,12 @@ class CudaBackend : public Backend {
                [](int64_t count, const BytesElement& body) { ForEach(count, body); });
   }
 
+  void Read(void* to, const void* from, size_t bytes) override {
+    RequireNoRecording("the host looked at a result");
+    Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, Stream()), "reading results");
+    Wait();
+  }
+
   void Upload(const void* memory, size_t bytes) override {
     if (bytes == 0) return;
     uploads_->Add(memory, bytes);
@@ -184,7 +213,7 @@ class CudaBackend : public Backend {
   // Weights and blocks that wait for their next use make room: what does not fit beside the work is
   // read anew when needed, or forgotten.
   size_t FreeBytes() const override {
-    return FreeBesideWeights(FreeNow() + free_blocks_->bytes(), uploads_->bytes(), free_at_start_);
+    return FreeBesideWeights(FreeNow() + kept_->bytes(), uploads_->bytes(), free_at_start_);
   }
 
   void BeginRecording() override {
@@ -219,18 +248,9 @@ class CudaBackend : public Backend {
     return free;
   }
 
-  void* NewBlock(size_t bytes) {
-    void* memory = nullptr;
-    if (cudaMallocManaged(&memory, bytes) == cudaSuccess) return memory;
-    for (void* block : free_blocks_->TakeAll()) cudaFree(block);
-    cudaGetLastError();
-    Check(cudaMallocManaged(&memory, bytes), "reserving memory");
-    return memory;
-  }
-
   cudaDeviceProp properties_{};
   size_t free_at_start_ = 0;
-  std::shared_ptr<FreeBlocks> free_blocks_ = std::make_shared<FreeBlocks>(kMostKept);
+  std::shared_ptr<FreeBlocks> kept_ = KeptBlocks();
   std::shared_ptr<Uploads> uploads_ = std::make_shared<Uploads>();
 };
 
@@ -256,6 +276,23 @@ void Check(cudaError_t status, const char* what) {
        cudaGetErrorString(status));
 }
 
+namespace {
+
+// The GPU's own memory; where that is full, memory that it shares with the host: slower, but the
+// work goes on.
+void* NewScratch(size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = WithRoom([&] { return cudaMalloc(&memory, bytes); });
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return NewBlock(bytes);
+  }
+  Check(status, "reserving memory for intermediate results");
+  return memory;
+}
+
+}  // namespace
+
 void* Scratch(int slot, size_t bytes) {
   static std::array<ScratchBlock, kScratchSlots> blocks;
   ScratchBlock& block = blocks.at(static_cast<size_t>(slot));
@@ -265,7 +302,7 @@ void* Scratch(int slot, size_t bytes) {
     Check(cudaFree(block.memory), "giving memory back");
     block = {};
     ++scratch_moves;
-    Check(cudaMalloc(&block.memory, bytes), "reserving memory for intermediate results");
+    block.memory = NewScratch(bytes);
     block.bytes = bytes;
   }
   return block.memory;

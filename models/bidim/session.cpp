@@ -66,8 +66,7 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& latents,
   positions_ = MakePositions(frames_, height, width, config.width);
   text_ = config.text ? text_tokens.value_or(config.text->tokens) : 0;
   times_.resize(static_cast<size_t>(latents[0] * model_->time_in.in_features()));
-  sinusoids_ = Tensor::Unwritten({latents[0], model_->time_in.in_features()}, DType::kF32,
-                                 FirstUse::kDevice);
+  sinusoids_ = Tensor::Unwritten({latents[0], model_->time_in.in_features()}, DType::kF32);
   if (text_ > 0) {
     text_mask_ = Tensor({latents[0], text_, config.width}, DType::kF32);
     is_token_.resize(static_cast<size_t>(text_mask_.shape().numel()));

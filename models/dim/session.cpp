@@ -61,9 +61,8 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& pictures)
   positions_ = MakePositions();
   pads_ = MakePads();
   MakeOrders();
-  time_ = Tensor::Unwritten({pictures[0], config.width}, DType::kF32, FirstUse::kDevice);
-  sinusoids_ = Tensor::Unwritten({pictures[0], model_->time_in.in_features()}, DType::kF32,
-                                 FirstUse::kDevice);
+  time_ = Tensor::Unwritten({pictures[0], config.width}, DType::kF32);
+  sinusoids_ = Tensor::Unwritten({pictures[0], model_->time_in.in_features()}, DType::kF32);
 }
 
 Shape Session::OutShape() const {

@@ -132,8 +132,7 @@ void CrossAttention::Visit(nn::ParameterVisitor& visitor, const std::string& pre
 
 Tensor CrossAttention::TextKeys(Context& ctx, DType activation, ConstView context) const {
   Tensor keys =
-      Tensor::Unwritten({context.shape[0], context.shape[1], kv_proj_.out_features()}, activation,
-                        FirstUse::kDevice);
+      Tensor::Unwritten({context.shape[0], context.shape[1], kv_proj_.out_features()}, activation);
   const View kv = keys.mutable_view();
   kv_proj_.Forward(ctx, context, kv);
   const View k = kv.Slice(2, 0, q_proj_.out_features());

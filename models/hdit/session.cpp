@@ -104,7 +104,7 @@ Session::Session(std::shared_ptr<const Model> model, const Shape& pictures)
     : model_(std::move(model)), pictures_(pictures) {
   CheckPictures(model_->config, pictures);
   levels_.resize(static_cast<size_t>(pictures[0]));
-  log_sigma_ = Tensor::Unwritten({pictures[0], 1}, DType::kF32, FirstUse::kDevice);
+  log_sigma_ = Tensor::Unwritten({pictures[0], 1}, DType::kF32);
   for (const Split& split : model_->splits) up_share_.push_back(*split.fac.Data<float>());
   for (size_t level = 0; level < model_->down.size(); ++level) {
     down_.push_back(MakeState(level, model_->down[level]));

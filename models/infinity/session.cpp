@@ -103,10 +103,9 @@ Session::Session(std::shared_ptr<const Model> model, SessionOptions options,
   CheckOptions(options_, config);
   rotary_ = MakeRotary(options_.maps, options_.reference, config.head_dim());
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
-  cond_ = Tensor::Unwritten({rows(), config.embed_dim}, DType::kF32, FirstUse::kDevice);
-  modulations_ = Tensor::Unwritten({config.depth, rows(), 6 * config.embed_dim}, DType::kF32,
-                                   FirstUse::kDevice);
-  head_ = Tensor::Unwritten({rows(), 2 * config.embed_dim}, DType::kF32, FirstUse::kDevice);
+  cond_ = Tensor::Unwritten({rows(), config.embed_dim}, DType::kF32);
+  modulations_ = Tensor::Unwritten({config.depth, rows(), 6 * config.embed_dim}, DType::kF32);
+  head_ = Tensor::Unwritten({rows(), 2 * config.embed_dim}, DType::kF32);
 }
 
 void Session::ReserveCaches() {

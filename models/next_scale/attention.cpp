@@ -151,8 +151,8 @@ void CrossAttention::Prepare() {
 }
 
 Tensor CrossAttention::TextKeys(Context& ctx, DType activation, ConstView text) const {
-  Tensor kv = Tensor::Unwritten({text.shape[0], text.shape[1], 2 * mat_q_.out_features()},
-                                activation, FirstUse::kDevice);
+  Tensor kv =
+      Tensor::Unwritten({text.shape[0], text.shape[1], 2 * mat_q_.out_features()}, activation);
   Linear(
       ctx,
       {.x = text, .weight = &mat_kv_, .bias = kv_bias_, .residual = {}, .out = kv.mutable_view()});

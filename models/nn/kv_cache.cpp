@@ -16,10 +16,6 @@ AnyView TokensFirst(AnyView storage, int64_t begin, int64_t end) {
   return storage.Slice(2, begin, end).Permute({0, 2, 1, 3});
 }
 
-Tensor Room(const Shape& shape, DType dtype) {
-  return Tensor::Unwritten(shape, dtype, FirstUse::kDevice);
-}
-
 const std::byte* BytesOf(ConstView view) { return view.Bytes(); }
 std::byte* BytesOf(View view) { return view.Bytes(); }
 
@@ -31,8 +27,8 @@ size_t TokenBytes(const Tensor& storage) {
 }  // namespace
 
 KvCache::KvCache(int64_t rows, int64_t heads, int64_t head_dim, int64_t capacity, DType dtype)
-    : keys_(Room({rows, heads, capacity, head_dim}, dtype)),
-      values_(Room({rows, heads, capacity, head_dim}, dtype)) {
+    : keys_(Tensor::Unwritten({rows, heads, capacity, head_dim}, dtype)),
+      values_(Tensor::Unwritten({rows, heads, capacity, head_dim}, dtype)) {
   CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
 }
 
@@ -86,7 +82,7 @@ void KvCache::Keep(const Extension& extension, ConstView indices, Device device)
     for (Tensor* tensor : {&keys_, &values_}) {
       const DType dtype = tensor->dtype();
       *tensor = Tensor();  // before there is another
-      *tensor = Room({s[0], s[1], kept, s[3]}, dtype);
+      *tensor = Tensor::Unwritten({s[0], s[1], kept, s[3]}, dtype);
     }
   }
   if (is_copy) used_ = kept;

@@ -32,10 +32,10 @@ Session::Session(std::shared_ptr<const Model> model, int64_t rows, std::unique_p
   for (const next_scale::Block& block : model_->blocks) {
     if (config.mamba) scan_states_.push_back(block.MakeScanState(rows));
   }
-  cond_ = Tensor::Unwritten({rows, config.width}, DType::kF32, FirstUse::kDevice);
+  cond_ = Tensor::Unwritten({rows, config.width}, DType::kF32);
   modulations_ = Tensor::Unwritten({config.depth, rows, config.modulation_chunks() * config.width},
-                                   DType::kF32, FirstUse::kDevice);
-  head_ = Tensor::Unwritten({rows, 2 * config.width}, DType::kF32, FirstUse::kDevice);
+                                   DType::kF32);
+  head_ = Tensor::Unwritten({rows, 2 * config.width}, DType::kF32);
 }
 
 void Session::CheckConditioning(const Context& ctx, const Conditioning& conditioning) const {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "kernels/core/host_copy.h"
 #include "kernels/elementwise.h"
 #include "kernels/sample.h"
 
@@ -99,7 +100,8 @@ void PutGivenWeights(const GivenTokens& given, int64_t first, ConstView tokens, 
 // Copies the tokens of a scale to those of all, where they begin at `first`.
 void StoreTokens(ConstView tokens, int64_t scale, int64_t first, View all) {
   const int64_t count = tokens.shape[1];
-  const auto* const from = tokens.Data<int32_t>();
+  const HostCopy drawn(tokens);
+  const auto* const from = drawn.view().Data<int32_t>();
   Require(std::find(from, from + tokens.numel(), kNoToken) == from + tokens.numel(),
           ErrorKind::kFormat,
           "the logits of scale {} are not finite: the model's weights are broken", scale);

@@ -33,6 +33,7 @@ class FakeBackend : public Backend {
   void Wait() override { CHECK(!recording); }
   std::string Describe() const override { return "fake"; }
   void Write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void Read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void Upload(const void*, size_t) override {}
   size_t FreeBytes() const override { return 0; }
   void BeginRecording() override {

@@ -8,6 +8,7 @@
 #include <limits>
 #include <vector>
 
+#include "kernels/core/host_copy.h"
 #include "tests/support/files.h"
 
 namespace gesso {
@@ -79,6 +80,27 @@ TEST(Cast, RefusesIntegersAsFloats) {
   const int8_t code = 1;
   ExpectError(ErrorKind::kUnsupported, {"cannot convert int8 to float32"},
               [&] { Cast(ConstView(&code, {1}, DType::kI8, Device::kCpu), DType::kF32); });
+}
+
+TEST(HostCopy, OfTheHostsOwnMemoryIsNone) {
+  Tensor tensor({2, 3}, DType::kF32);
+  tensor.MutableData<float>()[4] = 7;
+  const HostCopy copy(tensor);
+  EXPECT_EQ(copy.view().shape, tensor.shape());
+  EXPECT_EQ(copy.view().Data<float>()[4], 7);
+  if (CurrentBackend() == nullptr) {
+    EXPECT_EQ(copy.view().data, tensor.view().data);
+  }
+}
+
+TEST(Tensor, UnwrittenOnesHaveTheirShapeAndAreWritable) {
+  for (const FirstUse first : {FirstUse::kHost, FirstUse::kDevice}) {
+    Tensor tensor = Tensor::Unwritten({3, 5}, DType::kBF16, first);
+    EXPECT_EQ(tensor.shape(), Shape({3, 5}));
+    EXPECT_EQ(tensor.dtype(), DType::kBF16);
+    std::fill_n(tensor.MutableData<BFloat16>(), 15, BFloat16(2));
+    EXPECT_EQ(static_cast<float>(tensor.Data<BFloat16>()[14]), 2);
+  }
 }
 
 }  // namespace
