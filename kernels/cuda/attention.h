@@ -1,5 +1,5 @@
-// CUDA: attention of all kinds, a warp a query, heads of up to 256 channels; by blocks of queries on
-// tensor cores (flash), heads of up to 128; and that of wider ones to all keys by cuBLASLt
+// CUDA: attention of all kinds, a warp a query, heads of up to 256 channels; by blocks of queries
+// on tensor cores (flash), heads of up to 128; and that of wider ones to all keys by cuBLASLt
 // (products).
 #pragma once
 

@@ -60,9 +60,9 @@ void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& 
   const ConstView halves = product;
   const View out(args.out.data, {rows, both / 2}, args.out.dtype, Device::kCuda);
   ForEachVector(out.numel(), GluElement(GluArgs{.value = halves.Slice(1, 0, both / 2),
-                                          .gate = halves.Slice(1, both / 2, both),
-                                          .activation = args.activation,
-                                          .out = out}));
+                                                .gate = halves.Slice(1, both / 2, both),
+                                                .activation = args.activation,
+                                                .out = out}));
 }
 
 PackedMatrix PackMatrix(ConstView weight, DType dtype) {

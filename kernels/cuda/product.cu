@@ -76,7 +76,8 @@ class Layout {
   cublasLtMatrixLayout_t layout_ = nullptr;
 };
 
-void Describe(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t what, const auto& value) {
+void Describe(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t what,
+              const auto& value) {
   CheckBlas(GetBlas().MatmulDescSetAttribute(product, what, &value, sizeof(value)),
             "describing a product");
 }
@@ -129,8 +130,7 @@ class Plan {
 
  private:
   void SetBias(const Sum& sum) const {
-    Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-             static_cast<const void*>(sum.bias.data));
+    Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(sum.bias.data));
   }
 
   void Choose(cublasLtHandle_t handle, const Planned& planned) {
@@ -269,9 +269,8 @@ void MultiplyAndFinish(const Product& product, int64_t most,
                        const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
                        const Epilogue& epilogue) {
   const auto for_each_tile = [&](const Sum& sum, const auto& body) {
-    ForEachTile(product, most, [&](const Product& part, int64_t first) {
-      body(part, first, sum.From(first));
-    });
+    ForEachTile(product, most,
+                [&](const Product& part, int64_t first) { body(part, first, sum.From(first)); });
   };
   Finish(
       product, epilogue,

@@ -1,5 +1,5 @@
-// Attention of wide heads, which autoencoders have one of: two products of cuBLASLt, with the scores
-// of some queries at a time in memory between them.
+// Attention of wide heads, which autoencoders have one of: two products of cuBLASLt, with the
+// scores of some queries at a time in memory between them.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_tile.h"
 #include "kernels/cuda/device/lanes.cuh"

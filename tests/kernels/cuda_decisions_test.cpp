@@ -124,8 +124,8 @@ TEST(FreeBlocks, AreTakenByTheirSize) {
 }
 
 TEST(FreeBlocks, AreAnEighthLargerAtMost) {
-  for (const size_t bytes : {size_t{1}, size_t{4096}, size_t{65'537}, size_t{1'000'000},
-                             (size_t{3} << 30) + 7}) {
+  for (const size_t bytes :
+       {size_t{1}, size_t{4096}, size_t{65'537}, size_t{1'000'000}, (size_t{3} << 30) + 7}) {
     const size_t block = cuda::FreeBlocks::BlockBytes(bytes);
     EXPECT_GE(block, bytes);
     EXPECT_LE(block, std::max<size_t>(bytes + bytes / 8, bytes + 4096)) << bytes;
