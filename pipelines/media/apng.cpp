@@ -28,12 +28,13 @@ class Apng : public ClipWriter {
   void Add(const Image& frame) override {
     const std::string png = EncodePng(frame, {});
     std::string bytes;
-    ForEachPngChunk(png, [&](std::string_view type, std::string_view data) {
-      if (type == "IHDR" && count_ == 0) bytes += Header(data);
-      if (type == "IDAT") bytes += FrameData(data);
+    std::string data;  // of all its chunks
+    ForEachPngChunk(png, [&](std::string_view type, std::string_view part) {
+      if (type == "IHDR" && count_ == 0) bytes += Header(part);
+      if (type == "IDAT") data += part;
     });
+    Write(bytes + FrameData(data));
     ++count_;
-    Write(bytes);
   }
 
   void Finish() override {
@@ -55,7 +56,7 @@ class Apng : public ClipWriter {
            PngChunk("acTL", PngInteger(static_cast<uint32_t>(spec_.frames)) + PngInteger(endless));
   }
 
-  // The control chunk of a frame and its data; stb writes one IDAT a picture.
+  // The control chunk of a frame and its data, in one chunk.
   std::string FrameData(std::string_view data) {
     const auto [seconds, parts] = DelayOf(spec_.fps);
     std::string control = PngInteger(sequence_++) + PngInteger(static_cast<uint32_t>(spec_.width)) +

@@ -14,6 +14,7 @@
 #include "models/io/json.h"
 #include "pipelines/media/exif.h"
 #include "pipelines/media/picture_format.h"
+#include "pipelines/media/png_encoder.h"
 #ifdef GESSO_HAS_WEBP
 #include "pipelines/media/webp/webp.h"
 #endif
@@ -244,14 +245,7 @@ Image Opaque(const Image& rgba, int channels) {
 }
 
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts) {
-  CHECK(image.channels == 1 || image.channels == 3 || image.channels == 4);
-  std::string png;
-  const int written =
-      stbi_write_png_to_func(Append, &png, image.width, image.height, image.channels,
-                             image.pixels.data(), image.width * image.channels);
-  Require(written != 0, ErrorKind::kMemory, "not enough memory to encode a picture of {} x {}",
-          image.width, image.height);
-  return AddPngText(png, texts);
+  return AddPngText(EncodePngPixels(image), texts);
 }
 
 Image Resized(const Image& image, int width, int height, PixelKind kind) {

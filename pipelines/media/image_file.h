@@ -37,7 +37,7 @@ ImageSize ReadImageSize(const std::filesystem::path& path);
 // An RGBA picture before white, with 1 (grey) or 3 (RGB) channels.
 Image Opaque(const Image& rgba, int channels);
 
-// A whole PNG file with the texts in its header.
+// A whole PNG file with the texts in its header. Throws kMemory.
 std::string EncodePng(const Image& image, const std::vector<PngText>& texts);
 
 // What the numbers of a picture stand for: sRGB, or amounts.

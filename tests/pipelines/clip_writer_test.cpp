@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <random>
 
 #include "pipelines/media/enlarge.h"
 #include "pipelines/media/image_file.h"
@@ -224,6 +225,35 @@ TEST(Apng, HoldsEveryFrameAsItIs) {
   EXPECT_NEAR(seconds, 0.1, 1e-6);
   if (HasFfmpeg()) {
     EXPECT_EQ(Decode(file), pixels);
+  }
+}
+
+// An encoder may spread a frame's data over chunks, each of which would count as a frame here.
+TEST(Apng, HoldsALargeFrameInOneChunk) {
+  const TempFolder folder;
+  const fs::path file = folder.path() / "a.apng";
+  std::mt19937 random(1);
+  std::string pixels;
+  const auto writer = OpenClip(file, SpecOf(80, 60, 4), {});
+  for (int i = 0; i < 4; ++i) {
+    Image noise{80, 60, 3, std::vector<uint8_t>(80 * 60 * 3)};
+    for (uint8_t& value : noise.pixels) value = static_cast<uint8_t>(random());
+    writer->Add(noise);
+    pixels.append(noise.pixels.begin(), noise.pixels.end());
+  }
+  writer->Finish();
+  const std::string bytes = ReadFile(file, 1 << 20);
+  std::vector<std::string> types;
+  ForEachPngChunk(bytes, [&](std::string_view type, std::string_view /*data*/) {
+    if (type.starts_with("fc") || type.ends_with("AT")) types.emplace_back(type);
+  });
+  EXPECT_EQ(types, (std::vector<std::string>{"fcTL", "IDAT", "fcTL", "fdAT", "fcTL", "fdAT", "fcTL",
+                                             "fdAT"}));
+  const Image first = DecodeImage(bytes, 3, "a.apng");
+  EXPECT_TRUE(std::string(first.pixels.begin(), first.pixels.end()) ==
+              pixels.substr(0, first.pixels.size()));
+  if (HasFfmpeg()) {
+    EXPECT_TRUE(Decode(file) == pixels);
   }
 }
 

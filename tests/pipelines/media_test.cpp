@@ -41,7 +41,7 @@ class Folder : public ::testing::Test {
 
 TEST(Png, KeepsPixelsAndTexts) {
   const std::vector<PngText> texts = {{"parameters", "ä prompt\nSteps: 20"}, {"gesso", "{}"}};
-  for (const int channels : {1, 3}) {
+  for (const int channels : {1, 3, 4}) {
     const Image image = Gradient(13, 7, channels);
     const std::string png = EncodePng(image, texts);
     const Image back = DecodeImage(png, channels, "test");
