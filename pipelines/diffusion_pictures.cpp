@@ -121,7 +121,8 @@ class DiffusionBatch : public PictureBatch {
 
  private:
   std::vector<Image> Show(ConstView x) const {
-    std::vector<Image> images = ToImages(x);
+    const HostCopy pixels(x);
+    std::vector<Image> images = ToImages(pixels.view());
     if (job_.edit) {
       for (Image& image : images) image = PasteBack(job_.edit->picture, image);
     }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <map>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -30,7 +31,7 @@ class FreeBlocks {
   std::optional<void*> Take(size_t bytes) {
     const std::lock_guard lock(mutex_);
     const auto found = blocks_.find(bytes);
-    if (found == blocks_.end()) return std::nullopt;
+    if (found == blocks_.end() || found->second.empty()) return std::nullopt;
     void* const block = found->second.back();
     found->second.pop_back();
     if (found->second.empty()) blocks_.erase(found);
@@ -38,10 +39,14 @@ class FreeBlocks {
     return block;
   }
   // False: it is not kept.
-  bool Give(void* block, size_t bytes) {
+  bool Give(void* block, size_t bytes) noexcept {
     const std::lock_guard lock(mutex_);
     if (bytes > most_ - bytes_) return false;
-    blocks_[bytes].push_back(block);
+    try {
+      blocks_[bytes].push_back(block);
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
     bytes_ += bytes;
     return true;
   }

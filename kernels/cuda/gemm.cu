@@ -55,7 +55,7 @@ void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& 
   const bool narrow = args.out.dtype == DType::kBF16 && args.weight->dtype() == DType::kBF16;
   const DType type = narrow ? DType::kBF16 : DType::kF32;
   const size_t bytes = static_cast<size_t>(rows * both) * SizeOf(type);
-  const View product(Scratch(kProduct, bytes), {rows, both}, type, Device::kCuda);
+  const View product(Scratch(kHalves, bytes), {rows, both}, type, Device::kCuda);
   multiply(product);
   const ConstView halves = product;
   const View out(args.out.data, {rows, both / 2}, args.out.dtype, Device::kCuda);

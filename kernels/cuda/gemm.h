@@ -24,7 +24,7 @@ struct Inputs {
 Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight);
 
 // multiply(product) writes x weight^T [M, 2F], where weight is a matrix of floats, to the scratch
-// kProduct; its halves then become out.
+// kHalves; its halves then become out.
 void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& multiply);
 
 }  // namespace gesso::cuda

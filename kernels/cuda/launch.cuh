@@ -11,7 +11,8 @@
 
 namespace gesso::cuda {
 
-// The stream on which everything runs, in order.
+// The stream on which everything runs, in order. Asked for anew for all that is given to it, by one
+// thread at a time: WaitForDevice() waits where that was done since it last did.
 cudaStream_t Stream();
 
 // Throws kDevice, or kMemory where memory was short, naming `what`.
@@ -19,7 +20,7 @@ void Check(cudaError_t status, const char* what);
 
 // Device memory for intermediate results within one op: the same block for every call, grown when a
 // larger one is asked for. Valid until the next call with this slot (0 .. kScratchSlots - 1).
-constexpr int kScratchSlots = 4;
+constexpr int kScratchSlots = 5;
 void* Scratch(int slot, size_t bytes);
 
 // Blocks of `threads` that cover `count` items, no more than fit on any grid: kernels stride.

@@ -12,7 +12,7 @@ namespace gesso::cuda {
 namespace {
 
 constexpr size_t kWorkspaceBytes = size_t{32} << 20;  // what NVIDIA advises for Hopper
-static_assert(kWorkspace < kScratchSlots);
+static_assert(kHalves < kScratchSlots);
 
 void CheckBlas(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
@@ -48,7 +48,7 @@ struct Sum {
 struct Planned {
   Product product;
   DType out;
-  bool adds, has_bias;
+  bool has_bias;
   uint32_t weight_alignment, x_alignment, out_alignment, added_alignment;  // bytes, rows' too
 
   auto operator<=>(const Planned&) const = default;
@@ -185,7 +185,6 @@ const Plan& PlanFor(Product product, const void* weight, const void* x, const Su
   const Planned planned = {
       .product = product,
       .out = type,
-      .adds = !sum.added.absent(),
       .has_bias = !sum.bias.absent(),
       .weight_alignment = AlignmentOf(weight, product.weight_stride * in_bytes),
       .x_alignment = AlignmentOf(x, product.stride * in_bytes),
@@ -209,12 +208,14 @@ Sum SumInto(void* out) {
 }
 
 // What cuBLASLt may be able to do alone: it writes float32 from either type, bfloat16 from bfloat16
-// alone, adds numbers of the type that it writes, and with float32 results a bias of float32.
+// alone, adds numbers of the type that it writes, and with float32 results a bias of float32, whose
+// alignment it does not ask for.
 bool MayBeSum(const Product& product, const Epilogue& epilogue) {
   const bool bf16 = epilogue.out.bf16;
   return epilogue.activation == Activation::kNone && (!bf16 || product.in == DType::kBF16) &&
          (epilogue.residual.absent() || epilogue.residual.bf16 == bf16) &&
-         (epilogue.bias.absent() || (!bf16 && !epilogue.bias.bf16));
+         (epilogue.bias.absent() ||
+          (!bf16 && !epilogue.bias.bf16 && AlignmentOf(epilogue.bias.data, 0) >= 16));
 }
 
 // multiply(sum) writes a sum; has(sum) says whether it can.
@@ -223,7 +224,9 @@ void Finish(const Product& product, const Epilogue& epilogue, const Has& has,
             const MultiplyInto& multiply) {
   const Sum sum = {.out = epilogue.out, .added = epilogue.residual, .bias = epilogue.bias};
   if (MayBeSum(product, epilogue) && has(sum)) return multiply(sum);
-  CHECK(product.out_stride == 0 || product.out_stride == product.outputs);
+  Require(product.out_stride == 0 || product.out_stride == product.outputs, ErrorKind::kDevice,
+          "cuBLASLt has no product of {} x {} x {} with rows apart", product.rows, product.outputs,
+          product.inputs);
   const int64_t count = product.rows * product.outputs;
   EpilogueElement body;
   body.product.data = Scratch(kProduct, static_cast<size_t>(count) * sizeof(float));

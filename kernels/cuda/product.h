@@ -12,7 +12,7 @@
 namespace gesso::cuda {
 
 // What the scratch memory of ops with products (launch.cuh) holds.
-enum ProductScratch { kInputs, kProduct, kWorkspace, kWeights };
+enum ProductScratch { kInputs, kProduct, kWorkspace, kWeights, kHalves };
 
 // product [M, N] = x [M, K] weight [N, K]^T
 struct Product {

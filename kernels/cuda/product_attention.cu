@@ -13,6 +13,10 @@ namespace {
 
 constexpr size_t kScoreBytes = size_t{64} << 20;  // of scores at a time, at most
 
+// Slots that products of float and bfloat16 numbers as they are leave alone.
+constexpr int kScores = kWeights;
+constexpr int kShares = kInputs;
+
 // Head h of picture b from token t on.
 const void* HeadAt(ConstView x, int64_t b, int64_t t, int64_t h) {
   return Numbers(x).From(b * x.strides[0] + t * x.strides[1] + h * x.strides[2]).data;
@@ -25,7 +29,7 @@ void Attend(const AttentionArgs& args, int64_t b, int64_t h, int64_t first, int6
   const DType type = args.q.dtype;
   const int64_t scores_count = count * keys;
   Numbers scores;
-  scores.data = Scratch(kWeights, static_cast<size_t>(scores_count) * sizeof(float));
+  scores.data = Scratch(kScores, static_cast<size_t>(scores_count) * sizeof(float));
   MultiplyAndFinish({.rows = count,
                      .outputs = keys,
                      .inputs = depth,
@@ -36,7 +40,7 @@ void Attend(const AttentionArgs& args, int64_t b, int64_t h, int64_t first, int6
                     {.bias = {}, .residual = {}, .out = scores});
   SoftmaxRow softmax{static_cast<const float*>(scores.data), scores, keys, args.scale};
   if (type == DType::kBF16) {
-    softmax.shares.data = Scratch(kInputs, static_cast<size_t>(scores_count) * SizeOf(type));
+    softmax.shares.data = Scratch(kShares, static_cast<size_t>(scores_count) * SizeOf(type));
     softmax.shares.bf16 = true;
   }
   ForEachRow<BlockLanes>(count, softmax);
@@ -60,6 +64,7 @@ void Attend(const AttentionArgs& args, int64_t b, int64_t h, int64_t first, int6
 
 std::optional<std::string_view> WhyNotProductAttention(const AttentionArgs& args) {
   if (args.q.shape[3] <= kMostFlashChannels) return "heads that others are faster at";
+  if (args.k.numel() == 0) return "no keys";
   if (!args.bias.empty() || !args.key_mask.empty()) return "a bias or a mask";
   return WhyNotReachable({args.q, args.k, args.v, args.out});
 }

@@ -76,7 +76,8 @@ cudaStream_t UploadStream() {
 }
 
 // How often the stream was asked for, and how often it had been when it was last waited for: the
-// host asks for results far more often than there are new ones.
+// host asks for results far more often than there are new ones. One thread gives work to it; any
+// may wait.
 std::atomic<uint64_t> uses = 0;
 std::atomic<uint64_t> uses_waited_for = 0;
 
@@ -118,7 +119,7 @@ int64_t scratch_moves = 0;
 
 // What tensors and arenas gave back.
 std::shared_ptr<FreeBlocks> KeptBlocks() {
-  constexpr size_t kMost = size_t{4} << 30;
+  constexpr size_t kMost = size_t{1} << 30;
   static const auto kept = std::make_shared<FreeBlocks>(kMost);
   return kept;
 }
@@ -156,19 +157,22 @@ class CudaBackend : public Backend {
   std::shared_ptr<void> Allocate(size_t bytes, FirstUse first) override {
     RequireNoRecording("memory was reserved");
     const size_t block_bytes = FreeBlocks::BlockBytes(bytes);
-    void* memory = kept_->Take(block_bytes).value_or(nullptr);
-    if (memory == nullptr) {
-      memory = NewBlock(block_bytes);
-      // In one go, not page by page as the GPU misses them.
-      if (first == FirstUse::kDevice) Prefetch(memory, block_bytes, Stream(), "reserving memory");
-    } else if (first == FirstUse::kHost) {
+    const std::optional<void*> found = kept_->Take(block_bytes);
+    std::shared_ptr<void> memory = {found ? *found : NewBlock(block_bytes),
+                                    [block_bytes, uploads = uploads_, kept = kept_](void* block) {
+                                      // Weights are described as such to the driver, which a new
+                                      // owner would suffer from.
+                                      const bool was_uploaded = uploads->Remove(block, block_bytes);
+                                      if (was_uploaded || !kept->Give(block, block_bytes))
+                                        cudaFree(block);
+                                    }};
+    if (found && first == FirstUse::kHost) {
       Wait();
+    } else if (!found && first == FirstUse::kDevice) {
+      // In one go, not page by page as the GPU misses them.
+      Prefetch(memory.get(), block_bytes, Stream(), "reserving memory");
     }
-    return {memory, [block_bytes, uploads = uploads_, kept = kept_](void* block) {
-              // Weights are described as such to the driver, which a new owner would suffer from.
-              const bool was_uploaded = uploads->Remove(block, block_bytes);
-              if (was_uploaded || !kept->Give(block, block_bytes)) cudaFree(block);
-            }};
+    return memory;
   }
 
   void Wait() override {
@@ -213,12 +217,12 @@ class CudaBackend : public Backend {
   // Weights and blocks that wait for their next use make room: what does not fit beside the work is
   // read anew when needed, or forgotten.
   size_t FreeBytes() const override {
-    return FreeBesideWeights(FreeNow() + kept_->bytes(), uploads_->bytes(), free_at_start_);
+    return FreeBesideWeights(FreeNow(), uploads_->bytes() + kept_->bytes(), free_at_start_);
   }
 
   void BeginRecording() override {
     CHECK(!recording);
-    // Other threads may go on reserving memory.
+    // What other threads ask of CUDA is not refused.
     Check(cudaStreamBeginCapture(Stream(), cudaStreamCaptureModeThreadLocal), "recording work");
     recording = true;
   }

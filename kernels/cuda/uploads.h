@@ -40,8 +40,8 @@ class Uploads {
   size_t bytes_ = 0;
 };
 
-// Bytes that work can have: those that the device says are free and those that weights take, no
-// more than were free before anything of ours was there.
+// Bytes that work can have: those that the device says are free and those that make room, of
+// weights and of blocks that nobody uses, no more than were free before anything of ours was there.
 inline size_t FreeBesideWeights(size_t free, size_t weights, size_t at_start) {
   return std::max(free, std::min(free + weights, at_start));
 }

@@ -132,6 +132,17 @@ TEST(Attention, LargeScoresDoNotOverflow) {
   EXPECT_LT(RmsError(got, want), 1e-3);  // scores of 1e4 keep three decimals in float32
 }
 
+TEST(Attention, OfNoKeysIsZero) {
+  for (const int64_t depth : {8, 136}) {
+    const Tensor q = RandomTensor({1, 3, 1, depth}, 1);
+    const Tensor none({1, 0, 1, depth}, DType::kF32);
+    Tensor out = RandomTensor(q.shape(), 2);
+    Context ctx{.device = CurrentBackend() == nullptr ? Device::kCpu : Device::kCuda};
+    Attention(ctx, {q, none, none, {}, {}, 1, out.mutable_view()});
+    for (int64_t i = 0; i < 3 * depth; ++i) EXPECT_EQ(out.Data<float>()[i], 0) << i;
+  }
+}
+
 TEST(Attention, NanIsNotHidden) {
   Tensor q = RandomTensor({1, 3, 1, 8}, 1);
   const Tensor kv = RandomTensor({1, 20, 1, 8}, 2);

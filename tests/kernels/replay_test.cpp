@@ -6,6 +6,7 @@
 #include <functional>
 #include <vector>
 
+#include "kernels/core/host_copy.h"
 #include "kernels/reduce.h"
 #include "tests/support/ops.h"
 
@@ -113,6 +114,15 @@ TEST_F(ReplayTest, RecordsTheSecondPassAndPlaysIt) {
   EXPECT_EQ(backend->recordings, 1);
   EXPECT_EQ(backend->plays, 4);
   EXPECT_TRUE(backend->obstacles().empty());
+}
+
+TEST_F(ReplayTest, AHostCopyOfADevicesResultIsTheHosts) {
+  x.MutableData<float>()[2] = 5;
+  const HostCopy copy(x);
+  x.MutableData<float>()[2] = 6;
+  EXPECT_EQ(copy.view().device, Device::kCpu);
+  EXPECT_NE(copy.view().data, x.view().data);
+  EXPECT_EQ(copy.view().Data<float>()[2], 5);
 }
 
 TEST_F(ReplayTest, TellsBuffersAndPlacesInTheArenaApart) {

@@ -12,26 +12,11 @@ namespace gesso::cuda {
 
 constexpr int kGroupQuads = 8;  // of a lane, of a group in registers
 
-template <Activation kActivation, int kQuads>
-GESSO_BOTH void Activate(Quads<kQuads>& numbers) {
-  numbers.ForEach([](float& number, int, int) { number = Activated(kActivation, number); });
-}
-
-// One branch for all numbers.
 template <int kQuads>
 GESSO_BOTH void Activate(Activation activation, Quads<kQuads>& numbers) {
-  switch (activation) {
-    case Activation::kNone:
-      return;
-    case Activation::kGeluErf:
-      return Activate<Activation::kGeluErf>(numbers);
-    case Activation::kGeluTanh:
-      return Activate<Activation::kGeluTanh>(numbers);
-    case Activation::kSilu:
-      return Activate<Activation::kSilu>(numbers);
-    case Activation::kRelu:
-      return Activate<Activation::kRelu>(numbers);
-  }
+  ActivateBy(activation, [&](const auto& activated) {
+    numbers.ForEach([&](float& number, int, int) { number = activated(number); });
+  });
 }
 
 // One group of one picture of GroupNorm [B, P, C]; row = b * groups + group.

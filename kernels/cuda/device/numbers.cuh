@@ -113,4 +113,27 @@ GESSO_BOTH float Activated(Activation activation, float x) {
 
 GESSO_BOTH float Softplus(float x) { return fmaxf(x, 0) + log1pf(expf(-fabsf(x))); }
 
+template <Activation kActivation>
+struct ActivatedBy {
+  GESSO_BOTH float operator()(float x) const { return Activated(kActivation, x); }
+};
+
+// body(activated), where activated(x) is Activated(activation, x): one look at the kind for all the
+// numbers that body goes through. Not called where they stay as they are.
+template <class Body>
+GESSO_BOTH void ActivateBy(Activation activation, const Body& body) {
+  switch (activation) {
+    case Activation::kNone:
+      return;
+    case Activation::kGeluErf:
+      return body(ActivatedBy<Activation::kGeluErf>());
+    case Activation::kGeluTanh:
+      return body(ActivatedBy<Activation::kGeluTanh>());
+    case Activation::kSilu:
+      return body(ActivatedBy<Activation::kSilu>());
+    case Activation::kRelu:
+      return body(ActivatedBy<Activation::kRelu>());
+  }
+}
+
 }  // namespace gesso::cuda

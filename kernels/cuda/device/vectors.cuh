@@ -131,26 +131,11 @@ GESSO_BOTH void SetVector(const Numbers& to, int64_t i, const Vector& vector) {
   SetSeveral(to, i, vector);
 }
 
-template <Activation kActivation, int kCount>
-GESSO_BOTH void ActivateAs(Several<kCount>& x) {
-  GESSO_UNROLL for (int k = 0; k < kCount; ++k) x.at[k] = Activated(kActivation, x.at[k]);
-}
-
-// Looks at the kind once for all of them.
 template <int kCount>
 GESSO_BOTH void ActivateAll(Activation activation, Several<kCount>& x) {
-  switch (activation) {
-    case Activation::kNone:
-      return;
-    case Activation::kGeluErf:
-      return ActivateAs<Activation::kGeluErf>(x);
-    case Activation::kGeluTanh:
-      return ActivateAs<Activation::kGeluTanh>(x);
-    case Activation::kSilu:
-      return ActivateAs<Activation::kSilu>(x);
-    case Activation::kRelu:
-      return ActivateAs<Activation::kRelu>(x);
-  }
+  ActivateBy(activation, [&](const auto& activated) {
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) x.at[k] = activated(x.at[k]);
+  });
 }
 
 // kNumbers elements of `Body` at once.
