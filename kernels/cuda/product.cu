@@ -194,11 +194,20 @@ const Plan& PlanFor(Product product, const void* weight, const void* x, const Su
   return plans.try_emplace(planned, Handle(), planned, sum).first->second;
 }
 
-void Run(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
+// False, and nothing done, where cuBLASLt has no such product.
+bool TryRun(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
   const Plan& plan = PlanFor(product, weight, x, sum, type);
-  Require(plan.exists(), ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}",
-          product.rows, product.outputs, product.inputs);
-  plan.Run(Handle(), weight, x, sum);
+  if (plan.exists()) plan.Run(Handle(), weight, x, sum);
+  return plan.exists();
+}
+
+void RequireProduct(bool has, const Product& product) {
+  Require(has, ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}", product.rows,
+          product.outputs, product.inputs);
+}
+
+void Run(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
+  RequireProduct(TryRun(product, weight, x, sum, type), product);
 }
 
 Sum SumInto(void* out) {
@@ -218,15 +227,12 @@ bool MayBeSum(const Product& product, const Epilogue& epilogue) {
           (!bf16 && !epilogue.bias.bf16 && AlignmentOf(epilogue.bias.data, 0) >= 16));
 }
 
-// multiply(sum) writes a sum; has(sum) says whether it can.
-template <class Has, class MultiplyInto>
-void Finish(const Product& product, const Epilogue& epilogue, const Has& has,
-            const MultiplyInto& multiply) {
+// try_sum(sum) writes a sum, or nothing: then it returns false.
+template <class TrySum>
+void Finish(const Product& product, const Epilogue& epilogue, const TrySum& try_sum) {
   const Sum sum = {.out = epilogue.out, .added = epilogue.residual, .bias = epilogue.bias};
-  if (MayBeSum(product, epilogue) && has(sum)) return multiply(sum);
-  Require(product.out_stride == 0 || product.out_stride == product.outputs, ErrorKind::kDevice,
-          "cuBLASLt has no product of {} x {} x {} with rows apart", product.rows, product.outputs,
-          product.inputs);
+  if (MayBeSum(product, epilogue) && try_sum(sum)) return;
+  RequireProduct(product.out_stride == 0 || product.out_stride == product.outputs, product);
   const int64_t count = product.rows * product.outputs;
   EpilogueElement body;
   body.product.data = Scratch(kProduct, static_cast<size_t>(count) * sizeof(float));
@@ -235,7 +241,7 @@ void Finish(const Product& product, const Epilogue& epilogue, const Has& has,
   body.out = epilogue.out;
   body.width = product.outputs;
   body.activation = epilogue.activation;
-  multiply(SumInto(body.product.data));
+  RequireProduct(try_sum(SumInto(body.product.data)), product);
   ForEachVector(count, body);
 }
 
@@ -262,10 +268,8 @@ void MultiplyFloat8(const Product& product, const void* weight, const void* x, f
 
 void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
                        const Epilogue& epilogue) {
-  Finish(
-      product, epilogue,
-      [&](const Sum& sum) { return PlanFor(product, weight, x, sum, sum.out.type()).exists(); },
-      [&](const Sum& sum) { Run(product, weight, x, sum, sum.out.type()); });
+  Finish(product, epilogue,
+         [&](const Sum& sum) { return TryRun(product, weight, x, sum, sum.out.type()); });
 }
 
 void MultiplyAndFinish(const Product& product, int64_t most,
@@ -275,20 +279,17 @@ void MultiplyAndFinish(const Product& product, int64_t most,
     ForEachTile(product, most,
                 [&](const Product& part, int64_t first) { body(part, first, sum.From(first)); });
   };
-  Finish(
-      product, epilogue,
-      [&](const Sum& sum) {
-        bool all = true;
-        for_each_tile(sum, [&](const Product& part, int64_t, const Sum& of_part) {
-          all = all && PlanFor(part, nullptr, x, of_part, sum.out.type()).exists();
-        });
-        return all;
-      },
-      [&](const Sum& sum) {
-        for_each_tile(sum, [&](const Product& part, int64_t first, const Sum& of_part) {
-          Run(part, weights(first, part.outputs), x, of_part, sum.out.type());
-        });
-      });
+  Finish(product, epilogue, [&](const Sum& sum) {
+    bool all = true;
+    for_each_tile(sum, [&](const Product& part, int64_t, const Sum& of_part) {
+      all = all && PlanFor(part, nullptr, x, of_part, sum.out.type()).exists();
+    });
+    if (!all) return false;
+    for_each_tile(sum, [&](const Product& part, int64_t first, const Sum& of_part) {
+      Run(part, weights(first, part.outputs), x, of_part, sum.out.type());
+    });
+    return true;
+  });
 }
 
 }  // namespace gesso::cuda
