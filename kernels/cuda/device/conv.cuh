@@ -149,14 +149,14 @@ struct DepthwiseConvVectors {
     Numbers from = conv.x;
     from.bf16 = kBf16;
     for (int64_t tap = 0; tap < conv.count; ++tap) {
-      const Vector weights = GetVector(weight, tap * conv.outputs + o);
+      const Vector weights = GetSeveral<kVector>(weight, tap * conv.outputs + o);
       Vector x[kPixels];
       bool inside[kPixels];
       Taps::Corner moved = corner;
       GESSO_UNROLL for (int pixel = 0; pixel < kPixels; ++pixel) {
         const int64_t at = conv.taps.At(moved, tap);
         inside[pixel] = at >= 0;
-        x[pixel] = GetVector(from, (at < 0 ? 0 : at) + o);
+        x[pixel] = GetSeveral<kVector>(from, (at < 0 ? 0 : at) + o);
         moved.column += conv.taps.stride;
       }
       GESSO_UNROLL for (int pixel = 0; pixel < kPixels; ++pixel) {
@@ -176,7 +176,7 @@ struct DepthwiseConvVectors {
     const int64_t end = (row + 1) * conv.taps.out_width;
     const auto corner = conv.taps.CornerOf(first);
     Vector sums[kPixels];
-    const Vector bias = GetVectorOr(conv.bias, o, 0);
+    const Vector bias = GetSeveralOr<kVector>(conv.bias, o, 0);
     GESSO_UNROLL for (Vector& sum : sums) sum = bias;
     if (conv.x.bf16) {
       AddTaps<true>(corner, o, sums);

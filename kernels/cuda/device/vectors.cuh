@@ -123,14 +123,6 @@ GESSO_BOTH void SetSeveral(const Numbers& to, int64_t i, const Several<kCount>& 
   }
 }
 
-GESSO_BOTH Vector GetVector(const Numbers& from, int64_t i) { return GetSeveral<kVector>(from, i); }
-GESSO_BOTH Vector GetVectorOr(const Numbers& from, int64_t i, float without) {
-  return GetSeveralOr<kVector>(from, i, without);
-}
-GESSO_BOTH void SetVector(const Numbers& to, int64_t i, const Vector& vector) {
-  SetSeveral(to, i, vector);
-}
-
 template <int kCount>
 GESSO_BOTH void ActivateAll(Activation activation, Several<kCount>& x) {
   ActivateBy(activation, [&](const auto& activated) {
