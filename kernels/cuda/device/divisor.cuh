@@ -44,4 +44,19 @@ GESSO_BOTH int64_t operator/(int64_t n, const Divisor& by) {
 }
 GESSO_BOTH int64_t operator%(int64_t n, const Divisor& by) { return n - n / by * by.value; }
 
+// Where element i of [B, H, W, C] is.
+struct GridPlace {
+  int64_t picture, row, column, channel;
+
+  GESSO_BOTH GridPlace(int64_t i, const Divisor& height, const Divisor& width,
+                       const Divisor& channels) {
+    const int64_t pixel = i / channels;
+    channel = i - pixel * channels;
+    const int64_t line = pixel / width;
+    column = pixel - line * width;
+    picture = line / height;
+    row = line - picture * height;
+  }
+};
+
 }  // namespace gesso::cuda

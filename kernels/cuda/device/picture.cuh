@@ -88,12 +88,9 @@ struct ResizeElement {
   GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
   template <int kCount>
   GESSO_BOTH void Run(int64_t i) const {
-    const int64_t pixel = i / channels;
-    const int64_t channel = i - pixel * channels;
-    const int64_t out_line = pixel / out_width;
-    const int64_t b = out_line / out_height;
-    const AxisTaps rows = TapsOf(resampling, out_line - b * out_height, height, out_height);
-    const AxisTaps columns = TapsOf(resampling, pixel - out_line * out_width, width, out_width);
+    const auto [b, row, column, channel] = GridPlace(i, out_height, out_width, channels);
+    const AxisTaps rows = TapsOf(resampling, row, height, out_height);
+    const AxisTaps columns = TapsOf(resampling, column, width, out_width);
     auto sum = AllOf<kCount>(0);
     for (int64_t r = 0; r < rows.count; ++r) {
       const int64_t line = (b * height + rows.IndexOf(r)) * width;

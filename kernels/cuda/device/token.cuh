@@ -47,12 +47,7 @@ struct SpaceDepthElement {
   GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
   template <int kCount>
   GESSO_BOTH void Run(int64_t i) const {
-    const int64_t pixel = i / channels;
-    const int64_t c = i - pixel * channels;
-    const int64_t line = pixel / width;
-    const int64_t column = pixel - line * width;
-    const int64_t b = line / height;
-    const int64_t row = line - b * height;
+    const auto [b, row, column, c] = GridPlace(i, height, width, channels);
     const int64_t wide = b * wide_strides[0] + row * wide_strides[1] + column * wide_strides[2] +
                          c * wide_strides[3];
     const int64_t block_row = row / block_h;
