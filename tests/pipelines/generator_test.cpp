@@ -12,6 +12,7 @@
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
 #include "samplers/registry.h"
+#include "tests/support/pictures.h"
 
 namespace gesso {
 namespace {
@@ -35,19 +36,10 @@ class Collector : public GenerateObserver {
   int64_t cancel_at = -1;
 };
 
-Request Cat() {
-  Request request;
-  request.model = kModels + "tiny-hdit";
-  request.prompt = "a cat";
-  request.seed = 7;
-  return request;
-}
+Request Cat() { return testing_support::TinyCat(); }
 
 std::vector<Picture> Generate(const Request& request) {
-  Generator generator(Device::kCpu);
-  Collector collector;
-  generator.Run(generator.Resolve(request), collector);
-  return collector.pictures;
+  return testing_support::PicturesOf<Collector>(request);
 }
 
 std::vector<uint8_t> PixelsOf(const Request& request) {

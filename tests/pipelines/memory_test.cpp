@@ -7,6 +7,7 @@
 #include "pipelines/generator.h"
 #include "pipelines/next_scale_batch.h"
 #include "tests/support/ops.h"
+#include "tests/support/pictures.h"
 
 namespace gesso {
 namespace {
@@ -22,22 +23,14 @@ class Collector : public GenerateObserver {
 };
 
 Request LargeCat() {
-  Request request;
-  request.model = std::string(GESSO_SOURCE_DIR) + "/tests/data/models/tiny-hdit";
-  request.prompt = "a cat";
-  request.seed = 7;
+  Request request = TinyCat();
   request.width = 96;
   request.height = 64;
   request.steps = 2;
   return request;
 }
 
-std::vector<Picture> Make(const Request& request) {
-  Generator generator(Device::kCpu);
-  Collector collector;
-  generator.Run(generator.Resolve(request), collector);
-  return collector.pictures;
-}
+std::vector<Picture> Make(const Request& request) { return PicturesOf<Collector>(request); }
 
 // What one picture takes.
 int64_t BytesOf(const Request& request) {
