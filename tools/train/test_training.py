@@ -7,6 +7,7 @@ the folder that holds the cases.
 import csv
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def tiny_vqvae() -> dict:
     config = json.loads((HERE / "vqvae.json").read_text(encoding="utf-8"))
     model = config["model"] | {"ch_mult": [1, 1, 1, 2], "vocab_size": 32, "z_channels": 8,
                                "v_patch_nums": [1, 2, 8]}
-    return stages(config | {"model": model}, [4, 4, 12, 4])
+    return stages(config | {"model": model}, [4, 4, 12, 4, 4])
 
 
 def tiny_var(vqvae: Path) -> dict:
@@ -69,6 +70,13 @@ def train(kind: type[Trainer], config: dict, folder: Path) -> Trainer:
     trainer = kind(config, folder, Workers("cpu"), 0)
     trainer.run(float("inf"))
     return trainer
+
+
+@pytest.fixture(autouse=True, scope="module")
+def uncompiled() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)  # would take minutes
+        yield
 
 
 @pytest.fixture(name="trained", scope="module")
@@ -96,6 +104,18 @@ def test_goes_on_from_checkpoint(trained: Path) -> None:
     assert trainer.samples == 24 and trainer.step == 6
     assert all(torch.equal(value, saved["model"][name])
                for name, value in trainer.model.state_dict().items())
+
+
+def test_decoder_learns_maps_without_late_scales(tmp_path: Path) -> None:
+    trainer = VQVAETrainer(tiny_vqvae(), tmp_path, Workers("cpu"), 0)
+    *_, own, larger = trainer.training["stages"]
+    maps = trainer.model.quantize.partial_maps(tokens := torch.randint(32, (3, 69)))
+    for missing in range(3):
+        chances = [0.0] * missing + [1.0]
+        assert torch.equal(trainer.with_missing_scales(tokens, chances), maps[-1 - missing])
+    for stage, sides in ((larger, larger["patch_nums"]), (own, [1, 2, 8])):
+        trainer.enter_stage(stage)
+        assert trainer.model.quantize.sides == trainer.average.quantize.sides == sides
 
 
 def names(keys) -> set[str]:
@@ -162,8 +182,7 @@ def tiny_hdit() -> dict:
     return stages(config | {"model": model, "training": kept}, [8, 8])
 
 
-def test_diffusion_model_grows_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)  # would take minutes
+def test_diffusion_model_grows_and_goes_on(tmp_path: Path) -> None:
     trained = train(HDiTTrainer, tiny_hdit(), tmp_path)
     assert trained.levels == 4 and trained.grown_at == 2 and trained.step == 4
     trainer = HDiTTrainer(tiny_hdit(), tmp_path, Workers("cpu"), 0)
@@ -176,9 +195,7 @@ def test_diffusion_model_grows_and_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert trained_for(tmp_path / "model" / "denoiser") == (4, 16)
 
 
-def test_model_of_music_trains_and_refills(tmp_path: Path,
-                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)  # would take minutes
+def test_model_of_music_trains_and_refills(tmp_path: Path) -> None:
     config = json.loads((HERE / "music.json").read_text(encoding="utf-8"))
     config["tokenizer"] = str(tmp_path / "spiece.model")
     config["model"] |= {"widths": [32, 32], "depths": [1, 1], "d_ffs": [32, 32],

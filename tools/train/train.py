@@ -70,9 +70,9 @@ class TextToImage(nn.Module):
         return self.denoiser.loss(clean, noise, sigma, **self.encoder(ids, mask)).mean()
 
 
-def compile_each(model: nn.Module, kind: type[nn.Module]) -> None:
-    """Compiles the modules of one kind, each by itself: equal layers share their code, which takes
-    a fraction of the time that compiling the whole model does."""
+def compile_each(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -> None:
+    """Compiles the modules of a kind, each by itself: equal layers share their code, which takes a
+    fraction of the time that compiling the whole model does."""
     torch._dynamo.config.recompile_limit = 64  # of layers that differ in width or kind
     for module in model.modules():
         if isinstance(module, kind):

@@ -20,7 +20,7 @@ from tools.train.parallel import Workers
 from tools.train.pipeline import load_vqvae, save_sheet, to_bytes
 from tools.train.train import compile_each
 from tools.train.trainer import ROOT, Trainer, make_trainer, run_until_stopped, training_arguments
-from tools.train.vqvae import VQVAE, ResnetBlock
+from tools.train.vqvae import VQVAE, Decoder, Encoder, ResnetBlock
 
 SHEET_SEED, SHEET_COUNT = 7, 24
 
@@ -48,7 +48,9 @@ def reconstruction_loss(found: Tensor, wanted: Tensor, weights: dict[str, float]
 
 class VQVAETrainer(Trainer):
     """Of a batch, a stage's share "continuous" is decoded without quantisation, which lets the
-    encoder and decoder find each other early."""
+    encoder and decoder find each other early. "dropped" gives the chances that none, one, ... of
+    the last scales are missing, as where sampling leaves them out. "patch_nums" are a stage's own
+    scales, for pictures beyond the model's size."""
 
     def __init__(self, config: dict[str, Any], folder: Path, workers: Workers, drawers: int):
         super().__init__(config, folder, workers, drawers)
@@ -57,8 +59,8 @@ class VQVAETrainer(Trainer):
         model = VQVAE(config["model"])
         nn.init.normal_(model.quantize.embedding.weight, std=0.1)
         self.adopt(model.to(memory_format=torch.channels_last))
-        if self.device.type == "cuda":
-            compile_each(self.model, ResnetBlock)
+        on_gpu = self.device.type == "cuda"
+        compile_each(self.model, ResnetBlock if on_gpu else (Encoder, Decoder))
 
     def start_from(self, exported: Path) -> None:
         state = load_vqvae(exported).state_dict()
@@ -68,6 +70,8 @@ class VQVAETrainer(Trainer):
 
     def enter_stage(self, stage: dict[str, Any]) -> None:
         """In a stage "decoder_only", tokens stay what they are."""
+        for model in (self.model, self.average):
+            model.quantize.sides = stage.get("patch_nums", self.config["model"]["v_patch_nums"])
         self.fixed = stage.get("decoder_only", False)
         for part in (self.model.encoder, self.model.quant_conv, self.model.quantize):
             part.requires_grad_(not self.fixed)
@@ -79,10 +83,19 @@ class VQVAETrainer(Trainer):
             f_hat, code_loss, tokens, vectors = self.model.quantize(f)
         self.hits += torch.bincount(tokens.flatten(), minlength=len(self.hits))
         self.vectors = vectors.flatten(0, 1)
+        if "dropped" in stage:
+            f_hat = self.with_missing_scales(tokens, stage["dropped"])
         as_is = torch.rand(len(f), 1, 1, 1, device=self.device) < stage["continuous"]
         found = self.model.decode(torch.where(as_is, f, f_hat)).float()
         weights = self.training["loss_weights"]
         return reconstruction_loss(found, clean, weights) + weights["codes"] * code_loss
+
+    def with_missing_scales(self, tokens: Tensor, chances: list[float]) -> Tensor:
+        """tokens [B, L] -> maps [B, z, N, N], each without as many of its last scales as are drawn
+        from the chances of 0, 1, ... of them."""
+        maps = torch.stack(self.model.quantize.partial_maps(tokens)[::-1][:len(chances)])
+        missing = torch.multinomial(torch.tensor(chances, device=self.device), len(tokens), True)
+        return maps[missing, torch.arange(len(tokens), device=self.device)]
 
     def after_step(self) -> None:
         if not self.fixed and (self.step + 1) % self.training["revive_every"] == 0:
