@@ -21,11 +21,6 @@ namespace {
 constexpr int64_t kMinWeights = 1024;  // smaller matrices save nothing worth an error
 constexpr int64_t kMinInputs = 32;
 
-bool IsFloating(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
-         dtype == DType::kBF16 || dtype == DType::kF8E5M2;
-}
-
 void AddError(ConstView before, const LowBitMatrix& matrix, ConvertReport& report) {
   const Tensor exact = Cast(before, DType::kF32);
   const Tensor rounded = matrix.Dequantize();
@@ -118,8 +113,9 @@ double ConvertReport::ShareOfBF16() const {
 
 bool IsProductWeight(const std::string& name, const Tensor& tensor) {
   const Shape& shape = tensor.shape();
-  const bool is_matrix = shape.rank() == 2 && IsFloating(tensor.dtype()) &&
-                         shape[1] >= kMinInputs && shape.numel() >= kMinWeights;
+  const bool is_exact = IsFloating(tensor.dtype()) && tensor.dtype() != DType::kF8E4M3;
+  const bool is_matrix =
+      shape.rank() == 2 && is_exact && shape[1] >= kMinInputs && shape.numel() >= kMinWeights;
   // T5 calls its embedding "shared" and a table of biases "relative_attention_bias".
   static constexpr std::array<std::string_view, 3> kTables = {"emb", "shared.weight",
                                                               "relative_attention_bias"};

@@ -27,6 +27,7 @@ enum class DType : uint8_t {
 
 size_t SizeOf(DType dtype);            // bytes an element
 std::string_view NameOf(DType dtype);  // "float32", "bfloat16", ...
+bool IsFloating(DType dtype);          // those of 8 bits included
 
 // Upper half of a float32; rounds to nearest even, keeps NaN a NaN.
 struct BFloat16 {

@@ -43,11 +43,6 @@ bool IsFinite(ConstView view) {
   }
 }
 
-bool IsFloating(DType dtype) {
-  return dtype == DType::kF64 || dtype == DType::kF32 || dtype == DType::kF16 ||
-         dtype == DType::kBF16 || dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2;
-}
-
 // Adds a line with at most eight names, so that a wrong file does not print hundreds.
 void List(std::string& message, const std::string& title, const std::vector<std::string>& names) {
   constexpr size_t kMost = 8;

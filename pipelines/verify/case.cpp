@@ -28,11 +28,6 @@ double ParseTolerance(const Weights& file) {
   return value;
 }
 
-bool IsFloating(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF64 || dtype == DType::kF16 ||
-         dtype == DType::kBF16;
-}
-
 double RelativeRms(ConstView ours, ConstView reference) {
   const Tensor a = Cast(ours, DType::kF64);
   const Tensor b = Cast(reference, DType::kF64);
