@@ -1,8 +1,7 @@
 #include "pipelines/media/png.h"
 
-#include <stb_image.h>
+#include <zlib.h>
 
-#include <array>
 #include <cstdint>
 
 #include "kernels/core/error.h"
@@ -14,16 +13,6 @@ namespace {
 constexpr size_t kMaxUnfolded = size_t{4} << 20;
 constexpr size_t kMaxTextChunks = 1000;
 constexpr size_t kMaxText = size_t{16} << 20;  // of all chunks together
-
-std::array<uint32_t, 256> CrcTable() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t n = 0; n < 256; ++n) {
-    uint32_t c = n;
-    for (int bit = 0; bit < 8; ++bit) c = (c & 1u) != 0 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-    table[n] = c;
-  }
-  return table;
-}
 
 uint32_t ReadBigEndian(std::string_view four) {
   uint32_t value = 0;
@@ -70,12 +59,13 @@ uint8_t TakeByte(std::string_view& rest) {
 
 std::string Unfold(std::string_view compressed) {
   std::string text(kMaxUnfolded, '\0');
-  const int length =
-      stbi_zlib_decode_buffer(text.data(), static_cast<int>(text.size()), compressed.data(),
-                              static_cast<int>(compressed.size()));
-  Require(length >= 0, ErrorKind::kFormat, "compressed text is damaged or larger than {} bytes",
+  uLongf length = text.size();
+  const int status = uncompress(reinterpret_cast<Bytef*>(text.data()), &length,
+                                reinterpret_cast<const Bytef*>(compressed.data()),
+                                static_cast<uLong>(compressed.size()));
+  Require(status == Z_OK, ErrorKind::kFormat, "compressed text is damaged or larger than {} bytes",
           kMaxUnfolded);
-  text.resize(static_cast<size_t>(length));
+  text.resize(length);
   text.shrink_to_fit();
   return text;
 }
@@ -153,12 +143,8 @@ std::string AddPngText(std::string_view png, const std::vector<PngText>& texts) 
 }
 
 uint32_t Crc32(std::string_view bytes) {
-  static const std::array<uint32_t, 256> table = CrcTable();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (const char byte : bytes) {
-    crc = table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFu] ^ (crc >> 8);
-  }
-  return crc ^ 0xFFFFFFFFu;
+  return static_cast<uint32_t>(
+      crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 std::string PngInteger(uint32_t value) {
