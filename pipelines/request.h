@@ -152,7 +152,7 @@ void VisitFields(R& request, const Visitor& visit) {
                   10000, Medium::kPicture},
         request.batch_count);
   visit(FieldInfo{"init_image", "-i,--init-img,--image",
-                  "Picture to start from (PNG or JPEG); of a clip the first frame"},
+                  "Picture to start from (PNG, JPEG or WebP); of a clip the first frame"},
         request.init_image);
   visit(FieldInfo{"strength", "--strength",
                   "Share of the noise put on --init-img: 0 keeps it, 1 ignores it", 0, 1,
