@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes demo-var with one more scale, of 23 x 23 tokens: twice those of its largest. Its trained
+"""Writes demo-var with two more scales, of 20 x 20 and 23 x 23 tokens: the last has twice those of
+its own largest, and none grows by more than a third, as in the published schedules. Its trained
 weights stay; the places of the new tokens lie between those of the largest map, whose level they
 share, as pictures beyond a model's own size are made without training.
 
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 DEMO = Path(__file__).resolve().parent.parent / "assets" / "models" / "demo-var"
-SIDE = 23
+SIDES = (20, 23)
 
 
 def write_larger_demo(folder: Path) -> None:
@@ -23,16 +24,17 @@ def write_larger_demo(folder: Path) -> None:
     for part, key in (("vae", "v_patch_nums"), ("transformer", "patch_nums")):
         path = folder / part / "config.json"
         config = json.loads(path.read_text(encoding="utf-8"))
-        config[key].append(SIDE)
+        own = config[key][-1]
+        config[key] += SIDES
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     path = folder / "transformer" / "model.safetensors"
     weights = load_file(path)
     places, levels = weights["pos_1LC"], weights["lvl_embed.weight"]
-    own = config["patch_nums"][-2]
     largest = places[:, -own**2:].float().transpose(1, 2).unflatten(2, (own, own))
-    more = F.interpolate(largest, size=(SIDE, SIDE), mode="bicubic").flatten(2).transpose(1, 2)
-    weights["pos_1LC"] = torch.cat([places, more.to(places)], 1)
-    weights["lvl_embed.weight"] = torch.cat([levels, levels[-1:]])
+    more = [F.interpolate(largest, size=(side, side), mode="bicubic").flatten(2).transpose(1, 2)
+            for side in SIDES]
+    weights["pos_1LC"] = torch.cat([places, *(part.to(places) for part in more)], 1)
+    weights["lvl_embed.weight"] = torch.cat([levels, *[levels[-1:]] * len(SIDES)])
     save_file(weights, path)
 
 
