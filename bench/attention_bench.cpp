@@ -1,5 +1,5 @@
-// Attentions on the shapes of the oxford-flowers HDiT at 256 pixels, q, k and v lying in one
-// buffer as the model has them.
+// Attentions on the shapes of the oxford-flowers HDiT at 256 pixels and of models that attend to
+// all tokens, q, k and v lying in one buffer as they have them.
 #include <fmt/format.h>
 
 #include "bench/op_bench.h"
@@ -42,13 +42,14 @@ struct WideNeighborhoodCall : GridCall<NeighborhoodAttentionArgs> {
   }
 };
 
+// The queries are those of the last tokens: of all of them, or of a next-scale model's new scale.
 struct AttentionCall {
   AttentionArgs args;
 
-  AttentionCall(Room& room, int64_t batch, int64_t tokens, int64_t heads, int64_t depth,
-                DType dtype) {
-    const View qkv = room.Values({batch, tokens, 3 * heads, depth}, dtype);
-    args.q = qkv.Slice(2, 0, heads);
+  AttentionCall(Room& room, int64_t batch, int64_t queries, int64_t keys, int64_t heads,
+                int64_t depth, DType dtype) {
+    const View qkv = room.Values({batch, keys, 3 * heads, depth}, dtype);
+    args.q = qkv.Slice(1, keys - queries, keys).Slice(2, 0, heads);
     args.k = qkv.Slice(2, heads, 2 * heads);
     args.v = qkv.Slice(2, 2 * heads, 3 * heads);
     args.out = room.Empty(args.q.shape, dtype);
@@ -59,7 +60,7 @@ void RegisterLargeAttentions(DType dtype) {
   const auto dense = [&](int64_t batch, int64_t tokens, int64_t heads, int64_t depth) {
     RegisterLarge<AttentionCall>(
         AttentionTable(), fmt::format("{}/{}x{}x{}x{}", NameOf(dtype), batch, tokens, heads, depth),
-        batch, tokens, heads, depth, dtype);
+        batch, tokens, tokens, heads, depth, dtype);
   };
   dense(1, 4096, 16, 128);
   dense(8, 1024, 16, 64);
@@ -79,6 +80,23 @@ void RegisterLargeAttentions(DType dtype) {
                                       int64_t{81});
 }
 
+// Scales of next-scale models with guidance (VAR-d16, demo-var, Infinity at 1024 pixels) over what
+// they remember, and a DiT of 1024 tokens.
+void RegisterWholeAttentions(DType dtype) {
+  const auto dense = [&](int64_t batch, int64_t queries, int64_t keys, int64_t heads,
+                         int64_t depth) {
+    RegisterOp<AttentionCall>(
+        AttentionTable(),
+        fmt::format("{}/{}x{}of{}x{}x{}", NameOf(dtype), batch, queries, keys, heads, depth), batch,
+        queries, keys, heads, depth, dtype);
+  };
+  dense(2, 256, 680, 16, 64);
+  dense(2, 256, 530, 5, 32);
+  dense(2, 36, 91, 16, 64);
+  dense(2, 1024, 4000, 16, 128);
+  dense(1, 1024, 1024, 12, 64);
+}
+
 }  // namespace
 
 void RegisterAttentions() {
@@ -92,8 +110,9 @@ void RegisterAttentions() {
       }
       RegisterOp<AttentionCall>(AttentionTable(),
                                 fmt::format("{}/{}x256x8x64", NameOf(dtype), batch), batch,
-                                int64_t{256}, int64_t{8}, kDepth, dtype);
+                                int64_t{256}, int64_t{256}, int64_t{8}, kDepth, dtype);
     }
+    RegisterWholeAttentions(dtype);
     RegisterLargeAttentions(dtype);
   }
 }

@@ -2,6 +2,7 @@
 
 #include "kernels/core/check.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/attention_amx.h"
 #include "kernels/cpu/highway.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/ref/attention.h"
@@ -114,6 +115,7 @@ const OpTable<AttentionArgs>& AttentionTable() {
   static const OpTable<AttentionArgs> kTable(
       "attention", CostOfAttention,
       {
+          {"amx", Device::kCpu, cpu::WhyNotAttentionAmx, cpu::AttentionAmx},
           {"highway", Device::kCpu, cpu::HasVectors, cpu::Attention},
           GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashAttention, cuda::FlashAttention),
           GESSO_CUDA_OP_NAMED("products", cuda::WhyNotProductAttention, cuda::ProductAttention),
@@ -127,6 +129,7 @@ const OpTable<WindowAttentionArgs>& WindowAttentionTable() {
   static const OpTable<WindowAttentionArgs> kTable(
       "window_attention", CostOfWindowAttention,
       {
+          {"amx", Device::kCpu, cpu::WhyNotWindowAttentionAmx, cpu::WindowAttentionAmx},
           {"highway", Device::kCpu, cpu::HasVectors, cpu::WindowAttention},
           GESSO_CUDA_OP_NAMED("flash", cuda::WhyNotFlashWindowAttention,
                               cuda::FlashWindowAttention),

@@ -21,7 +21,7 @@ struct AttentionArgs {
 void Attention(Context& ctx, const AttentionArgs& args);
 
 // The element type in which a model that works in `activation` had better make queries, keys and
-// values which only attention reads. A CPU multiplies them no faster in bfloat16, and their
+// values which only attention reads. A CPU attends to neighborhoods no faster in bfloat16, and
 // rounding would make the error of a Hourglass DiT's pass a quarter larger; a GPU's tensor cores
 // gain several times.
 DType AttentionDType(Device device, DType activation);

@@ -1,8 +1,6 @@
 #include "kernels/cpu/attention.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "kernels/core/parallel.h"
 #include "kernels/cpu/highway.h"
@@ -11,6 +9,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/attention.cpp"
 #include "hwy/foreach_target.h"
+#include "kernels/cpu/attention-inl.h"
 #include "kernels/cpu/math-inl.h"
 #include "kernels/cpu/transpose-inl.h"
 
@@ -26,30 +25,6 @@ constexpr int64_t kKeyTile = 128;
 constexpr int kLanes = HWY_LANES(float);
 constexpr int kRows = kLanes == 16 ? 8 : 6;  // queries a register block; divides kQueryBlock
 constexpr int kColumns = 2;                  // vectors a register block
-constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
-
-// Tokens of one head laid out on a rectangle: token i is the i-th in row-major order.
-template <class T>
-struct Tokens {
-  T* first;
-  int64_t count;
-  int64_t columns;
-  int64_t down;    // elements from a token to the one below
-  int64_t across;  // and to its right neighbor
-
-  T* At(int64_t i) const { return first + i / columns * down + i % columns * across; }
-};
-
-// One head's queries, keys and values, and what is added to their scores.
-template <class T>
-struct Head {
-  Tokens<const T> q, k, v;
-  Tokens<T> out;
-  int64_t depth;
-  float scale;
-  const float* bias;        // [queries, keys] or null
-  const int32_t* key_mask;  // [keys] or null
-};
 
 // A thread's buffers for one block of queries and one tile of keys.
 struct Buffers {
@@ -243,60 +218,28 @@ void AttendBlock(const Head<T>& head, int64_t begin, int64_t count, const Buffer
     }
   }
   for (int64_t i = 0; i < count; ++i) {
-    // No weight at all: every key is masked.
-    const auto share = hn::Set(F32(), b.totals[i] == 0 ? 0 : 1 / b.totals[i]);
-    const float* sums = b.sums + i * b.width;
-    T* out = head.out.At(begin + i);
-    int64_t c = 0;
-    for (; c + kLanes <= head.depth; c += kLanes) Store(hn::Mul(share, Load(sums + c)), out + c);
-    if (c < head.depth) StorePart(hn::Mul(share, Load(sums + c)), out + c, head.depth - c);
+    StoreShares(b.sums + i * b.width, b.totals[i], head.depth, head.out.At(begin + i));
   }
 }
 
 // Block `block` of the queries of head `h` of picture `b`.
 void AttentionTask(const AttentionArgs& args, int64_t b, int64_t h, int64_t block) {
   cpu::WithTypes(args.q.dtype, args.q.dtype, [&](auto type, auto) {
-    using T = decltype(type);
-    const Shape& s = args.q.shape;
-    const int64_t keys = args.k.shape[1];
-    const auto tokens = [&](auto view) {
-      auto* first = view.template Data<T>() + b * view.strides[0] + h * view.strides[2];
-      const int64_t count = view.shape[1];
-      return Tokens<std::remove_pointer_t<decltype(first)>>{first, count, count, 0,
-                                                            view.strides[1]};
-    };
-    Head<T> head{tokens(args.q), tokens(args.k), tokens(args.v), tokens(args.out),
-                 s[3],           args.scale,     nullptr,        nullptr};
-    if (!args.bias.empty()) head.bias = args.bias.Data<float>() + h * s[1] * keys;
-    if (!args.key_mask.empty()) head.key_mask = args.key_mask.Data<int32_t>() + b * keys;
-    const Buffers buffers(s[3]);
+    const auto head = HeadOf<decltype(type)>(args, b, h);
     const int64_t begin = block * kQueryBlock;
-    AttendBlock(head, begin, std::min(kQueryBlock, s[1] - begin), buffers);
+    AttendBlock(head, begin, std::min(kQueryBlock, head.q.count - begin), Buffers(head.depth));
   });
 }
 
 // The windows of line `line` from the top, of head `h` of picture `b`.
 void WindowTask(const WindowAttentionArgs& args, int64_t b, int64_t h, int64_t line) {
   cpu::WithTypes(args.q.dtype, args.q.dtype, [&](auto type, auto) {
-    using T = decltype(type);
-    const Shape& s = args.q.shape;
-    const Buffers buffers(s[4]);
-    const cpu::WindowRange y = cpu::WindowAt(line, s[1], args.window, args.shift);
-    for (int64_t i = 0; i < cpu::WindowCount(s[2], args.window, args.shift); ++i) {
-      const cpu::WindowRange x = cpu::WindowAt(i, s[2], args.window, args.shift);
-      const int64_t count = (y.end - y.begin) * (x.end - x.begin);
-      const auto tokens = [&](auto view) {
-        auto* first = view.template Data<T>() + b * view.strides[0] + y.begin * view.strides[1] +
-                      x.begin * view.strides[2] + h * view.strides[3];
-        return Tokens<std::remove_pointer_t<decltype(first)>>{first, count, x.end - x.begin,
-                                                              view.strides[1], view.strides[2]};
-      };
-      const Head<T> head{tokens(args.q), tokens(args.k), tokens(args.v), tokens(args.out),
-                         s[4],           args.scale,     nullptr,        nullptr};
-      for (int64_t begin = 0; begin < count; begin += kQueryBlock) {
-        AttendBlock(head, begin, std::min(kQueryBlock, count - begin), buffers);
+    const Buffers buffers(args.q.shape[4]);
+    ForEachWindow<decltype(type)>(args, b, h, line, [&](const auto& head) {
+      for (int64_t begin = 0; begin < head.q.count; begin += kQueryBlock) {
+        AttendBlock(head, begin, std::min(kQueryBlock, head.q.count - begin), buffers);
       }
-    }
+    });
   });
 }
 

@@ -16,6 +16,7 @@
 #include "kernels/cpu/codes-inl.h"
 #include "kernels/cpu/float8-inl.h"
 #include "kernels/cpu/gemm_job-inl.h"
+#include "kernels/cpu/tiles_bf16-inl.h"
 
 // Sums are float32 chains in the order of k, two products a link, so that the bits of an output
 // depend neither on its tile nor on threads. The two kernels may differ in the last bit.
@@ -64,75 +65,12 @@ struct PairKernel : PlainPanels<BFloat16> {
   }
 };
 
-constexpr int64_t kTileColumns = 16;
-constexpr int64_t kWeightBytes = cpu::kPairWidth * 2 * 2;  // from pair to pair
-
-// One panel times up to 16 rows of x.
-GESSO_AMX void MultiplyUpTo16(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
-                              bool fresh, Rows<const float> init, Rows<float> sums) {
-  GESSO_BARRIER();
-  const int64_t init_bytes = init.stride * 4;
-  _tile_loadd(0, init.data, init_bytes);
-  _tile_loadd(1, init.data + kTileColumns, init_bytes);
-  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
-    if (fresh) cpu::PrefetchWeights<2 * cpu::kTileWeights>(panel);
-    _tile_loadd(4, x.data + k, x.stride * 2);
-    _tile_loadd(6, panel, kWeightBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, panel + 2 * kTileColumns, kWeightBytes);
-    _tile_dpbf16ps(1, 4, 7);
-  }
-  _tile_stored(0, sums.data, sums.stride * 4);
-  _tile_stored(1, sums.data + kTileColumns, sums.stride * 4);
-  GESSO_BARRIER();
-}
-
-// One panel times 17 to 32 rows of x.
-GESSO_AMX void MultiplyUpTo32(Rows<const BFloat16> x, const BFloat16* panel, int64_t depth,
-                              bool fresh, Rows<const float> init, Rows<float> sums) {
-  GESSO_BARRIER();
-  const int64_t init_bytes = init.stride * 4;
-  const int64_t x_bytes = x.stride * 2;
-  const float* lower_init = init.data + 16 * init.stride;
-  const BFloat16* lower_x = x.data + 16 * x.stride;
-  float* lower_sums = sums.data + 16 * sums.stride;
-  _tile_loadd(0, init.data, init_bytes);
-  _tile_loadd(1, init.data + kTileColumns, init_bytes);
-  _tile_loadd(2, lower_init, init_bytes);
-  _tile_loadd(3, lower_init + kTileColumns, init_bytes);
-  for (int64_t k = 0; k < depth; k += cpu::kPairDepth, panel += cpu::kTileWeights) {
-    if (fresh) cpu::PrefetchWeights<2 * cpu::kTileWeights>(panel);
-    _tile_loadd(4, x.data + k, x_bytes);
-    _tile_loadd(6, panel, kWeightBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_loadd(7, panel + 2 * kTileColumns, kWeightBytes);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_loadd(5, lower_x + k, x_bytes);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  }
-  _tile_stored(0, sums.data, sums.stride * 4);
-  _tile_stored(1, sums.data + kTileColumns, sums.stride * 4);
-  _tile_stored(2, lower_sums, sums.stride * 4);
-  _tile_stored(3, lower_sums + kTileColumns, sums.stride * 4);
-  GESSO_BARRIER();
-}
-
 struct AmxKernel : PairKernel {
-  static constexpr int64_t kMaxRows = 32;
+  static constexpr int64_t kMaxRows = kTileRows;
 
-  GESSO_AMX static void Multiply(int64_t rows, Rows<const BFloat16> x, PanelRun<BFloat16> weights,
-                                 Rows<const float> init, Rows<float> sums) {
-    const cpu::TileConfig config = cpu::ConfigFor(rows);
-    _tile_loadconfig(&config);
-    const auto multiply = rows > 16 ? MultiplyUpTo32 : MultiplyUpTo16;
-    const BFloat16* panel = weights.first;
-    for (int64_t p = 0; p < weights.count; ++p, panel += PanelSize(weights.depth)) {
-      multiply(x, panel, weights.depth, weights.fresh, init.At(0, p * kWidth),
-               sums.At(0, p * kWidth));
-    }
-    // Registers in use would cost every switch between threads.
-    _tile_release();
+  static void Multiply(int64_t rows, Rows<const BFloat16> x, PanelRun<BFloat16> weights,
+                       Rows<const float> init, Rows<float> sums) {
+    MultiplyTiles(rows, x, weights, init, sums);
   }
 };
 

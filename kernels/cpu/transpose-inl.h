@@ -27,14 +27,12 @@ HWY_INLINE VecF LoadBlocks(const float* from, int64_t stride) {
 #endif
 }
 
-// to[c * to_stride + r] = factor * from[r * stride + c] for Lanes(F32) rows r and `columns` columns
-// c; columns is rounded up to a multiple of 4 in what is read and written.
-HWY_INLINE void TransposeRows(const float* from, int64_t stride, int64_t columns, float factor,
-                              float* to, int64_t to_stride) {
+// Calls put(column, c) with the column c of Lanes(F32) rows, for `columns` rounded up to a multiple
+// of 4. Bits stay as they are, so that an element may be a pair of bf16 as well.
+template <class Put>
+HWY_INLINE void TransposeColumns(const float* from, int64_t stride, int64_t columns,
+                                 const Put& put) {
   const F32 d;
-  const auto times = hn::Set(d, factor);
-  const auto put = [&](VecF row, int64_t c)
-                       HWY_ATTR { Store(hn::Mul(times, row), to + c * to_stride); };
   for (int64_t c = 0; c < columns; c += 4) {
     const auto r0 = LoadBlocks(from + c, stride);
     const auto r1 = LoadBlocks(from + stride + c, stride);
@@ -49,6 +47,16 @@ HWY_INLINE void TransposeRows(const float* from, int64_t stride, int64_t columns
     put(hn::InterleaveLower(d, even_high, odd_high), c + 2);
     put(hn::InterleaveUpper(d, even_high, odd_high), c + 3);
   }
+}
+
+// to[c * to_stride + r] = factor * from[r * stride + c] for Lanes(F32) rows r and `columns` columns
+// c; columns is rounded up to a multiple of 4 in what is read and written.
+HWY_INLINE void TransposeRows(const float* from, int64_t stride, int64_t columns, float factor,
+                              float* to, int64_t to_stride) {
+  const auto times = hn::Set(F32(), factor);
+  TransposeColumns(from, stride, columns, [&](VecF column, int64_t c) HWY_ATTR {
+    Store(hn::Mul(times, column), to + c * to_stride);
+  });
 }
 
 // Asks for the elements of a row to be brought to the L2 cache.

@@ -97,8 +97,8 @@ TEST_P(AttentionTest, EqualsRef) {
   Tensor want(shape, c.dtype);
   args.out = want.mutable_view();
   RunImplementation(AttentionTable(), "ref", args);
-  ForEachFast(AttentionTable(), args, [&](std::string_view name) {
-    ForEachTarget([&] {
+  ForEachTarget([&] {
+    ForEachFast(AttentionTable(), args, [&](std::string_view name) {
       Tensor got(shape, c.dtype);
       args.out = got.mutable_view();
       RunImplementation(AttentionTable(), name, args);
@@ -116,42 +116,70 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                          Case{2, 33, 17, 2, 20, DType::kBF16, true, true},
                                          Case{2, 70, 77, 2, 72, DType::kBF16, true, true},
                                          Case{1, 130, 260, 1, 64, DType::kBF16, false, false},
+                                         Case{2, 9, 8, 3, 8, DType::kBF16, true, true},
+                                         Case{1, 1, 300, 2, 24, DType::kBF16, false, false},
+                                         Case{3, 36, 255, 1, 32, DType::kBF16, false, true},
+                                         Case{1, 300, 513, 1, 40, DType::kBF16, true, false},
+                                         Case{2, 257, 520, 1, 96, DType::kBF16, true, true},
+                                         Case{1, 49, 288, 2, 128, DType::kBF16, false, false},
+                                         Case{1, 64, 31, 1, 264, DType::kBF16, false, false},
                                          Case{2, 70, 72, 2, 160, DType::kF32, false, false},
                                          Case{2, 33, 17, 2, 136, DType::kBF16, false, false},
                                          Case{1, 64, 64, 1, 640, DType::kBF16, false, false}));
 
-TEST(Attention, LargeScoresDoNotOverflow) {
-  const Tensor q = RandomTensor({1, 9, 1, 16}, 1, DType::kF32, 50);
-  const Tensor k = RandomTensor({1, 200, 1, 16}, 2, DType::kF32, 50);
-  const Tensor v = RandomTensor({1, 200, 1, 16}, 3);
-  Tensor want({1, 9, 1, 16}, DType::kF32);
-  Tensor got({1, 9, 1, 16}, DType::kF32);
+class AttentionOf : public testing::TestWithParam<DType> {};
+
+TEST_P(AttentionOf, LargeScoresDoNotOverflow) {
+  const Tensor q = RandomTensor({1, 9, 1, 16}, 1, GetParam(), 50);
+  const Tensor k = RandomTensor({1, 600, 1, 16}, 2, GetParam(), 50);
+  const Tensor v = RandomTensor({1, 600, 1, 16}, 3, GetParam());
+  Tensor want(q.shape(), GetParam());
+  Tensor got(q.shape(), GetParam());
   RunImplementation(AttentionTable(), "ref", {q, k, v, {}, {}, 1, want.mutable_view()});
   Context ctx;
   Attention(ctx, {q, k, v, {}, {}, 1, got.mutable_view()});
   EXPECT_LT(RmsError(got, want), 1e-3);  // scores of 1e4 keep three decimals in float32
 }
 
-TEST(Attention, OfNoKeysIsZero) {
-  for (const int64_t depth : {8, 136}) {
-    const Tensor q = RandomTensor({1, 3, 1, depth}, 1);
-    const Tensor none({1, 0, 1, depth}, DType::kF32);
-    Tensor out = RandomTensor(q.shape(), 2);
-    Context ctx{.device = CurrentBackend() == nullptr ? Device::kCpu : Device::kCuda};
-    Attention(ctx, {q, none, none, {}, {}, 1, out.mutable_view()});
-    for (int64_t i = 0; i < 3 * depth; ++i) EXPECT_EQ(out.Data<float>()[i], 0) << i;
+// Weights that are rounded still add up to one.
+TEST_P(AttentionOf, EqualValuesIsTheirValue) {
+  const Tensor q = RandomTensor({1, 40, 2, 24}, 1, GetParam());
+  const Tensor k = RandomTensor({1, 300, 2, 24}, 2, GetParam());
+  Tensor v({1, 300, 2, 24}, DType::kF32);
+  std::fill_n(v.MutableData<float>(), v.shape().numel(), 1.5f);
+  Tensor out(q.shape(), GetParam());
+  Context ctx;
+  Attention(ctx, {q, k, Cast(v, GetParam()), {}, {}, 0.2f, out.mutable_view()});
+  const Tensor got = Cast(out, DType::kF32);
+  for (int64_t i = 0; i < got.shape().numel(); ++i) {
+    EXPECT_NEAR(got.Data<float>()[i], 1.5f, 1e-5f) << i;
   }
 }
 
-TEST(Attention, NanIsNotHidden) {
-  Tensor q = RandomTensor({1, 3, 1, 8}, 1);
-  const Tensor kv = RandomTensor({1, 20, 1, 8}, 2);
-  q.MutableData<float>()[8] = NAN;
-  Tensor out({1, 3, 1, 8}, DType::kF32);
-  Context ctx;
-  Attention(ctx, {q, kv, kv, {}, {}, 1, out.mutable_view()});
-  for (int i = 0; i < 24; ++i) EXPECT_EQ(std::isnan(out.Data<float>()[i]), i / 8 == 1) << i;
+TEST_P(AttentionOf, NoKeysIsZero) {
+  for (const int64_t depth : {8, 136}) {
+    const Tensor q = RandomTensor({1, 3, 1, depth}, 1, GetParam());
+    const Tensor none({1, 0, 1, depth}, GetParam());
+    Context ctx{.device = CurrentBackend() == nullptr ? Device::kCpu : Device::kCuda};
+    Tensor out = RandomTensor(q.shape(), 2, GetParam());
+    Attention(ctx, {q, none, none, {}, {}, 1, out.mutable_view()});
+    const Tensor got = Cast(out, DType::kF32);
+    for (int64_t i = 0; i < 3 * depth; ++i) EXPECT_EQ(got.Data<float>()[i], 0) << i;
+  }
 }
+
+TEST_P(AttentionOf, NanIsNotHidden) {
+  Tensor q = RandomTensor({1, 3, 1, 8}, 1);
+  const Tensor kv = RandomTensor({1, 300, 1, 8}, 2, GetParam());
+  q.MutableData<float>()[8] = NAN;
+  Tensor out({1, 3, 1, 8}, GetParam());
+  Context ctx;
+  Attention(ctx, {Cast(q, GetParam()), kv, kv, {}, {}, 1, out.mutable_view()});
+  const Tensor got = Cast(out, DType::kF32);
+  for (int i = 0; i < 24; ++i) EXPECT_EQ(std::isnan(got.Data<float>()[i]), i / 8 == 1) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, AttentionOf, testing::Values(DType::kF32, DType::kBF16));
 
 struct GridCase {
   int64_t batch, rows, columns, heads, depth, size, shift;
@@ -179,8 +207,8 @@ void CompareOnGrid(const GridCase& c, const OpTable<Args>& table, Args args) {
   Tensor want(shape, c.dtype);
   args.out = want.mutable_view();
   RunImplementation(table, "ref", args);
-  ForEachFast(table, args, [&](std::string_view name) {
-    ForEachTarget([&] {
+  ForEachTarget([&] {
+    ForEachFast(table, args, [&](std::string_view name) {
       Tensor got(shape, c.dtype);
       args.out = got.mutable_view();
       RunImplementation(table, name, args);
@@ -207,7 +235,9 @@ INSTANTIATE_TEST_SUITE_P(Shapes, WindowAttentionTest,
                                          GridCase{1, 3, 2, 3, 8, 10, 5, DType::kF32},
                                          GridCase{1, 28, 14, 1, 20, 14, 7, DType::kF32},
                                          GridCase{1, 16, 24, 2, 64, 8, 4, DType::kBF16},
-                                         GridCase{2, 9, 9, 2, 24, 4, 2, DType::kBF16}));
+                                         GridCase{2, 9, 9, 2, 24, 4, 2, DType::kBF16},
+                                         GridCase{1, 28, 14, 1, 40, 14, 7, DType::kBF16},
+                                         GridCase{1, 20, 19, 1, 96, 18, 1, DType::kBF16}));
 
 class NeighborhoodAttentionTest : public testing::TestWithParam<GridCase> {};
 
@@ -232,13 +262,13 @@ INSTANTIATE_TEST_SUITE_P(Shapes, NeighborhoodAttentionTest,
                                          GridCase{2, 18, 33, 2, 20, 7, 0, DType::kBF16},
                                          GridCase{1, 32, 32, 2, 64, 7, 0, DType::kBF16}));
 
-TEST(AttentionThreads, DoNotChangeTheResult) {
-  const GridCase c{2, 20, 24, 2, 20, 7, 3, DType::kF32};
+TEST_P(AttentionOf, ThreadsDoNotChangeTheResult) {
+  const GridCase c{2, 20, 24, 2, 20, 7, 3, GetParam()};
   const Tensor qkv = GridInput(c);
   auto neighborhood = GridArgs<NeighborhoodAttentionArgs>(c, qkv);
   auto window = GridArgs<WindowAttentionArgs>(c, qkv);
   window.shift = c.shift;
-  const Tensor q = RandomTensor({2, 200, 2, 20}, 5);
+  const Tensor q = RandomTensor({2, 300, 1, 20}, 5, c.dtype);
   std::vector<std::vector<Tensor>> results;
   const int before = NumThreads();
   for (const int threads : {1, 2, 3}) {
