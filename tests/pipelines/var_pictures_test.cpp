@@ -6,6 +6,7 @@
 
 #include "kernels/core/parallel.h"
 #include "models/io/safetensors.h"
+#include "models/var/model.h"
 #include "models/vqvae/model.h"
 #include "pipelines/generator.h"
 #include "pipelines/mask/kept_tokens.h"
@@ -258,6 +259,48 @@ TEST_F(SpoiltVar, BareCheckpointWithoutItsTokenizer) {
   ExpectError(ErrorKind::kIo, "vae_ch160v4096z32.pth", [&] {
     LoadPictureModel(folder_ / "transformer" / "model.safetensors", Device::kCpu, DType::kF32);
   });
+}
+
+// A small transformer in the layout of the published ones. The tokenizer beside it is none, at
+// which loading ends once the transformer is accepted.
+class OfficialVar : public testing::Test {
+ protected:
+  static Json Config(int64_t depth) {
+    return {{"depth", depth},
+            {"embed_dim", 128},
+            {"num_heads", 2},
+            {"num_classes", 5},
+            {"patch_nums", {1, 2, 3, 4, 5, 6, 8, 10, 13, 16}}};
+  }
+
+  void SetUp() override {
+    Weights sizes;
+    sizes.tensors["head.weight"] = Tensor({8, 128}, DType::kF32);
+    sizes.tensors["word_embed.weight"] = Tensor({128, 4}, DType::kF32);
+    sizes.tensors["blocks.0.attn.scale_mul_1H11"] = Tensor({1, 2, 1, 1}, DType::kF32);
+    var::Model shapes(var::ParseConfig(Config(2), sizes));
+    tensors_ = testing_support::RandomWeights(shapes, 1).tensors;
+    files_.Write("vae_ch160v4096z32.pth", "no tokenizer");
+  }
+  void Refused(ErrorKind kind, const std::string& part) const {
+    const fs::path path = files_.path() / "var_d2.safetensors";
+    WriteSafetensors(path, tensors_, {});
+    ExpectError(kind, part, [&] { LoadPictureModel(path, Device::kCpu, DType::kF32); });
+  }
+  void Accepted() const { Refused(ErrorKind::kFormat, "vae_ch160v4096z32.pth: is not a check"); }
+
+  TempFolder files_;
+  std::map<std::string, Tensor> tensors_;
+};
+
+TEST_F(OfficialVar, HasTheDepthThatItsWidthSays) {
+  Accepted();
+  std::erase_if(tensors_, [](const auto& item) { return item.first.starts_with("blocks.1."); });
+  Refused(ErrorKind::kFormat,
+          "var_d2.safetensors: has 1 blocks of width 128, but a published model of this width has "
+          "2: the file is cut");
+  files_.Write("var_d2.json", Config(1).dump());
+  Accepted();
 }
 
 }  // namespace
