@@ -159,7 +159,9 @@ VarModel MakeVarModel(Weights weights, Device device, DType dtype) {
           "{}: its tokenizer is missing: put the published file {} beside it",
           weights.path.string(), kTokenizer);
   const Json json = config ? config->json : OfficialConfig(weights);
-  const std::string source = config ? config->source : "config told by the sizes of the weights";
+  const std::string source =
+      config ? config->source
+             : weights.path.string() + " (config told by the sizes of the weights)";
   model.transformer = LoadTransformer(std::move(weights), {source, json}, device, dtype);
   const Json vae_config = OfficialTokenizerConfig(model.transformer->config.patch_nums);
   model.vae =

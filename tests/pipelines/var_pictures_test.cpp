@@ -303,5 +303,11 @@ TEST_F(OfficialVar, HasTheDepthThatItsWidthSays) {
   Accepted();
 }
 
+TEST_F(OfficialVar, IsNamedWhereItsSizesMakeNoConfig) {
+  tensors_["class_emb.weight"] = Tensor({1, 128}, DType::kF32);
+  Refused(ErrorKind::kConfig,
+          "var_d2.safetensors (config told by the sizes of the weights): field 'num_classes'");
+}
+
 }  // namespace
 }  // namespace gesso
