@@ -12,9 +12,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a trainer's checkpoint puts before the names of VAR's and M-VAR's weights.
-constexpr std::array<std::string_view, 2> kTrainers = {"trainer.var_wo_ddp.",
-                                                       "trainer.mvar_wo_ddp."};
+// What a trainer's checkpoint puts before the names of VAR's and M-VAR's weights, and what
+// PyTorch's DataParallel puts before all.
+constexpr std::array<std::string_view, 3> kTrainers = {"trainer.var_wo_ddp.",
+                                                       "trainer.mvar_wo_ddp.", "module."};
 constexpr std::string_view kMark = "pos_1LC";
 constexpr std::string_view kTokenizer = "vae_ch160v4096z32.pth";
 constexpr int64_t kWidthADepth = 64;  // official: models/__init__.py:build_vae_var

@@ -309,5 +309,12 @@ TEST_F(OfficialVar, IsNamedWhereItsSizesMakeNoConfig) {
           "var_d2.safetensors (config told by the sizes of the weights): field 'num_classes'");
 }
 
+TEST_F(OfficialVar, MayComeOutOfDataParallel) {
+  std::map<std::string, Tensor> wrapped;
+  for (const auto& [name, tensor] : tensors_) wrapped["module." + name] = tensor;
+  tensors_ = wrapped;
+  Accepted();
+}
+
 }  // namespace
 }  // namespace gesso
