@@ -316,5 +316,11 @@ TEST_F(OfficialVar, MayComeOutOfDataParallel) {
   Accepted();
 }
 
+TEST_F(OfficialVar, IsNotItsTokenizer) {
+  tensors_ = {{"decoder.conv_in.weight", Tensor({1}, DType::kF32)},
+              {"quantize.embedding.weight", Tensor({1}, DType::kF32)}};
+  Refused(ErrorKind::kConfig, "it looks like the image tokenizer (VQVAE) of a next-scale model");
+}
+
 }  // namespace
 }  // namespace gesso
