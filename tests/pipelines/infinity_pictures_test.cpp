@@ -36,7 +36,7 @@ class Collector : public GenerateObserver {
 class InfinityPictures : public testing::Test {
  protected:
   static Json TransformerConfig() {
-    return {{"depth", 4},     {"embed_dim", 32},    {"num_heads", 2},       {"block_chunks", 2},
+    return {{"depth", 4},     {"embed_dim", 32},    {"num_heads", 2},       {"block_chunks", 4},
             {"mlp_ratio", 8}, {"codebook_dim", 16}, {"text_channels", 256}, {"text_maxlen", 512}};
   }
   static Json TokenizerConfig() {
@@ -280,8 +280,8 @@ TEST_F(InfinityPictures, ComeFromAFolderInTheStyleOfDiffusers) {
     ExpectError(kind, words, [&] { LoadPictureModel(folder, Device::kCpu, DType::kF32); });
     std::ofstream(folder / part / "config.json") << before.dump();
   };
-  refuses("transformer", "depth", 6, ErrorKind::kFormat,
-          "has 4 blocks, but an Infinity of depth 6");
+  refuses("transformer", "depth", 8, ErrorKind::kFormat,
+          "has 4 blocks, but an Infinity of depth 8");
   refuses("transformer", "codebook_dim", 8, ErrorKind::kConfig, "codebook_dim 8 is not the 16");
   refuses("transformer", "text_channels", 128, ErrorKind::kFormat, "cfg_uncond");
   fs::remove_all(folder);
