@@ -337,5 +337,25 @@ TEST_F(InfinityPictures, NeedTheirFiles) {
   });
 }
 
+TEST_F(InfinityPictures, DoNotTakeTheTokenizerOfOthers) {
+  // As far as the tokenizer is chosen by.
+  Weights transformer;
+  transformer.tensors["text_proj_for_sos.ca.mat_q"] = Tensor({1}, DType::kF32);
+  transformer.tensors["word_embed.weight"] = Tensor({4, 32}, DType::kF32);
+  const fs::path other = files_->Write("infinity_vae_d32.pth", "plain");
+  const auto refuses = [&](const char* name, ErrorKind kind, const char* part) {
+    Write(name, transformer, "");
+    ExpectError(kind, part,
+                [&] { LoadPictureModel(files_->path() / name, Device::kCpu, DType::kF32); });
+    fs::remove(files_->path() / name);
+  };
+  refuses("infinity_2b_reg.pth", ErrorKind::kIo, "put the published file infinity_vae_d32reg.pth");
+  refuses("infinity_2b.pth", ErrorKind::kFormat, "infinity_vae_d32.pth: is not a checkpoint");
+  const fs::path own = files_->Write("infinity_vae_d32_reg.pth", "regularised");
+  refuses("infinity_2b_reg.pth", ErrorKind::kFormat, "infinity_vae_d32_reg.pth: is not a check");
+  fs::remove(own);
+  fs::remove(other);
+}
+
 }  // namespace
 }  // namespace gesso
