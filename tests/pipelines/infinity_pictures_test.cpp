@@ -317,6 +317,8 @@ TEST_F(InfinityPictures, NeedTheirFiles) {
   };
   without("infinity_vae_d16.pth",
           [&] { refuses(ErrorKind::kIo, "published file infinity_vae_d16"); });
+  without("flan-t5-xl/spiece.model",
+          [&] { refuses(ErrorKind::kIo, "flan-t5-xl/spiece.model: is missing"); });
   without("flan-t5-xl", [&] { refuses(ErrorKind::kIo, "published folder flan-t5-xl"); });
   without("infinity_vae_d16.json", [&] {
     Json other = ReadJson(files_->path() / "aside");
