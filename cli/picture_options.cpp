@@ -59,7 +59,11 @@ int PictureOptions::Run() const {
   Generator generator(engine.Device());
   std::vector<Request> jobs = JobsOf(*this);
   for (Request& job : jobs) job = generator.Resolve(job);
-  PictureWriter pictures(writer, jobs);
+  WriterOptions options = writer;
+  for (const std::string& input : {prompt_file, from}) {
+    if (!input.empty()) options.inputs.push_back(input);
+  }
+  PictureWriter pictures(options, jobs);
   try {
     for (const Request& job : jobs) generator.Run(job, pictures);
   } catch (const Error& error) {

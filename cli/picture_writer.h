@@ -19,6 +19,7 @@ struct WriterOptions {
   bool json = false;
   std::string preview;  // a file, or nothing
   int64_t preview_every = 5;
+  std::vector<std::string> inputs;  // files that the jobs come from
 };
 
 class PictureWriter : public GenerateObserver {
@@ -36,7 +37,10 @@ class PictureWriter : public GenerateObserver {
 
  private:
   void ShowProgress(const StepReport& step);
-  void WritePreview(const StepReport& step);
+  void WritePreview(const std::vector<Image>& images);
+  void ShowLast(const Image& image);
+  void RefusePreviewOver(const std::filesystem::path& file, std::string_view what) const;
+  void CheckPreview(const std::vector<Request>& jobs) const;
   void Write(const Image& image, const std::vector<Request>& settings);
   void Report(const std::string& path, const Image& image, const std::vector<Request>& settings);
 

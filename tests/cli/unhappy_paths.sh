@@ -191,6 +191,20 @@ ExpectNothing 2 '-o a: the name of a picture ends in' generate x -o a
 ExpectNothing 2 '-o a.tiff: the name of a picture ends in' \
   inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var -o a.tiff
 ExpectNothing 2 '--preview p.gif: the name of a picture ends in' generate x -o a.png --preview p.gif
+Png in.png 32 32 16
+cp in.png kept.png
+Preview() {  # PATTERN ARGUMENTS...: previews that would take the place of another file
+  Expect 2 "$1.*; choose another name" generate x -s 7 "${@:2}"
+  cmp in.png kept.png || Fail "changed: ${*:2}"
+  LeavesOnly in.png kept.png
+}
+Preview '--preview ./a.png: is the file of a picture' -o a.png --preview ./a.png
+Preview '--preview j1.png: is the file of a picture' -o 'j%d.png' -b 2 --preview j1.png
+Preview '--preview a-001.png: is the file of a picture' -o a.png -b 2 --preview a-001.png
+Preview '--preview gesso-7.png: is the file of a picture' --preview gesso-7.png
+Preview '--preview in.png: is the picture to start from' -i "$PWD/in.png" -o a.png --preview in.png
+Preview '--preview in.png: is the mask' -i kept.png --mask in.png -o a.png --preview in.png
+rm in.png kept.png
 GESSO_STEPS=0 ExpectNothing 2 'GESSO_STEPS' generate x -o a.png
 mkdir -p "$here/config/gesso"
 printf '{"steps": 3, "stepz": 4}' >"$here/config/gesso/config.json"
@@ -249,6 +263,12 @@ rm a.png long.jpg
 { printf 'RIFF\0\0\0\0WAVEfmt '; head -c 2000 /dev/zero; } >sound.wav
 Expect 3 '^gesso: error: sound.wav: is not a PNG, JPEG or WebP picture $' metadata sound.wav
 rm sound.wav
+
+# Previews show the last step in any case, of all pictures made together.
+Expect 0 '' generate x -s 1 -b 2 --grid -o a.png --preview p.png --preview-every 100
+python3 -c 'import png; assert png.read("a.png") == png.read("p.png")' ||
+  Fail 'the preview does not show the last step'
+rm a.png p.png
 
 # --- memory ---------------------------------------------------------------------------------------
 if [[ -z $sanitizers ]]; then
