@@ -100,7 +100,9 @@ void PictureWriter::OnStep(const StepReport& step) {
   StopIfInterrupted();
   ShowProgress(step);
   ++steps_;
-  if (!options_.preview.empty() && steps_ % options_.preview_every == 0) WritePreview(step);
+  together_ = step.count;
+  shown_ = steps_ % options_.preview_every == 0;
+  if (shown_ && !options_.preview.empty()) WritePreview(step.preview());
 }
 
 void PictureWriter::ShowProgress(const StepReport& step) {
@@ -115,8 +117,16 @@ void PictureWriter::ShowProgress(const StepReport& step) {
   progress_.Show(pictures / static_cast<double>(total_), label);
 }
 
-void PictureWriter::WritePreview(const StepReport& step) {
-  const std::vector<Image> images = step.preview();
+// The last step is always shown, when all pictures that were made together are there.
+void PictureWriter::ShowLast(const Image& image) {
+  if (shown_ || options_.preview.empty()) return;
+  finished_.push_back(image);
+  if (std::ssize(finished_) < together_) return;
+  WritePreview(finished_);
+  finished_.clear();
+}
+
+void PictureWriter::WritePreview(const std::vector<Image>& images) {
   const Image& image = images.size() == 1 ? images.front() : MakeSheet(images);
   std::filesystem::path path = options_.preview;
   WriteFile(path, FormatThatHolds(image, *preview_format_, path).encode(image, {}), true);
@@ -125,6 +135,7 @@ void PictureWriter::WritePreview(const StepReport& step) {
 void PictureWriter::OnPicture(const Picture& picture) {
   ++done_;
   steps_ = 0;
+  ShowLast(picture.image);
   if (options_.grid) {
     sheet_.push_back(picture.image);
     AddSettings(sheet_settings_, picture.request);

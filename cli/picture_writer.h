@@ -50,9 +50,12 @@ class PictureWriter : public GenerateObserver {
   const PictureFormat* preview_format_ = nullptr;  // where there is a file for previews
   ProgressBar progress_;
   std::chrono::steady_clock::time_point last_time_;
-  int64_t done_ = 0;     // pictures
-  int64_t written_ = 0;  // files
-  int64_t steps_ = 0;    // of the pictures being made
+  int64_t done_ = 0;             // pictures
+  int64_t written_ = 0;          // files
+  int64_t steps_ = 0;            // of the pictures being made
+  int64_t together_ = 0;         // pictures being made
+  bool shown_ = false;           // whether the preview shows the latest step
+  std::vector<Image> finished_;  // of those together, where the preview does not show them yet
   std::vector<Image> sheet_;
   std::vector<Request> sheet_settings_;
 };
