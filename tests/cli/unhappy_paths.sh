@@ -227,6 +227,19 @@ ExpectNothing 2 'excludes --devices' info --devices --json
 ExpectNothing 2 '--dtype: has no effect on weights that are no model' \
   info "$data/models/tiny-hdit/text_encoder/model.safetensors" --dtype bfloat16
 
+# Every part of a model; weights that lack their other parts.
+Expect 0 '' info tiny-var --json
+python3 - "$here/stdout" "$data/models/tiny-var" <<'PYTHON' || Fail 'info lists other weights'
+import json, sys
+model, *files = map(json.loads, open(sys.argv[1]))
+assert model["kind"].startswith("VAR"), model
+parts = ["text_encoder", "transformer", "vae"]
+assert [f["file"] for f in files] == [f"{sys.argv[2]}/{p}/model.safetensors" for p in parts], files
+assert all(f["values"] > 1000 for f in files), files
+PYTHON
+Expect 0 'warning.*vae_ch160v4096z32.pth' info "$data/models/tiny-var/transformer/model.safetensors"
+grep -qE '^tensors +[0-9]+$' "$here/stdout" || Fail 'info hides weights that lack their tokenizer'
+
 # --- prompts that work ----------------------------------------------------------------------------
 Expect 0 'seed' generate '' -o empty.png
 head -c 1000000 /dev/zero | tr '\0' 'a' >"$here/megabyte"
