@@ -255,6 +255,21 @@ TEST_F(SpoiltVar, TokenizerOfOtherCodes) {
           "var: the transformer draws from 24 codes of 8 values, but this tokenizer has 32 codes");
 }
 
+TEST_F(SpoiltVar, WeightsThatMakeLogitsOverflow) {
+  const fs::path path = folder_ / "transformer/model.safetensors";
+  std::map<std::string, Tensor> tensors;
+  for (const auto& [name, tensor] : OpenWeights(path).tensors) {
+    tensors[name] = Cast(tensor, DType::kF32);
+  }
+  Tensor& head = tensors.at("head.weight");
+  std::fill_n(head.MutableData<float>(), head.shape().numel(), 3e38F);
+  WriteSafetensors(path, tensors, {});
+  Request request = Frogs();
+  request.model = folder_;
+  ExpectError(ErrorKind::kFormat, folder_.string() + ": scale ", [&] { Generate(request); });
+  ExpectError(ErrorKind::kFormat, "are not finite", [&] { Generate(request); });
+}
+
 TEST_F(SpoiltVar, BareCheckpointWithoutItsTokenizer) {
   ExpectError(ErrorKind::kIo, "vae_ch160v4096z32.pth", [&] {
     LoadPictureModel(folder_ / "transformer" / "model.safetensors", Device::kCpu, DType::kF32);
