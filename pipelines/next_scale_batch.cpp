@@ -20,6 +20,9 @@ namespace {
 constexpr int64_t kMaxWhole = (int64_t{1} << 20) * 11 / 10;
 constexpr int64_t kTileSide = 512;
 
+// Far below what makes a difference, far above what makes logits overflow.
+constexpr double kLeastTemperature = 1e-3;
+
 }  // namespace
 
 void RefuseDiffusionFields(const Request& request) {
@@ -44,7 +47,9 @@ NextScaleOptions OptionsOf(const Request& request, int64_t scales) {
   if (request.temperature) {
     options.temperature = ForScales(*request.temperature, scales, "temperature");
     for (const double value : options.temperature) {
-      Require(value > 0, ErrorKind::kUsage, "temperature: {} is not above 0", value);
+      Require(value >= kLeastTemperature, ErrorKind::kUsage,
+              "temperature: {} is below {}; top_k 1 is what draws the likeliest token each time",
+              value, kLeastTemperature);
     }
   }
   options.top_k = request.top_k.value_or(0);

@@ -51,7 +51,7 @@ ExpectNothing 2 "--preview-every: has no effect without --preview" generate x --
 GESSO_PREVIEW_EVERY=3 Expect 0 '' generate x --steps 1 -o a.png
 rm a.png
 ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" generate x -m tiny-var --temperature hot -o a.png
-ExpectNothing 2 "temperature: 0 is not above 0" generate x -m tiny-var --temperature 0 -o a.png
+ExpectNothing 2 "temperature: 0 is below 0.001; top_k 1" generate x -m tiny-var --temperature 0 -o a.png
 ExpectNothing 2 "temperature: -1 is outside" generate x -m tiny-var --temperature -1 -o a.png
 ExpectNothing 2 "temperature: has 2 values.*4 scales" generate x -m tiny-var --temperature 1,2 -o a.png
 ExpectNothing 2 "cfg-per-scale: 'x' is not a number" generate x -m tiny-var --cfg-per-scale 1,x -o a.png

@@ -232,7 +232,13 @@ TEST_F(InfinityPictures, RefuseWhatTheyCannotDo) {
   refuses("cfg_per_scale: has 2 values, but the picture has 7 scales", [](Request& r) {
     r.cfg_per_scale = PerScale{{1, 2}};
   });
-  refuses("temperature: 0 is not above 0", [](Request& r) { r.temperature = PerScale{{0}}; });
+  refuses("temperature: 0 is below 0.001", [](Request& r) { r.temperature = PerScale{{0}}; });
+  refuses("negative_prompt: has no effect without guidance (cfg_per_scale 1)", [](Request& r) {
+    r.negative_prompt = "a dog";
+    r.cfg_per_scale = PerScale{{1, 1, 1, 1, 1, 1, 1}};
+  });
+  refuses("cache scalekv+depth:from=7: depth: depth switching from scale 7 on",
+          [](Request& r) { r.cache = "scalekv+depth:from=7"; });
   refuses("vae_tile_size: 5 is no multiple of 2", [](Request& r) { r.vae_tile_size = 5; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
 }

@@ -150,6 +150,13 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
     r.negative_prompt = "a dog";
     r.cfg_scale = 0;
   });
+  refuses("negative_prompt: has no effect without guidance (cfg_per_scale 0)", [](Request& r) {
+    r.negative_prompt = "a dog";
+    r.cfg_per_scale = PerScale{{0, 0, 0, 0}};
+  });
+  refuses("temperature: 1e-37 is below 0.001; top_k 1", [](Request& r) {
+    r.temperature = PerScale{{1, 1e-37, 1, 1}};
+  });
   Request diffusion;
   diffusion.model = fs::path(kModel).parent_path() / "tiny-hdit";
   diffusion.prompt = "a cat";
