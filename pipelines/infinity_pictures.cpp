@@ -148,7 +148,7 @@ class InfinityPictures : public PictureModel {
                 request.negative_prompt.value_or("").empty(),
             ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 1)");
     request.negative_prompt = request.negative_prompt.value_or("");
-    CompleteNextScaleSettings(request, std::ssize(schedule.maps));
+    CompleteNextScaleSettings(request, schedule.maps, model_.transformer->config.depth);
     TilingOf(request, model_.vae->config().decoder.stride());
   }
 
@@ -185,7 +185,9 @@ class InfinityPictures : public PictureModel {
 
 std::unique_ptr<PictureModel> LoadInfinityFolder(const std::filesystem::path& folder, Device device,
                                                  DType dtype) {
-  return std::make_unique<InfinityPictures>(LoadInfinityModel(folder, device, dtype), device);
+  auto model = std::make_unique<InfinityPictures>(LoadInfinityModel(folder, device, dtype), device);
+  CheckPresets(*model, folder);
+  return model;
 }
 
 std::unique_ptr<PictureModel> LoadInfinityCheckpoint(Weights weights, Device device, DType dtype) {

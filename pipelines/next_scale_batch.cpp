@@ -23,6 +23,13 @@ constexpr int64_t kTileSide = 512;
 // Far below what makes a difference, far above what makes logits overflow.
 constexpr double kLeastTemperature = 1e-3;
 
+void CheckCache(const std::string& cache, std::span<const TokenMap> maps, int64_t layers) {
+  WithContext("cache " + cache, [&] {
+    const std::unique_ptr<Hooks> hooks = cache::MakePolicy(cache)();
+    if (hooks != nullptr) hooks->Begin(maps, layers);
+  });
+}
+
 }  // namespace
 
 void RefuseDiffusionFields(const Request& request) {
@@ -32,14 +39,27 @@ void RefuseDiffusionFields(const Request& request) {
   RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
 }
 
-void CompleteNextScaleSettings(Request& request, int64_t scales) {
+void CompleteNextScaleSettings(Request& request, std::span<const TokenMap> maps, int64_t layers) {
+  const int64_t scales = std::ssize(maps);
   OptionsOf(request, scales);
   if (request.cfg_per_scale) ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
-  if (!request.cache.value_or("").empty()) cache::MakePolicy(*request.cache);
+  if (!request.cache.value_or("").empty()) CheckCache(*request.cache, maps, layers);
   Require(!request.init_image || IsEdit(request), ErrorKind::kUsage,
           "init_image: a next-scale model paints a part of a picture anew; it needs the mask of "
           "the part (mask) or what to paint beyond the border (outpaint) too");
   CompleteEdit(request);
+}
+
+void CheckPresets(const PictureModel& model, const std::filesystem::path& folder) {
+  Request request = model.defaults();
+  request.model = folder.string();
+  request.prompt = "";
+  try {
+    model.Complete(request);
+  } catch (const Error& error) {  // a fault of the file, not of the user
+    const std::filesystem::path index = folder / "model_index.json";
+    throw Error(ErrorKind::kConfig, fmt::format("{}, defaults: {}", index.string(), error.what()));
+  }
 }
 
 NextScaleOptions OptionsOf(const Request& request, int64_t scales) {

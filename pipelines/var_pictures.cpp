@@ -162,7 +162,7 @@ class VarPictures : public PictureModel {
             "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
     request.prompt = request.prompt.value_or("");
     request.negative_prompt = request.negative_prompt.value_or("");
-    CompleteNextScaleSettings(request, model_.transformer->scales());
+    CompleteNextScaleSettings(request, model_.transformer->maps(), config.depth);
     TilingOf(request, model_.vae->config().decoder.stride());
     if (request.cache.value_or("").empty()) return;
     Require(!config.mamba || !cache::DecidesOf(*request.cache).keys, ErrorKind::kUsage,
@@ -202,7 +202,9 @@ class VarPictures : public PictureModel {
 
 std::unique_ptr<PictureModel> LoadVarFolder(const std::filesystem::path& folder, Device device,
                                             DType dtype) {
-  return std::make_unique<VarPictures>(LoadVarModel(folder, device, dtype), device);
+  auto model = std::make_unique<VarPictures>(LoadVarModel(folder, device, dtype), device);
+  CheckPresets(*model, folder);
+  return model;
 }
 
 std::unique_ptr<PictureModel> LoadVarCheckpoint(Weights weights, Device device, DType dtype) {

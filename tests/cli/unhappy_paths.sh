@@ -58,18 +58,24 @@ ExpectNothing 2 "cfg-per-scale: 'x' is not a number" generate x -m tiny-var --cf
 ExpectNothing 2 "top-k: -1 is outside" generate x -m tiny-var --top-k -1 -o a.png
 ExpectNothing 2 "top-p: 1.5 is outside" generate x -m tiny-var --top-p 1.5 -o a.png
 ExpectNothing 2 "cache: has no effect.*diffusion" generate x --cache fastvar -o a.png
-ExpectNothing 2 "depth switching to 5 layers, but the model has 4" \
+ExpectNothing 2 "cache depth:layers=5: depth switching to 5 layers, but the model has 4" \
   generate x -m tiny-var --cache depth:layers=5 -o a.png
 ExpectNothing 2 "from scale 4 on, but the last of 4 scales is 3" \
   generate x -m tiny-var --cache depth:from=4 -o a.png
-ExpectNothing 2 "cache depth: there is no option 'zoom' here \(options: layers, from" \
+ExpectNothing 2 "cache depth:zoom=1: depth: there is no option 'zoom' here \(options: layers, from" \
   generate x -m tiny-var --cache depth:zoom=1 -o a.png
 ExpectNothing 2 "window_size is 5, must be a square number" \
   generate x -m tiny-var --cache scalekv:window_size=5 -o a.png
 ExpectNothing 2 "FastVAR drops nothing by default from maps of up to 16 tokens; give last_ratio" \
   generate x -m tiny-var --cache fastvar -o a.png
-ExpectNothing 2 "fastvar and scalekv cannot be combined" \
+ExpectNothing 2 "cache fastvar.scalekv: fastvar and scalekv cannot be combined" \
   generate x -m tiny-var --cache fastvar+scalekv -o a.png
+Expect 0 '' generate x -m tiny-var --cache fastvar:first_ratio=0.3 -s 1 -o a.png
+rm a.png
+# All requests are checked before the first picture.
+printf 'a cat\n{"prompt": "a dog", "cache": "depth:layers=9"}\n' >"$here/jobs"
+ExpectNothing 2 "cache depth:layers=9: .*the model has 4" \
+  generate -m tiny-var --prompt-file "$here/jobs" -o 'j%d.png'
 ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png
 
 # --- in-painting ----------------------------------------------------------------------------------

@@ -290,6 +290,10 @@ TEST_F(InfinityPictures, ComeFromAFolderInTheStyleOfDiffusers) {
           "has 4 blocks, but an Infinity of depth 8");
   refuses("transformer", "codebook_dim", 8, ErrorKind::kConfig, "codebook_dim 8 is not the 16");
   refuses("transformer", "text_channels", 128, ErrorKind::kFormat, "cfg_uncond");
+  std::ofstream(folder / "model_index.json")
+      << R"({"_class_name": "InfinityPipeline", "defaults": {"width": 33, "height": 32}})";
+  ExpectError(ErrorKind::kConfig, "model_index.json, defaults: width, height: Infinity makes no",
+              [&] { LoadPictureModel(folder, Device::kCpu, DType::kF32); });
   fs::remove_all(folder);
 }
 

@@ -131,7 +131,8 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   const auto refuses = [](const char* part, const auto& change) {
     Request request = Frogs();
     change(request);
-    ExpectError(ErrorKind::kUsage, part, [&] { Generate(request); });
+    // Before anything is made.
+    ExpectError(ErrorKind::kUsage, part, [&] { Generator(Device::kCpu).Resolve(request); });
   };
   refuses("steps: has no effect", [](Request& r) { r.steps = 20; });
   refuses("sampling_method: has no effect", [](Request& r) { r.sampling_method = "euler"; });
@@ -139,7 +140,7 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   refuses("class_label: model", [](Request& r) { r.class_label = 1; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
   refuses("no cache policy 'nothing'", [](Request& r) { r.cache = "nothing"; });
-  refuses("depth switching to 5 layers, but the model has 4",
+  refuses("cache depth:layers=5: depth switching to 5 layers, but the model has 4",
           [](Request& r) { r.cache = "depth:layers=5"; });
   refuses("strength: has no effect", [](Request& r) { r.strength = 0.5; });
   refuses("temperature: has 2 values, but the picture has 4 scales", [](Request& r) {
@@ -260,6 +261,13 @@ TEST_F(SpoiltVar, TokenizerOfOtherCodes) {
   WriteSafetensors(folder_ / "vae/model.safetensors", weights.tensors, {});
   Refused(ErrorKind::kConfig,
           "var: the transformer draws from 24 codes of 8 values, but this tokenizer has 32 codes");
+}
+
+TEST_F(SpoiltVar, PresetThatTheModelCannotFollow) {
+  Change("model_index.json", "defaults", {{"cache", "depth:layers=9"}});
+  Refused(ErrorKind::kConfig,
+          "model_index.json, defaults: cache depth:layers=9: depth switching to 9 layers, but the "
+          "model has 4");
 }
 
 TEST_F(SpoiltVar, WeightsThatMakeLogitsOverflow) {
