@@ -18,7 +18,8 @@ namespace gesso {
 namespace {
 
 infinity::PictureSchedule ScheduleOf(const InfinityModel& model, const Request& request) {
-  return infinity::FindPictureSchedule(*request.width, *request.height, model.token_pixels());
+  return infinity::FindPictureSchedule(*request.width, *request.height, model.token_pixels(),
+                                       SizeAdvice(request));
 }
 
 class InfinityBatch : public NextScaleBatch {

@@ -159,7 +159,8 @@ class VarPictures : public PictureModel {
                 request.negative_prompt.value_or("").empty(),
             ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
     Require(request.width == own.width && request.height == own.height, ErrorKind::kUsage,
-            "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
+            "width, height: this model makes pictures of {} x {} only, not of {} x {}{}",
+            *own.width, *own.height, *request.width, *request.height, SizeAdvice(request));
     request.prompt = request.prompt.value_or("");
     request.negative_prompt = request.negative_prompt.value_or("");
     CompleteNextScaleSettings(request, model_.transformer->maps(), config.depth);

@@ -84,7 +84,7 @@ Png "$here/nine.png" 9 8 4
 ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
   inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-ExpectNothing 2 "(pictures of 8 x 8 only)" \
+ExpectNothing 2 "pictures of 8 x 8 only, not of 9 x 8; only_masked paints" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png "${@:3}"; }

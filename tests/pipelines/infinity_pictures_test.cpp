@@ -208,6 +208,12 @@ TEST_F(InfinityPictures, KeepWhatAMaskKeeps) {
   };
   refuses(ErrorKind::kUsage, "mask: needs the picture", [&](Request& r) { r.mask = right; });
   refuses(ErrorKind::kUsage, "needs the mask", [&](Request& r) { r.init_image = picture; });
+  refuses(ErrorKind::kUsage, "30 x 40; only_masked paints a part of a picture", [&](Request& r) {
+    r.init_image = picture;
+    r.outpaint = Margins{2, 2, 2, 2};
+    r.width.reset();
+    r.height.reset();
+  });
   refuses(ErrorKind::kUsage, "is 32 x 32, but a picture of 42 x 28", [&](Request& r) {
     r.init_image = picture;
     r.mask = right;

@@ -136,7 +136,7 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   };
   refuses("steps: has no effect", [](Request& r) { r.steps = 20; });
   refuses("sampling_method: has no effect", [](Request& r) { r.sampling_method = "euler"; });
-  refuses("pictures of 8 x 8 only", [](Request& r) { r.width = 16; });
+  refuses("pictures of 8 x 8 only, not of 16 x 8", [](Request& r) { r.width = 16; });
   refuses("class_label: model", [](Request& r) { r.class_label = 1; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
   refuses("no cache policy 'nothing'", [](Request& r) { r.cache = "nothing"; });
