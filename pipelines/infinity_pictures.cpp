@@ -145,9 +145,7 @@ class InfinityPictures : public PictureModel {
             "more_smooth: Infinity has no smoother pictures: its bits do not mix");
     CheckCondition(request, true, 0);
     const infinity::PictureSchedule schedule = ScheduleOf(model_, request);
-    Require(request.cfg_per_scale || *request.cfg_scale != 1 ||
-                request.negative_prompt.value_or("").empty(),
-            ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 1)");
+    CheckNegativePrompt(request, 1);
     request.negative_prompt = request.negative_prompt.value_or("");
     CompleteNextScaleSettings(request, schedule.maps, model_.transformer->config.depth);
     TilingOf(request, model_.vae->config().decoder.stride());

@@ -50,6 +50,15 @@ void CompleteNextScaleSettings(Request& request, std::span<const TokenMap> maps,
   CompleteEdit(request);
 }
 
+void CheckNegativePrompt(const Request& request, double none) {
+  if (request.negative_prompt.value_or("").empty()) return;
+  const std::optional<PerScale>& each = request.cfg_per_scale;
+  const bool guides = each ? std::ranges::any_of(each->values, [&](double v) { return v != none; })
+                           : *request.cfg_scale != none;
+  Require(guides, ErrorKind::kUsage, "negative_prompt: has no effect without guidance ({} {})",
+          each ? "cfg_per_scale" : "cfg_scale", none);
+}
+
 void CheckPresets(const PictureModel& model, const std::filesystem::path& folder) {
   Request request = model.defaults();
   request.model = folder.string();

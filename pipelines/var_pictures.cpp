@@ -155,9 +155,7 @@ class VarPictures : public PictureModel {
               request.cfg_per_scale ? "cfg_per_scale" : "cfg_scale");
       request.cfg_scale = 0;
     }
-    Require(request.cfg_per_scale || *request.cfg_scale != 0 ||
-                request.negative_prompt.value_or("").empty(),
-            ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
+    CheckNegativePrompt(request, 0);
     Require(request.width == own.width && request.height == own.height, ErrorKind::kUsage,
             "width, height: this model makes pictures of {} x {} only, not of {} x {}{}",
             *own.width, *own.height, *request.width, *request.height, SizeAdvice(request));
