@@ -185,7 +185,8 @@ ExpectNothing 2 'zoom' generate x --sampling-method euler:zoom=2 -o a.png
 ExpectNothing 2 'no flag|--zoom' generate x --zoom 2 -o a.png
 ExpectNothing 2 'classes' generate x --class-label 1 -o a.png
 ExpectNothing 2 '3 is none of the 3' generate -m tiny-classes --class-label 3 -o a.png
-ExpectNothing 2 'takes no text' generate x -m tiny-classes -o a.png
+ExpectNothing 2 'prompt: model .*takes no text' generate x -m tiny-classes -o a.png
+ExpectNothing 2 'negative_prompt: model .*takes no text' generate -n x -m tiny-classes -o a.png
 ExpectNothing 2 'strength.*init' generate x --strength 0.5 -o a.png
 ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
 ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
