@@ -36,6 +36,8 @@ ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
 ExpectNothing 2 "cfg_per_scale: has 3 values.*4 scales" generate x -m tiny-var --cfg-per-scale 1,2,3 -o a.png
 ExpectNothing 2 "cfg_scale, cfg_per_scale: give one" \
   generate x -m tiny-var --cfg-scale 2 --cfg-per-scale 1,2,3,4 -o a.png
+[[ $("$program" generate --help | tr -s ' \n' ' ') == *"none is 1, for VAR 0"* ]] ||
+  Fail 'the help of --cfg-scale does not tell what none is'
 GESSO_CFG_SCALE=2 Expect 0 '' generate x -m tiny-var --cfg-per-scale 1,2,3,4 -s 1 -o a.png
 Expect 0 '' metadata --json a.png
 grep -q '"cfg_per_scale":.1.0,2.0,3.0,4.0.,.*' "$here/stdout" && ! grep -q cfg_scale "$here/stdout" ||
