@@ -326,6 +326,10 @@ if mount -t tmpfs -o size=16k none tmpfs 2>/dev/null; then
 else
   printf 'note: cannot mount a tmpfs here, the full disk and the read-only folder are not tested\n'
 fi
+(ulimit -f 4; failures=0
+  Expect 6 'a.png.*too large' generate x -W 128 -H 128 --steps 1 -o a.png
+  exit "$failures") || failures=$((failures + 1))
+LeavesOnly
 if ((EUID != 0)); then
   mkdir locked && chmod a-w locked
   Expect 6 'locked' generate x -o locked/a.png
