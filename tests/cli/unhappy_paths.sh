@@ -194,6 +194,8 @@ ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
 ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
 ExpectNothing 2 'threads' generate x --threads 0 -o a.png
 ExpectNothing 2 'no op' generate x --kernel nix=ref -o a.png
+ExpectNothing 2 "linear has no implementation 'nix' .implementations: .*ref" \
+  generate x --kernel linear=nix -o a.png
 ExpectNothing 2 'no-graphs' generate x --no-graphs -o a.png
 ExpectNothing 2 '-o a.gif: the name of a picture ends in .png, .jpg' generate x -o a.gif
 ExpectNothing 2 '-o a: the name of a picture ends in' generate x -o a
