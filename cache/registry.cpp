@@ -73,7 +73,7 @@ Policy MakePolicy(std::string_view text) {
   };
   std::vector<Part> parts;
   ForEachPart(text, [&](const PolicyInfo& info, std::string_view options) {
-    parts.push_back({&info, WithContext("cache " + info.name, [&] { return info.make(options); })});
+    parts.push_back({&info, WithContext(info.name, [&] { return info.make(options); })});
   });
   Policy policy = [parts] {
     std::vector<NamedHooks> hooks;

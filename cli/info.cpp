@@ -1,10 +1,12 @@
 // gesso info: what a model or a weights file is.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "cli/options.h"
 #include "cli/settings.h"
 #include "kernels/devices.h"
+#include "models/io/checkpoint_files.h"
 #include "models/io/output_file.h"
 #include "models/io/printable.h"
 #include "models/io/weights.h"
@@ -64,9 +67,12 @@ Json DescribeFile(const fs::path& path, bool with_tensors) {
                          {"shape", ShapeJson(tensor.shape())}});
     }
   }
-  Json description = {{"file", path.string()}, {"tensors", weights.tensors.size()},
-                      {"values", values},      {"bytes", bytes},
-                      {"dtypes", dtypes},      {"metadata", weights.metadata}};
+  Json description = {{"file", weights.path.string()},
+                      {"tensors", weights.tensors.size()},
+                      {"values", values},
+                      {"bytes", bytes},
+                      {"dtypes", dtypes},
+                      {"metadata", weights.metadata}};
   if (with_tensors) description["list"] = std::move(tensors);
   return description;
 }
@@ -101,16 +107,27 @@ std::string AsText(const Json& description) {
   return text;
 }
 
-// The weights files of a model folder, or the file itself.
+// The weights files in all parts of a model's folder, or the checkpoint itself.
 std::vector<fs::path> WeightsFiles(const fs::path& path) {
-  if (!fs::is_directory(path)) return {path};
+  if (!fs::exists(path / "model_index.json")) return {path};
   std::vector<fs::path> files;
-  for (const char* part : {"denoiser", "text_encoder"}) {
-    if (fs::exists(path / part / "model.safetensors")) {
-      files.push_back(path / part / "model.safetensors");
-    }
+  for (const fs::directory_entry& part : fs::directory_iterator(path)) {
+    if (part.is_directory()) std::ranges::copy(CheckpointsIn(part), std::back_inserter(files));
   }
+  std::ranges::sort(files);
   return files;
+}
+
+// The model's description; none, with a warning, of a lone file whose other parts are missing,
+// as it is worth looking at by itself.
+std::optional<Json> DescribeIfWhole(const fs::path& path, const Options& options) {
+  try {
+    return DescribeModel(path, options);
+  } catch (const Error& error) {
+    if (fs::is_directory(path) || error.kind() != ErrorKind::kIo) throw;
+    spdlog::warn("{}", error.what());
+    return std::nullopt;
+  }
 }
 
 int Run(const Options& options) {
@@ -127,7 +144,9 @@ int Run(const Options& options) {
   }
   // Weights without a model's config are still worth looking at.
   if (fs::is_directory(path) || IsModel(OpenWeights(path))) {
-    descriptions.insert(descriptions.begin(), DescribeModel(path, options));
+    if (std::optional<Json> model = DescribeIfWhole(path, options)) {
+      descriptions.insert(descriptions.begin(), *std::move(model));
+    }
   } else {
     for (const CLI::Option* option : options.of_models) {
       RequireEffect(*option, false, "on weights that are no model by themselves");

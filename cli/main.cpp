@@ -60,7 +60,9 @@ int ParseAndRun(int argc, char** argv) {
 
 int Main(int argc, char** argv) {
   SetUpLog();
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an output error like any other
+  // A closed pipe and a file beyond the limit of its size are output errors like any other.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     return ParseAndRun(argc, argv);
   } catch (const Error& error) {

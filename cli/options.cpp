@@ -7,6 +7,7 @@
 #include "kernels/core/op_table.h"
 #include "kernels/core/parallel.h"
 #include "kernels/devices.h"
+#include "kernels/ops.h"
 
 namespace gesso {
 
@@ -37,7 +38,10 @@ void EngineOptions::Apply() const {
     const size_t equals = kernel.find('=');
     Require(equals != std::string::npos, ErrorKind::kUsage, "--kernel: expected OP=NAME, got '{}'",
             kernel);
-    ForceImplementation(kernel.substr(0, equals), kernel.substr(equals + 1));
+    const std::string op = kernel.substr(0, equals);
+    const std::string implementation = kernel.substr(equals + 1);
+    ForceImplementation(op, implementation);
+    RequireImplementation(op, implementation);
   }
 }
 

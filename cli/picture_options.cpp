@@ -42,8 +42,9 @@ const CLI::Option* AddWriterOptions(CLI::App& command, WriterOptions& writer) {
   command.add_flag("--overwrite", writer.overwrite, "Replace files that exist");
   command.add_flag("--grid", writer.grid, "Put all pictures on one sheet");
   command.add_flag("--json", writer.json, "Print a JSON object a file instead of its path");
-  command.add_option("--preview", writer.preview,
-                     "Picture file that shows those being made, written anew every few steps");
+  command.add_option(
+      "--preview", writer.preview,
+      "Picture file that shows those being made, written anew every few steps and at the last");
   return command
       .add_option("--preview-every", writer.preview_every, "Steps from preview to preview")
       ->check(CLI::Range(int64_t{1}, int64_t{10000}))
@@ -59,7 +60,11 @@ int PictureOptions::Run() const {
   Generator generator(engine.Device());
   std::vector<Request> jobs = JobsOf(*this);
   for (Request& job : jobs) job = generator.Resolve(job);
-  PictureWriter pictures(writer, jobs);
+  WriterOptions options = writer;
+  for (const std::string& input : {prompt_file, from}) {
+    if (!input.empty()) options.inputs.push_back(input);
+  }
+  PictureWriter pictures(options, jobs);
   try {
     for (const Request& job : jobs) generator.Run(job, pictures);
   } catch (const Error& error) {

@@ -59,6 +59,7 @@ PictureWriter::PictureWriter(const WriterOptions& options, const std::vector<Req
   if (!options_.preview.empty()) {
     preview_format_ = &FormatNamed("--preview", options_.preview);
     CheckOutput(options_.preview, true);
+    CheckPreview(jobs);
   }
   int64_t index = 0;
   for (const Request& job : jobs) {
@@ -67,8 +68,31 @@ PictureWriter::PictureWriter(const WriterOptions& options, const std::vector<Req
     if (options.grid && index > 0) continue;
     const int64_t files = options.grid ? 1 : *job.batch_count;
     for (int64_t i = 0; i < files; ++i) {
-      names_.At(index++, *job.seed + static_cast<uint64_t>(i));
+      const std::filesystem::path path = names_.At(index++, *job.seed + static_cast<uint64_t>(i));
+      RefusePreviewOver(path, "is the file of a picture (-o)");
     }
+  }
+}
+
+void PictureWriter::RefusePreviewOver(const std::filesystem::path& file,
+                                      std::string_view what) const {
+  std::error_code error;
+  const auto place = [&error](const std::filesystem::path& path) {
+    return std::filesystem::weakly_canonical(std::filesystem::absolute(path, error), error);
+  };
+  if (options_.preview.empty() || std::filesystem::is_other(options_.preview, error)) return;
+  const std::filesystem::path preview = place(options_.preview);
+  Require(preview.empty() || preview != place(file), ErrorKind::kUsage,
+          "--preview {}: {}; choose another name for previews", options_.preview, what);
+}
+
+void PictureWriter::CheckPreview(const std::vector<Request>& jobs) const {
+  for (const std::string& input : options_.inputs) {
+    RefusePreviewOver(input, "is the file that the jobs come from");
+  }
+  for (const Request& job : jobs) {
+    if (job.init_image) RefusePreviewOver(*job.init_image, "is the picture to start from");
+    if (job.mask) RefusePreviewOver(*job.mask, "is the mask");
   }
 }
 
@@ -76,7 +100,9 @@ void PictureWriter::OnStep(const StepReport& step) {
   StopIfInterrupted();
   ShowProgress(step);
   ++steps_;
-  if (!options_.preview.empty() && steps_ % options_.preview_every == 0) WritePreview(step);
+  together_ = step.count;
+  shown_ = steps_ % options_.preview_every == 0;
+  if (shown_ && !options_.preview.empty()) WritePreview(step.preview());
 }
 
 void PictureWriter::ShowProgress(const StepReport& step) {
@@ -91,8 +117,16 @@ void PictureWriter::ShowProgress(const StepReport& step) {
   progress_.Show(pictures / static_cast<double>(total_), label);
 }
 
-void PictureWriter::WritePreview(const StepReport& step) {
-  const std::vector<Image> images = step.preview();
+// The last step is always shown, when all pictures that were made together are there.
+void PictureWriter::ShowLast(const Image& image) {
+  if (shown_ || options_.preview.empty()) return;
+  finished_.push_back(image);
+  if (std::ssize(finished_) < together_) return;
+  WritePreview(finished_);
+  finished_.clear();
+}
+
+void PictureWriter::WritePreview(const std::vector<Image>& images) {
   const Image& image = images.size() == 1 ? images.front() : MakeSheet(images);
   std::filesystem::path path = options_.preview;
   WriteFile(path, FormatThatHolds(image, *preview_format_, path).encode(image, {}), true);
@@ -101,6 +135,7 @@ void PictureWriter::WritePreview(const StepReport& step) {
 void PictureWriter::OnPicture(const Picture& picture) {
   ++done_;
   steps_ = 0;
+  ShowLast(picture.image);
   if (options_.grid) {
     sheet_.push_back(picture.image);
     AddSettings(sheet_settings_, picture.request);

@@ -19,6 +19,7 @@ struct WriterOptions {
   bool json = false;
   std::string preview;  // a file, or nothing
   int64_t preview_every = 5;
+  std::vector<std::string> inputs;  // files that the jobs come from
 };
 
 class PictureWriter : public GenerateObserver {
@@ -36,7 +37,10 @@ class PictureWriter : public GenerateObserver {
 
  private:
   void ShowProgress(const StepReport& step);
-  void WritePreview(const StepReport& step);
+  void WritePreview(const std::vector<Image>& images);
+  void ShowLast(const Image& image);
+  void RefusePreviewOver(const std::filesystem::path& file, std::string_view what) const;
+  void CheckPreview(const std::vector<Request>& jobs) const;
   void Write(const Image& image, const std::vector<Request>& settings);
   void Report(const std::string& path, const Image& image, const std::vector<Request>& settings);
 
@@ -46,9 +50,12 @@ class PictureWriter : public GenerateObserver {
   const PictureFormat* preview_format_ = nullptr;  // where there is a file for previews
   ProgressBar progress_;
   std::chrono::steady_clock::time_point last_time_;
-  int64_t done_ = 0;     // pictures
-  int64_t written_ = 0;  // files
-  int64_t steps_ = 0;    // of the pictures being made
+  int64_t done_ = 0;             // pictures
+  int64_t written_ = 0;          // files
+  int64_t steps_ = 0;            // of the pictures being made
+  int64_t together_ = 0;         // pictures being made
+  bool shown_ = false;           // whether the preview shows the latest step
+  std::vector<Image> finished_;  // of those together, where the preview does not show them yet
   std::vector<Image> sheet_;
   std::vector<Request> sheet_settings_;
 };

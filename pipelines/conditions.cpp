@@ -16,10 +16,12 @@ void CheckCondition(const Request& request, bool takes_text, int64_t classes) {
           request.class_label.value_or(0), classes, classes - 1, *request.model);
   Require(request.prompt || !takes_text, ErrorKind::kUsage,
           "there is no prompt (an empty one, \"\", is allowed)");
-  const bool has_text =
-      !request.prompt.value_or("").empty() || !request.negative_prompt.value_or("").empty();
-  Require(!has_text || takes_text, ErrorKind::kUsage, "prompt: model '{}' takes no text{}",
-          *request.model, classes > 0 ? "; choose a class with --class-label" : "");
+  const std::string_view advice = classes > 0 ? "; choose a class with --class-label" : "";
+  for (const auto& [field, text] : {std::pair("prompt", request.prompt),
+                                    std::pair("negative_prompt", request.negative_prompt)}) {
+    Require(takes_text || text.value_or("").empty(), ErrorKind::kUsage,
+            "{}: model '{}' takes no text{}", field, *request.model, advice);
+  }
 }
 
 text::EncodedPrompts EncodePrompts(const text::PromptEncoder& encoder, const Request& request) {

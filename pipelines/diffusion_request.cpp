@@ -32,12 +32,10 @@ std::string Nearest(int64_t value, int64_t unit) {
 }
 
 void CheckSize(const NetworkTraits& traits, const Request& request) {
-  const bool is_whole = IsEdit(request) && !request.only_masked.value_or(false);
-  const char* advice = is_whole ? "; only_masked paints a part of a picture of any size" : "";
   const auto check = [&](std::string_view name, int64_t value, int64_t unit) {
     Require(value % unit == 0, ErrorKind::kUsage,
             "{} {}: this model makes multiples of {} pixels; the nearest is {}{}", name, value,
-            unit, Nearest(value, unit), advice);
+            unit, Nearest(value, unit), SizeAdvice(request));
   };
   // A tile's side, where a tile is smaller than the picture.
   const TileGrid grid = TilesOf(request);

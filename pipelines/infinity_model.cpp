@@ -53,6 +53,20 @@ Request OfficialDefaults() {
   return defaults;
 }
 
+// Those of the names that can be what the transformer was trained with: of the two kinds of 32 bits
+// a file named for the regularised one, infinity_2b_reg.pth, does not go with the other.
+std::vector<std::string> NamesFor(const Tokenizer& tokenizer, const fs::path& transformer) {
+  constexpr std::string_view kRegularised = "reg";
+  const auto is_other = [&](const std::string& name) {
+    return name.find(kRegularised) == std::string::npos;
+  };
+  std::vector<std::string> names = tokenizer.names;
+  if (!is_other(transformer.filename().string()) && !is_other(names.front())) {
+    std::erase_if(names, is_other);
+  }
+  return names;
+}
+
 // The first of `names` in one of `folders`, or nothing.
 fs::path Find(const std::vector<fs::path>& folders, const std::vector<std::string>& names) {
   std::error_code error;
@@ -79,7 +93,7 @@ std::shared_ptr<const bsq_vae::Model> LoadTokenizer(const Weights& transformer,
   Require(known != Tokenizers().end(), ErrorKind::kUnsupported,
           "{}: its tokens have {} bits, as with no published tokenizer", transformer.path.string(),
           bits);
-  const fs::path path = Find(folders, known->names);
+  const fs::path path = Find(folders, NamesFor(*known, transformer.path));
   Require(!path.empty(), ErrorKind::kIo,
           "{}: its tokenizer is missing: put the published file {} beside it",
           transformer.path.string(), known->names.front());

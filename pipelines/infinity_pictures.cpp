@@ -18,7 +18,8 @@ namespace gesso {
 namespace {
 
 infinity::PictureSchedule ScheduleOf(const InfinityModel& model, const Request& request) {
-  return infinity::FindPictureSchedule(*request.width, *request.height, model.token_pixels());
+  return infinity::FindPictureSchedule(*request.width, *request.height, model.token_pixels(),
+                                       SizeAdvice(request));
 }
 
 class InfinityBatch : public NextScaleBatch {
@@ -144,11 +145,9 @@ class InfinityPictures : public PictureModel {
             "more_smooth: Infinity has no smoother pictures: its bits do not mix");
     CheckCondition(request, true, 0);
     const infinity::PictureSchedule schedule = ScheduleOf(model_, request);
-    Require(request.cfg_per_scale || *request.cfg_scale != 1 ||
-                request.negative_prompt.value_or("").empty(),
-            ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 1)");
+    CheckNegativePrompt(request, 1);
     request.negative_prompt = request.negative_prompt.value_or("");
-    CompleteNextScaleSettings(request, std::ssize(schedule.maps));
+    CompleteNextScaleSettings(request, schedule.maps, model_.transformer->config.depth);
     TilingOf(request, model_.vae->config().decoder.stride());
   }
 
@@ -185,7 +184,9 @@ class InfinityPictures : public PictureModel {
 
 std::unique_ptr<PictureModel> LoadInfinityFolder(const std::filesystem::path& folder, Device device,
                                                  DType dtype) {
-  return std::make_unique<InfinityPictures>(LoadInfinityModel(folder, device, dtype), device);
+  auto model = std::make_unique<InfinityPictures>(LoadInfinityModel(folder, device, dtype), device);
+  CheckPresets(*model, folder);
+  return model;
 }
 
 std::unique_ptr<PictureModel> LoadInfinityCheckpoint(Weights weights, Device device, DType dtype) {

@@ -14,6 +14,17 @@ std::array<fs::path, 2> ConfigPaths(const Weights& weights) {
           weights.path.parent_path() / "config.json"};
 }
 
+// What a checkpoint without config may be that was taken for a model, for the end of a message.
+std::string_view HintOf(const Weights& weights) {
+  const bool is_tokenizer = std::ranges::any_of(weights.tensors, [](const auto& item) {
+    return item.first.find("decoder.conv_in.") != std::string::npos;
+  });
+  return is_tokenizer
+             ? "; it looks like the image tokenizer (VQVAE) of a next-scale model: give the "
+               "file of the transformer that was trained with it"
+             : "";
+}
+
 }  // namespace
 
 std::optional<NamedConfig> FindConfig(const Weights& weights) {
@@ -33,8 +44,8 @@ NamedConfig ConfigOf(const Weights& weights) {
   std::optional<NamedConfig> config = FindConfig(weights);
   const std::array<fs::path, 2> paths = ConfigPaths(weights);
   Require(config.has_value(), ErrorKind::kConfig,
-          "{}: has no model config in its metadata, and there is neither {} nor {}",
-          weights.path.string(), paths[0].string(), paths[1].string());
+          "{}: has no model config in its metadata, and there is neither {} nor {}{}",
+          weights.path.string(), paths[0].string(), paths[1].string(), HintOf(weights));
   return *std::move(config);
 }
 

@@ -9,6 +9,7 @@
 #include "kernels/core/select.h"
 #include "models/next_scale/branch.h"
 #include "pipelines/conditions.h"
+#include "pipelines/installed_models.h"
 
 namespace gesso {
 
@@ -19,6 +20,16 @@ namespace {
 constexpr int64_t kMaxWhole = (int64_t{1} << 20) * 11 / 10;
 constexpr int64_t kTileSide = 512;
 
+// Far below what makes a difference, far above what makes logits overflow.
+constexpr double kLeastTemperature = 1e-3;
+
+void CheckCache(const std::string& cache, std::span<const TokenMap> maps, int64_t layers) {
+  WithContext("cache " + cache, [&] {
+    const std::unique_ptr<Hooks> hooks = cache::MakePolicy(cache)();
+    if (hooks != nullptr) hooks->Begin(maps, layers);
+  });
+}
+
 }  // namespace
 
 void RefuseDiffusionFields(const Request& request) {
@@ -28,14 +39,36 @@ void RefuseDiffusionFields(const Request& request) {
   RefuseFields(request, kForeign, "the model draws tokens scale by scale, not by diffusion");
 }
 
-void CompleteNextScaleSettings(Request& request, int64_t scales) {
+void CompleteNextScaleSettings(Request& request, std::span<const TokenMap> maps, int64_t layers) {
+  const int64_t scales = std::ssize(maps);
   OptionsOf(request, scales);
   if (request.cfg_per_scale) ForScales(*request.cfg_per_scale, scales, "cfg_per_scale");
-  if (!request.cache.value_or("").empty()) cache::MakePolicy(*request.cache);
+  if (!request.cache.value_or("").empty()) CheckCache(*request.cache, maps, layers);
   Require(!request.init_image || IsEdit(request), ErrorKind::kUsage,
           "init_image: a next-scale model paints a part of a picture anew; it needs the mask of "
           "the part (mask) or what to paint beyond the border (outpaint) too");
   CompleteEdit(request);
+}
+
+void CheckNegativePrompt(const Request& request, double none) {
+  if (request.negative_prompt.value_or("").empty()) return;
+  const std::optional<PerScale>& each = request.cfg_per_scale;
+  const bool guides = each ? std::ranges::any_of(each->values, [&](double v) { return v != none; })
+                           : *request.cfg_scale != none;
+  Require(guides, ErrorKind::kUsage, "negative_prompt: has no effect without guidance ({} {})",
+          each ? "cfg_per_scale" : "cfg_scale", none);
+}
+
+void CheckPresets(const PictureModel& model, const std::filesystem::path& folder) {
+  Request request = model.defaults();
+  request.model = folder.string();
+  request.prompt = "";
+  try {
+    model.Complete(request);
+  } catch (const Error& error) {  // a fault of the file, not of the user
+    const std::filesystem::path index = folder / "model_index.json";
+    throw Error(ErrorKind::kConfig, fmt::format("{}, defaults: {}", index.string(), error.what()));
+  }
 }
 
 NextScaleOptions OptionsOf(const Request& request, int64_t scales) {
@@ -43,7 +76,9 @@ NextScaleOptions OptionsOf(const Request& request, int64_t scales) {
   if (request.temperature) {
     options.temperature = ForScales(*request.temperature, scales, "temperature");
     for (const double value : options.temperature) {
-      Require(value > 0, ErrorKind::kUsage, "temperature: {} is not above 0", value);
+      Require(value >= kLeastTemperature, ErrorKind::kUsage,
+              "temperature: {} is below {}; top_k 1 is what draws the likeliest token each time",
+              value, kLeastTemperature);
     }
   }
   options.top_k = request.top_k.value_or(0);
@@ -165,6 +200,7 @@ void NextScaleBatch::Sample(Context& ctx, const TokenNoise& noise,
                         .noise = noise,
                         .tokens = ctx.arena->Alloc(all, DType::kI32),
                         .given = given,
+                        .source = FindModel(*job_.request.model).string(),
                         .observer = [&](const NextScaleStep& step) {
                           peak_key_bytes_ =
                               std::max(peak_key_bytes_, static_cast<int64_t>(KeyBytesNow()));

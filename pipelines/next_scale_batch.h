@@ -2,6 +2,7 @@
 // those of the sampling loop, a batch of pictures in it, and the memory that they take.
 #pragma once
 
+#include <filesystem>
 #include <optional>
 
 #include "cache/policy.h"
@@ -15,9 +16,15 @@ namespace gesso {
 // Fields that only diffusion has a use for.
 void RefuseDiffusionFields(const Request& request);
 
-// Throws kUsage for settings of the loop, of policies and of editing that do not go together, and
-// fills in those of editing.
-void CompleteNextScaleSettings(Request& request, int64_t scales);
+// Throws kUsage for settings of the loop, of policies and of editing that do not go together or
+// that a network of `layers` layers cannot follow on these maps, and fills in those of editing.
+void CompleteNextScaleSettings(Request& request, std::span<const TokenMap> maps, int64_t layers);
+
+// Throws kUsage for a negative prompt where guidance has the strength `none` at every scale.
+void CheckNegativePrompt(const Request& request, double none);
+
+// Throws kConfig, naming the file, where a folder presets what its model cannot do.
+void CheckPresets(const PictureModel& model, const std::filesystem::path& folder);
 
 // Everything but guidance, of a checked request.
 NextScaleOptions OptionsOf(const Request& request, int64_t scales);

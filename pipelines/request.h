@@ -107,9 +107,11 @@ void VisitFields(R& request, const Visitor& visit) {
   visit(FieldInfo{"width", "-W,--width", "Width in pixels", 1, 16384}, request.width);
   visit(FieldInfo{"height", "-H,--height", "Height in pixels", 1, 16384}, request.height);
   visit(FieldInfo{"steps", "--steps", "Number of sampling steps", 1, 10000}, request.steps);
-  visit(FieldInfo{"cfg_scale", "--cfg-scale",
-                  "Strength of guidance; none is 1, for next-scale models 0", -1000, 1000},
-        request.cfg_scale);
+  visit(
+      FieldInfo{"cfg_scale", "--cfg-scale",
+                "Strength of guidance; none is 1, for VAR 0 (with the others 0 ignores the prompt)",
+                -1000, 1000},
+      request.cfg_scale);
   visit(FieldInfo{"cfg_per_scale", "--cfg-per-scale",
                   "Strength of guidance at each scale of a next-scale model, as 1,2,3,...", -1000,
                   1000, Medium::kPicture},

@@ -12,11 +12,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a trainer's checkpoint puts before the names of VAR's and M-VAR's weights.
-constexpr std::array<std::string_view, 2> kTrainers = {"trainer.var_wo_ddp.",
-                                                       "trainer.mvar_wo_ddp."};
+// What a trainer's checkpoint puts before the names of VAR's and M-VAR's weights, and what
+// PyTorch's DataParallel puts before all.
+constexpr std::array<std::string_view, 3> kTrainers = {"trainer.var_wo_ddp.",
+                                                       "trainer.mvar_wo_ddp.", "module."};
 constexpr std::string_view kMark = "pos_1LC";
 constexpr std::string_view kTokenizer = "vae_ch160v4096z32.pth";
+constexpr int64_t kWidthADepth = 64;  // official: models/__init__.py:build_vae_var
 
 // How the official demo draws (demo_sample.ipynb).
 Request OfficialDefaults() {
@@ -33,6 +35,11 @@ Json OfficialTokenizerConfig(const std::vector<int64_t>& patch_nums) {
           {"ch_mult", {1, 1, 2, 2, 4}}, {"num_res_blocks", 2},   {"using_sa", true},
           {"using_mid_sa", true},       {"using_znorm", false},  {"quant_conv_ks", 3},
           {"quant_resi", 0.5},          {"share_quant_resi", 4}, {"v_patch_nums", patch_nums}};
+}
+
+// The config that may lie beside a file.
+std::string ConfigName(const Weights& weights) {
+  return fs::path(weights.path).replace_extension(".json").filename().string();
 }
 
 // The published schedules by their number of tokens.
@@ -52,8 +59,7 @@ std::vector<int64_t> PatchNums(const Weights& weights) {
   Fail(ErrorKind::kConfig,
        "{}: has {} positions, which is none of the published sizes; put its config (patch_nums, "
        "depth, ...) beside it as {}",
-       weights.path.string(), tokens,
-       fs::path(weights.path).replace_extension(".json").filename().string());
+       weights.path.string(), tokens, ConfigName(weights));
 }
 
 int64_t Extent(const Weights& weights, const std::string& name, int axis) {
@@ -67,6 +73,12 @@ int64_t Extent(const Weights& weights, const std::string& name, int axis) {
 Json OfficialConfig(const Weights& weights) {
   const int64_t depth = var::CountBlocks(weights);
   const int64_t width = Extent(weights, "class_emb.weight", 1);
+  Require(
+      width == kWidthADepth * depth, ErrorKind::kFormat,
+      "{}: has {} blocks of width {}, but a published model of this width has {}: the file is "
+      "cut, or of another layout, of which its config (depth, embed_dim, num_heads, patch_nums) "
+      "has to tell beside it as {}",
+      weights.path.string(), depth, width, width / kWidthADepth, ConfigName(weights));
   const std::string factors = "blocks.0.attn.scale_mul_1H11";
   const int64_t heads = weights.tensors.contains(factors) ? Extent(weights, factors, 1) : depth;
   Json config = {{"depth", depth},
@@ -148,7 +160,9 @@ VarModel MakeVarModel(Weights weights, Device device, DType dtype) {
           "{}: its tokenizer is missing: put the published file {} beside it",
           weights.path.string(), kTokenizer);
   const Json json = config ? config->json : OfficialConfig(weights);
-  const std::string source = config ? config->source : "config told by the sizes of the weights";
+  const std::string source =
+      config ? config->source
+             : weights.path.string() + " (config told by the sizes of the weights)";
   model.transformer = LoadTransformer(std::move(weights), {source, json}, device, dtype);
   const Json vae_config = OfficialTokenizerConfig(model.transformer->config.patch_nums);
   model.vae =

@@ -155,14 +155,13 @@ class VarPictures : public PictureModel {
               request.cfg_per_scale ? "cfg_per_scale" : "cfg_scale");
       request.cfg_scale = 0;
     }
-    Require(request.cfg_per_scale || *request.cfg_scale != 0 ||
-                request.negative_prompt.value_or("").empty(),
-            ErrorKind::kUsage, "negative_prompt: has no effect without guidance (cfg_scale 0)");
+    CheckNegativePrompt(request, 0);
     Require(request.width == own.width && request.height == own.height, ErrorKind::kUsage,
-            "width, height: this model makes pictures of {} x {} only", *own.width, *own.height);
+            "width, height: this model makes pictures of {} x {} only, not of {} x {}{}",
+            *own.width, *own.height, *request.width, *request.height, SizeAdvice(request));
     request.prompt = request.prompt.value_or("");
     request.negative_prompt = request.negative_prompt.value_or("");
-    CompleteNextScaleSettings(request, model_.transformer->scales());
+    CompleteNextScaleSettings(request, model_.transformer->maps(), config.depth);
     TilingOf(request, model_.vae->config().decoder.stride());
     if (request.cache.value_or("").empty()) return;
     Require(!config.mamba || !cache::DecidesOf(*request.cache).keys, ErrorKind::kUsage,
@@ -202,7 +201,9 @@ class VarPictures : public PictureModel {
 
 std::unique_ptr<PictureModel> LoadVarFolder(const std::filesystem::path& folder, Device device,
                                             DType dtype) {
-  return std::make_unique<VarPictures>(LoadVarModel(folder, device, dtype), device);
+  auto model = std::make_unique<VarPictures>(LoadVarModel(folder, device, dtype), device);
+  CheckPresets(*model, folder);
+  return model;
 }
 
 std::unique_ptr<PictureModel> LoadVarCheckpoint(Weights weights, Device device, DType dtype) {

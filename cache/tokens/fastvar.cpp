@@ -118,15 +118,18 @@ FastVarPlan PlanFastVar(const FastVarOptions& options, std::span<const TokenMap>
   };
   const double first_ratio = ratio_at(options.first_ratio, first);
   const double last_ratio = ratio_at(options.last_ratio, end - 1);
+  bool drops = skip > 0;
   for (int64_t scale = first; scale < end; ++scale) {
     const double at = options.scales == 1 ? 1
                                           : static_cast<double>(scale - first) /
                                                 static_cast<double>(options.scales - 1);
-    plan.prune_ratio[static_cast<size_t>(scale)] = first_ratio + at * (last_ratio - first_ratio);
+    const double ratio = first_ratio + at * (last_ratio - first_ratio);
+    plan.prune_ratio[static_cast<size_t>(scale)] = ratio;
+    const int64_t tokens = schedule[static_cast<size_t>(scale)].tokens();
+    drops = drops || KeptTokens(tokens, ratio) < tokens;
   }
   const int64_t largest = schedule[static_cast<size_t>(end - 1)].tokens();
-  Require(options.last_ratio >= 0 || skip > 0 || KeptTokens(largest, last_ratio) < largest,
-          ErrorKind::kUsage,
+  Require(options.last_ratio >= 0 || drops, ErrorKind::kUsage,
           "FastVAR drops nothing by default from maps of up to {} tokens; give last_ratio, the "
           "share that the last one drops",
           largest);

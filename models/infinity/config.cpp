@@ -1,5 +1,7 @@
 #include "models/infinity/config.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <optional>
@@ -15,6 +17,7 @@ constexpr int64_t kMaxBits = 1 << 10;
 constexpr int64_t kMaxText = 1 << 15;
 
 constexpr std::string_view kChunks = "block_chunks.";
+constexpr std::array<int64_t, 2> kPublishedChunks = {4, 8};
 
 bool Flag(const Json& config, const std::string& key, bool fallback) {
   return GetInt(config, key, 0, 1, fallback ? 1 : 0) != 0;
@@ -140,9 +143,19 @@ Config InferConfig(const Weights& weights, int64_t codebook_dim) {
           "{}: names its blocks blocks.N, as an Infinity with block_chunks 1 does, which is not "
           "supported (the published checkpoints have 4 or 8)",
           weights.path.string());
-  Require(chunks > 0 && blocks > 0, ErrorKind::kFormat,
+  Require(chunks > 0, ErrorKind::kFormat,
           "{}: is no Infinity transformer (it has no tensor block_chunks.*)",
           weights.path.string());
+  Require(
+      blocks > 0, ErrorKind::kFormat,
+      "{}: has tensors of block_chunks.{}, but none of block_chunks.0: a part of the checkpoint "
+      "is missing",
+      weights.path.string(), chunks - 1);
+  Require(
+      std::ranges::find(kPublishedChunks, chunks) != kPublishedChunks.end(), ErrorKind::kFormat,
+      "{}: ends with block_chunks.{}, but the published checkpoints have 4 or 8 of them: a part "
+      "is missing; one of another layout needs a model folder with transformer/config.json",
+      weights.path.string(), chunks - 1);
   Config config;
   config.block_chunks = chunks;
   config.depth = chunks * blocks;

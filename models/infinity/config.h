@@ -45,8 +45,8 @@ int64_t FeedForwardWidth(const Json& config, int64_t embed_dim);
 Config ParseConfig(const Json& config);
 
 // From the names and shapes of a checkpoint, and from the bits of a token of the tokenizer that it
-// is used with. Throws kFormat where the checkpoint is no Infinity, kConfig where the tokenizer is
-// not the one it was trained with.
+// is used with. Throws kFormat where the checkpoint is no Infinity, or has not the 4 or 8 groups of
+// blocks of the published ones, kConfig where the tokenizer is not the one it was trained with.
 Config InferConfig(const Weights& weights, int64_t codebook_dim);
 
 // The number of blocks that the checkpoint's names count.

@@ -84,7 +84,8 @@ std::span<const TokenMap> ScheduleMaps(const ScheduleTemplate& schedule, std::st
   return std::span(schedule.maps).first(found->second);
 }
 
-PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token_pixels) {
+PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token_pixels,
+                                    std::string_view advice) {
   struct Size {
     int64_t width;
     int64_t height;
@@ -112,8 +113,8 @@ PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token
     nearest += fmt::format("{}{} x {}", nearest.empty() ? "" : ", ", size.width, size.height);
   }
   Fail(ErrorKind::kUsage,
-       "width, height: Infinity makes no pictures of {} x {}; the nearest of its sizes are {}",
-       width, height, nearest);
+       "width, height: Infinity makes no pictures of {} x {}; the nearest of its sizes are {}{}",
+       width, height, nearest, advice);
 }
 
 }  // namespace gesso::infinity

@@ -36,7 +36,9 @@ struct PictureSchedule {
 };
 
 // Those of a picture of width x height pixels, `token_pixels` of them a side of a token. Throws
-// kUsage, naming the nearest sizes, for one that the published tables do not have.
-PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token_pixels);
+// kUsage, naming the nearest sizes and ending in `advice`, for one that the published tables do not
+// have.
+PictureSchedule FindPictureSchedule(int64_t width, int64_t height, int64_t token_pixels,
+                                    std::string_view advice = "");
 
 }  // namespace gesso::infinity

@@ -49,12 +49,15 @@ PromptEncoder::PromptEncoder(Tokenizer tokenizer, std::shared_ptr<const T5Encode
 std::shared_ptr<const PromptEncoder> PromptEncoder::Load(const fs::path& folder, Device device,
                                                          DType dtype, int64_t most_tokens) {
   std::error_code error;
-  const bool is_flat = fs::exists(folder / "spiece.model", error);
+  const bool is_flat = !fs::exists(folder / "model_index.json", error);
   const fs::path encoder_folder = is_flat ? folder : folder / "text_encoder";
   const fs::path tokenizer_folder = is_flat ? folder : folder / "tokenizer";
+  const fs::path pieces = tokenizer_folder / "spiece.model";
+  Require(fs::exists(pieces, error), ErrorKind::kIo,
+          "{}: is missing: put the tokenizer of the text encoder there", pieces.string());
   std::shared_ptr<const T5Encoder> encoder = T5Encoder::Load(
       OpenWeights(encoder_folder), ReadJson(encoder_folder / "config.json"), device, dtype);
-  Tokenizer tokenizer(tokenizer_folder / "spiece.model");
+  Tokenizer tokenizer(pieces);
   const int64_t max_tokens = std::min(MaxTokens(tokenizer_folder, encoder->config()), most_tokens);
   return WithContext(folder.string(), [&] {
     return std::make_shared<const PromptEncoder>(std::move(tokenizer), std::move(encoder), device,

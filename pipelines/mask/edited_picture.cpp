@@ -77,6 +77,11 @@ void ReadWhole(const Request& request, int channels, EditedPicture& edited) {
 
 bool IsEdit(const Request& request) { return request.mask || request.outpaint; }
 
+std::string_view SizeAdvice(const Request& request) {
+  const bool is_whole = IsEdit(request) && !request.only_masked.value_or(false);
+  return is_whole ? "; only_masked paints a part of a picture of any size" : "";
+}
+
 void FitToEditedPicture(Request& request) {
   if (!IsEdit(request) || !request.init_image || request.width || request.height ||
       request.only_masked.value_or(false)) {

@@ -19,6 +19,10 @@ struct EditedPicture {
 // Whether the request paints a part of a picture anew.
 bool IsEdit(const Request& request);
 
+// What ends a message that refuses the size of a picture: how to paint a part of it all the same,
+// or nothing where the request is for no part or does so already.
+std::string_view SizeAdvice(const Request& request);
+
 // Where such a request has no size and is for the whole picture, that of its canvas. Throws as
 // ReadImageSize.
 void FitToEditedPicture(Request& request);

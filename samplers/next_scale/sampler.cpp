@@ -98,13 +98,12 @@ void PutGivenWeights(const GivenTokens& given, int64_t first, ConstView tokens, 
 }
 
 // Copies the tokens of a scale to those of all, where they begin at `first`.
-void StoreTokens(ConstView tokens, int64_t scale, int64_t first, View all) {
+void StoreTokens(ConstView tokens, int64_t first, View all) {
   const int64_t count = tokens.shape[1];
   const HostCopy drawn(tokens);
   const auto* const from = drawn.view().Data<int32_t>();
   Require(std::find(from, from + tokens.numel(), kNoToken) == from + tokens.numel(),
-          ErrorKind::kFormat,
-          "the logits of scale {} are not finite: the model's weights are broken", scale);
+          ErrorKind::kFormat, "the logits are not finite: the model's weights are broken");
   for (int64_t b = 0; b < tokens.shape[0]; ++b) {
     std::copy_n(from + b * count, count, all.Data<int32_t>() + b * all.shape[1] + first);
   }
@@ -141,13 +140,15 @@ void SampleScale(Context& ctx, const NextScaleRun& run, int64_t scale) {
   // In the host's own memory, drawn while a device is still busy with the logits.
   std::vector<double> uniforms(static_cast<size_t>(logits.shape[0]));
   if (real) run.noise.Uniforms(first, uniforms);
-  SampleTokens(ctx, {.logits = logits,
-                     .top_k = run.options.top_k,
-                     .top_p = run.options.top_p,
-                     .uniforms = uniforms,
-                     .tokens = tokens.Reshape({logits.shape[0]})});
-  if (real && !run.given.tokens.empty()) PutGiven(run.given, first, logits.shape[1], tokens);
-  if (real) StoreTokens(tokens, scale, first, run.tokens);
+  WithContext(fmt::format("{}: scale {}", run.source, scale), [&] {
+    SampleTokens(ctx, {.logits = logits,
+                       .top_k = run.options.top_k,
+                       .top_p = run.options.top_p,
+                       .uniforms = uniforms,
+                       .tokens = tokens.Reshape({logits.shape[0]})});
+    if (real && !run.given.tokens.empty()) PutGiven(run.given, first, logits.shape[1], tokens);
+    if (real) StoreTokens(tokens, first, run.tokens);
+  });
   if (run.options.more_smooth) {
     CommitSmooth(ctx, run, scale, first, logits, tokens);
   } else {

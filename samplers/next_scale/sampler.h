@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "samplers/next_scale/scale_model.h"
@@ -52,6 +53,7 @@ struct NextScaleRun {
   const TokenNoise& noise;
   View tokens;  // out [B, choices of all scales] i32 contiguous; those of skipped scales stay
   GivenTokens given = {};
+  std::string source = "model";          // the model's file, for messages
   NextScaleObserver observer = nullptr;  // optional
 };
 
@@ -59,8 +61,9 @@ struct NextScaleRun {
 int64_t ChoicesBefore(const ScaleModel& model, int64_t scale);
 
 // Runs scales begin..end-1 of a model that stands before `begin`; a run cut in pieces, forked in
-// between, gives the same pictures. Throws kUsage for options that do not fit the model. Shows
-// the guided logits as "guided_logits".
+// between, gives the same pictures. Throws kUsage for options that do not fit the model, kFormat,
+// naming source and scale, where its logits are not finite. Shows the guided logits as
+// "guided_logits".
 void SampleScales(Context& ctx, const NextScaleRun& run, int64_t begin, int64_t end);
 
 // Model::Begin and all scales.

@@ -39,6 +39,10 @@ TEST(FastVarPlan, DefaultsAreThePublishedOnesCarriedOver) {
   const FastVarPlan given =
       PlanFastVar({.scales = 3, .first_ratio = 0.2, .last_ratio = 0.4}, Var256(), 16);
   EXPECT_NEAR(given.prune_ratio[8], 0.3, 1e-12);
+  // The last map, which drops nothing by default, need not be the one that drops.
+  const FastVarPlan first = PlanFastVar({.first_ratio = 0.3}, Var256(), 16);
+  EXPECT_EQ(first.prune_ratio[8], 0.3);
+  EXPECT_EQ(first.prune_ratio[9], 0);
   // Infinity's square schedule with 32 layers: the published settings themselves.
   const FastVarPlan infinity =
       PlanFastVar({}, Squares({1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64}), 32);
@@ -55,6 +59,8 @@ TEST(FastVarPlan, RefusesWhatDoesNotFit) {
               [] { PlanFastVar({.scales = 10}, Var256(), 16); });
   ExpectError(ErrorKind::kUsage, "drops nothing by default from maps of up to 256 tokens",
               [] { PlanFastVar({}, Var256(), 16); });
+  ExpectError(ErrorKind::kUsage, "drops nothing by default",
+              [] { PlanFastVar({.first_ratio = 0}, Var256(), 16); });
   ExpectError(ErrorKind::kUsage, "what fills in comes from scale 9",
               [] { FastVar(FastVarOptions{.last_ratio = 0.5, .cached = 9}).Begin(Var256(), 16); });
   ExpectError(ErrorKind::kUsage, "cannot prune layers 3 to 20 of 16", [] {
@@ -188,7 +194,7 @@ TEST(Policies, AreMadeByNameAndCombined) {
   ExpectError(ErrorKind::kUsage, "there is no cache policy 'none' (policies: fastvar, depth",
               [] { MakePolicy("none"); });
   ExpectError(ErrorKind::kUsage, "both choose the layers", [] { MakePolicy("depth+depth"); });
-  ExpectError(ErrorKind::kUsage, "cache fastvar", [] { MakePolicy("fastvar:first_ratio=2"); });
+  ExpectError(ErrorKind::kUsage, "fastvar: ", [] { MakePolicy("fastvar:first_ratio=2"); });
 }
 
 TEST(Policies, ThatChooseTokensDoNotGoWithThoseThatChooseKeys) {

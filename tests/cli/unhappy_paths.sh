@@ -36,6 +36,8 @@ ExpectNothing 2 "top_k: has no effect.*diffusion" generate x --top-k 5 -o a.png
 ExpectNothing 2 "cfg_per_scale: has 3 values.*4 scales" generate x -m tiny-var --cfg-per-scale 1,2,3 -o a.png
 ExpectNothing 2 "cfg_scale, cfg_per_scale: give one" \
   generate x -m tiny-var --cfg-scale 2 --cfg-per-scale 1,2,3,4 -o a.png
+[[ $("$program" generate --help | tr -s ' \n' ' ') == *"none is 1, for VAR 0"* ]] ||
+  Fail 'the help of --cfg-scale does not tell what none is'
 GESSO_CFG_SCALE=2 Expect 0 '' generate x -m tiny-var --cfg-per-scale 1,2,3,4 -s 1 -o a.png
 Expect 0 '' metadata --json a.png
 grep -q '"cfg_per_scale":.1.0,2.0,3.0,4.0.,.*' "$here/stdout" && ! grep -q cfg_scale "$here/stdout" ||
@@ -51,25 +53,31 @@ ExpectNothing 2 "--preview-every: has no effect without --preview" generate x --
 GESSO_PREVIEW_EVERY=3 Expect 0 '' generate x --steps 1 -o a.png
 rm a.png
 ExpectNothing 2 "temperature: 'hot' is not a number|temperature.*not a number" generate x -m tiny-var --temperature hot -o a.png
-ExpectNothing 2 "temperature: 0 is not above 0" generate x -m tiny-var --temperature 0 -o a.png
+ExpectNothing 2 "temperature: 0 is below 0.001; top_k 1" generate x -m tiny-var --temperature 0 -o a.png
 ExpectNothing 2 "temperature: -1 is outside" generate x -m tiny-var --temperature -1 -o a.png
 ExpectNothing 2 "temperature: has 2 values.*4 scales" generate x -m tiny-var --temperature 1,2 -o a.png
 ExpectNothing 2 "cfg-per-scale: 'x' is not a number" generate x -m tiny-var --cfg-per-scale 1,x -o a.png
 ExpectNothing 2 "top-k: -1 is outside" generate x -m tiny-var --top-k -1 -o a.png
 ExpectNothing 2 "top-p: 1.5 is outside" generate x -m tiny-var --top-p 1.5 -o a.png
 ExpectNothing 2 "cache: has no effect.*diffusion" generate x --cache fastvar -o a.png
-ExpectNothing 2 "depth switching to 5 layers, but the model has 4" \
+ExpectNothing 2 "cache depth:layers=5: depth switching to 5 layers, but the model has 4" \
   generate x -m tiny-var --cache depth:layers=5 -o a.png
 ExpectNothing 2 "from scale 4 on, but the last of 4 scales is 3" \
   generate x -m tiny-var --cache depth:from=4 -o a.png
-ExpectNothing 2 "cache depth: there is no option 'zoom' here \(options: layers, from" \
+ExpectNothing 2 "cache depth:zoom=1: depth: there is no option 'zoom' here \(options: layers, from" \
   generate x -m tiny-var --cache depth:zoom=1 -o a.png
 ExpectNothing 2 "window_size is 5, must be a square number" \
   generate x -m tiny-var --cache scalekv:window_size=5 -o a.png
 ExpectNothing 2 "FastVAR drops nothing by default from maps of up to 16 tokens; give last_ratio" \
   generate x -m tiny-var --cache fastvar -o a.png
-ExpectNothing 2 "fastvar and scalekv cannot be combined" \
+ExpectNothing 2 "cache fastvar.scalekv: fastvar and scalekv cannot be combined" \
   generate x -m tiny-var --cache fastvar+scalekv -o a.png
+Expect 0 '' generate x -m tiny-var --cache fastvar:first_ratio=0.3 -s 1 -o a.png
+rm a.png
+# All requests are checked before the first picture.
+printf 'a cat\n{"prompt": "a dog", "cache": "depth:layers=9"}\n' >"$here/jobs"
+ExpectNothing 2 "cache depth:layers=9: .*the model has 4" \
+  generate -m tiny-var --prompt-file "$here/jobs" -o 'j%d.png'
 ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-tile-size 3 -o a.png
 
 # --- in-painting ----------------------------------------------------------------------------------
@@ -78,7 +86,7 @@ Png "$here/nine.png" 9 8 4
 ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
   inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-ExpectNothing 2 "(pictures of 8 x 8 only)" \
+ExpectNothing 2 "pictures of 8 x 8 only, not of 9 x 8; only_masked paints" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png "${@:3}"; }
@@ -179,18 +187,35 @@ ExpectNothing 2 'zoom' generate x --sampling-method euler:zoom=2 -o a.png
 ExpectNothing 2 'no flag|--zoom' generate x --zoom 2 -o a.png
 ExpectNothing 2 'classes' generate x --class-label 1 -o a.png
 ExpectNothing 2 '3 is none of the 3' generate -m tiny-classes --class-label 3 -o a.png
-ExpectNothing 2 'takes no text' generate x -m tiny-classes -o a.png
+ExpectNothing 2 'prompt: model .*takes no text' generate x -m tiny-classes -o a.png
+ExpectNothing 2 'negative_prompt: model .*takes no text' generate -n x -m tiny-classes -o a.png
 ExpectNothing 2 'strength.*init' generate x --strength 0.5 -o a.png
 ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
 ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
 ExpectNothing 2 'threads' generate x --threads 0 -o a.png
 ExpectNothing 2 'no op' generate x --kernel nix=ref -o a.png
+ExpectNothing 2 "linear has no implementation 'nix' .implementations: .*ref" \
+  generate x --kernel linear=nix -o a.png
 ExpectNothing 2 'no-graphs' generate x --no-graphs -o a.png
 ExpectNothing 2 '-o a.gif: the name of a picture ends in .png, .jpg' generate x -o a.gif
 ExpectNothing 2 '-o a: the name of a picture ends in' generate x -o a
 ExpectNothing 2 '-o a.tiff: the name of a picture ends in' \
   inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var -o a.tiff
 ExpectNothing 2 '--preview p.gif: the name of a picture ends in' generate x -o a.png --preview p.gif
+Png in.png 32 32 16
+cp in.png kept.png
+Preview() {  # PATTERN ARGUMENTS...: previews that would take the place of another file
+  Expect 2 "$1.*; choose another name" generate x -s 7 "${@:2}"
+  cmp in.png kept.png || Fail "changed: ${*:2}"
+  LeavesOnly in.png kept.png
+}
+Preview '--preview ./a.png: is the file of a picture' -o a.png --preview ./a.png
+Preview '--preview j1.png: is the file of a picture' -o 'j%d.png' -b 2 --preview j1.png
+Preview '--preview a-001.png: is the file of a picture' -o a.png -b 2 --preview a-001.png
+Preview '--preview gesso-7.png: is the file of a picture' --preview gesso-7.png
+Preview '--preview in.png: is the picture to start from' -i "$PWD/in.png" -o a.png --preview in.png
+Preview '--preview in.png: is the mask' -i kept.png --mask in.png -o a.png --preview in.png
+rm in.png kept.png
 GESSO_STEPS=0 ExpectNothing 2 'GESSO_STEPS' generate x -o a.png
 mkdir -p "$here/config/gesso"
 printf '{"steps": 3, "stepz": 4}' >"$here/config/gesso/config.json"
@@ -212,6 +237,19 @@ ExpectNothing 2 'excludes --devices' info --devices tiny-hdit
 ExpectNothing 2 'excludes --devices' info --devices --json
 ExpectNothing 2 '--dtype: has no effect on weights that are no model' \
   info "$data/models/tiny-hdit/text_encoder/model.safetensors" --dtype bfloat16
+
+# Every part of a model; weights that lack their other parts.
+Expect 0 '' info tiny-var --json
+python3 - "$here/stdout" "$data/models/tiny-var" <<'PYTHON' || Fail 'info lists other weights'
+import json, sys
+model, *files = map(json.loads, open(sys.argv[1]))
+assert model["kind"].startswith("VAR"), model
+parts = ["text_encoder", "transformer", "vae"]
+assert [f["file"] for f in files] == [f"{sys.argv[2]}/{p}/model.safetensors" for p in parts], files
+assert all(f["values"] > 1000 for f in files), files
+PYTHON
+Expect 0 'warning.*vae_ch160v4096z32.pth' info "$data/models/tiny-var/transformer/model.safetensors"
+grep -qE '^tensors +[0-9]+$' "$here/stdout" || Fail 'info hides weights that lack their tokenizer'
 
 # --- prompts that work ----------------------------------------------------------------------------
 Expect 0 'seed' generate '' -o empty.png
@@ -250,6 +288,12 @@ rm a.png long.jpg
 Expect 3 '^gesso: error: sound.wav: is not a PNG, JPEG or WebP picture $' metadata sound.wav
 rm sound.wav
 
+# Previews show the last step in any case, of all pictures made together.
+Expect 0 '' generate x -s 1 -b 2 --grid -o a.png --preview p.png --preview-every 100
+python3 -c 'import png; assert png.read("a.png") == png.read("p.png")' ||
+  Fail 'the preview does not show the last step'
+rm a.png p.png
+
 # --- memory ---------------------------------------------------------------------------------------
 if [[ -z $sanitizers ]]; then
   (ulimit -v 1000000; failures=0; ExpectNothing 4 'needs [0-9]+ bytes' generate x -W 4096 -H 4096 \
@@ -284,6 +328,10 @@ if mount -t tmpfs -o size=16k none tmpfs 2>/dev/null; then
 else
   printf 'note: cannot mount a tmpfs here, the full disk and the read-only folder are not tested\n'
 fi
+(ulimit -f 4; failures=0
+  Expect 6 'a.png.*too large' generate x -W 128 -H 128 --steps 1 -o a.png
+  exit "$failures") || failures=$((failures + 1))
+LeavesOnly
 if ((EUID != 0)); then
   mkdir locked && chmod a-w locked
   Expect 6 'locked' generate x -o locked/a.png

@@ -8,68 +8,11 @@
 #include <regex>
 #include <sstream>
 
-#include "kernels/activation.h"
-#include "kernels/attention.h"
-#include "kernels/binary_code.h"
-#include "kernels/blend.h"
-#include "kernels/causal_conv.h"
-#include "kernels/conv.h"
-#include "kernels/elementwise.h"
-#include "kernels/embedding.h"
-#include "kernels/gemm.h"
-#include "kernels/group_norm.h"
-#include "kernels/heads.h"
-#include "kernels/nearest_code.h"
-#include "kernels/norm.h"
-#include "kernels/pool.h"
-#include "kernels/reduce.h"
-#include "kernels/resize.h"
-#include "kernels/rope.h"
-#include "kernels/sample.h"
-#include "kernels/scan.h"
-#include "kernels/token.h"
-#include "kernels/token_pruning.h"
+#include "kernels/ops.h"
+#include "tests/support/files.h"
 
 namespace gesso {
 namespace {
-
-std::vector<std::string_view> Ops() {
-  return {ActivateTable().op(),
-          GluTable().op(),
-          AttentionTable().op(),
-          WindowAttentionTable().op(),
-          NeighborhoodAttentionTable().op(),
-          SignBitsTable().op(),
-          BitCodesTable().op(),
-          FadeInTable().op(),
-          HoldTable().op(),
-          CausalConv1dTable().op(),
-          Conv2dTable().op(),
-          GatedAddTable().op(),
-          LinearCombinationTable().op(),
-          FourierFeaturesTable().op(),
-          LinearTable().op(),
-          LinearGluTable().op(),
-          GroupNormTable().op(),
-          PrepareHeadsTable().op(),
-          NearestCodeTable().op(),
-          RmsNormTable().op(),
-          LayerNormTable().op(),
-          MaskedMeanTable().op(),
-          MatchDeviationTable().op(),
-          ScaledErrorTable().op(),
-          ResizeTable().op(),
-          RopeTable().op(),
-          SampleTokensTable().op(),
-          GumbelSoftmaxTable().op(),
-          SelectiveScanTable().op(),
-          SsdTable().op(),
-          SelectTokensTable().op(),
-          SpaceDepthTable().op(),
-          GatherRowsTable().op(),
-          TokenDistanceTable().op(),
-          TopTokensTable().op()};
-}
 
 // Tables that the front doors define.
 size_t CountTables() {
@@ -88,10 +31,22 @@ size_t CountTables() {
 }
 
 TEST(OpTable, EveryOpCanBeForced) {
-  EXPECT_EQ(Ops().size(), CountTables()) << "a table is missing in this test";
+  EXPECT_EQ(Ops().size(), CountTables()) << "a table is missing in kernels/ops.cpp";
   // An empty implementation forces nothing.
-  for (const std::string_view op : Ops()) EXPECT_NO_THROW(ForceImplementation(op, "")) << op;
+  for (const OpNames& names : Ops()) EXPECT_NO_THROW(ForceImplementation(names.op, "")) << names.op;
   EXPECT_THROW(ForceImplementation("no_such_op", "ref"), Error);
+}
+
+TEST(OpTable, KnowsTheNamesOfImplementations) {
+  for (const OpNames& names : Ops()) {
+    for (const std::string_view implementation : names.implementations) {
+      EXPECT_NO_THROW(RequireImplementation(names.op, implementation)) << names.op;
+    }
+  }
+  ExpectError(ErrorKind::kUsage, {"softmax has no implementation 'select'", "highway, ref"},
+              [] { RequireImplementation("gumbel_softmax", "select"); });
+  ExpectError(ErrorKind::kUsage, {"no implementation ''"},
+              [] { RequireImplementation("linear", ""); });
 }
 
 }  // namespace

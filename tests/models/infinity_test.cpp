@@ -136,8 +136,10 @@ TEST(InfinityConfig, HiddenFeaturesAreMultiplesOf256) {
 
 TEST(InfinityConfig, IsFoundInTheCheckpoint) {
   for (const int patchify : {0, 1}) {
-    const Json json =
-        SmallConfig({{"apply_spatial_patchify", patchify}, {"cross_attn_layer_scale", 0.1}});
+    const Json json = SmallConfig({{"depth", 8},
+                                   {"block_chunks", 4},
+                                   {"apply_spatial_patchify", patchify},
+                                   {"cross_attn_layer_scale", 0.1}});
     const Config want = ParseConfig(json);
     const Config got = InferConfig(SmallWeights(json), 3);
     EXPECT_EQ(got.depth, want.depth);
@@ -203,8 +205,9 @@ TEST(InfinityConfig, ThePublishedModelsHaveTheirNamesAndShapes) {
 
 TEST(InfinityConfig, ATokenizerWithOtherBitsIsRefused) {
   ExpectError(ErrorKind::kConfig,
-              "works on 3 bits a token, but its tokenizer gives 16 (64 with 2 x 2 patches)",
-              [] { InferConfig(SmallWeights(SmallConfig()), 16); });
+              "works on 3 bits a token, but its tokenizer gives 16 (64 with 2 x 2 patches)", [] {
+                InferConfig(SmallWeights(SmallConfig({{"block_chunks", 4}})), 16);
+              });
   Weights other;
   other.path = "other.pth";
   other.tensors["a"] = Tensor({1}, DType::kF32);
@@ -212,6 +215,18 @@ TEST(InfinityConfig, ATokenizerWithOtherBitsIsRefused) {
               [&] { InferConfig(other, 3); });
   other.tensors["blocks.0.sa.mat_qkv.weight"] = Tensor({1}, DType::kF32);
   ExpectError(ErrorKind::kUnsupported, "block_chunks 1", [&] { InferConfig(other, 3); });
+}
+
+TEST(InfinityConfig, ACheckpointThatLacksAChunkIsRefused) {
+  const Weights whole = SmallWeights(SmallConfig({{"depth", 8}, {"block_chunks", 8}}));
+  EXPECT_EQ(InferConfig(whole, 3).depth, 8);
+  const auto refuses = [&](const std::string& lost, const std::string& part) {
+    Weights cut = whole;
+    std::erase_if(cut.tensors, [&](const auto& item) { return item.first.starts_with(lost); });
+    ExpectError(ErrorKind::kFormat, "random.safetensors: " + part, [&] { InferConfig(cut, 3); });
+  };
+  refuses("block_chunks.7.", "ends with block_chunks.6, but the published checkpoints have 4 or 8");
+  refuses("block_chunks.0.", "has tensors of block_chunks.7, but none of block_chunks.0");
 }
 
 TEST(InfinityCheckpoint, OfTheWrongDepthIsRefused) {
@@ -226,7 +241,8 @@ TEST(InfinityCheckpoint, OfTheWrongDepthIsRefused) {
 }
 
 TEST(InfinityCheckpoint, OfTheTrainerHoldsTheTransformerBesideOtherThings) {
-  const Weights plain = SmallWeights(SmallConfig());
+  const Json json = SmallConfig({{"block_chunks", 4}});
+  const Weights plain = SmallWeights(json);
   Weights trainer;
   trainer.path = "ar-ckpt.pth";
   for (const auto& [name, tensor] : plain.tensors) {
@@ -238,7 +254,7 @@ TEST(InfinityCheckpoint, OfTheTrainerHoldsTheTransformerBesideOtherThings) {
   const Weights found = TransformerWeights(trainer);
   EXPECT_EQ(found.tensors.size(), plain.tensors.size());
   EXPECT_EQ(InferConfig(found, 3).depth, 4);
-  Load(trainer, ParseConfig(SmallConfig()), Device::kCpu, DType::kF32);
+  Load(trainer, ParseConfig(json), Device::kCpu, DType::kF32);
   Tensor bias({32}, DType::kF32);
   bias.MutableData<float>()[5] = 1;
   trainer.tensors["trainer.gpt_fsdp." + zeros] = bias;

@@ -36,7 +36,7 @@ class Collector : public GenerateObserver {
 class InfinityPictures : public testing::Test {
  protected:
   static Json TransformerConfig() {
-    return {{"depth", 4},     {"embed_dim", 32},    {"num_heads", 2},       {"block_chunks", 2},
+    return {{"depth", 4},     {"embed_dim", 32},    {"num_heads", 2},       {"block_chunks", 4},
             {"mlp_ratio", 8}, {"codebook_dim", 16}, {"text_channels", 256}, {"text_maxlen", 512}};
   }
   static Json TokenizerConfig() {
@@ -208,6 +208,12 @@ TEST_F(InfinityPictures, KeepWhatAMaskKeeps) {
   };
   refuses(ErrorKind::kUsage, "mask: needs the picture", [&](Request& r) { r.mask = right; });
   refuses(ErrorKind::kUsage, "needs the mask", [&](Request& r) { r.init_image = picture; });
+  refuses(ErrorKind::kUsage, "30 x 40; only_masked paints a part of a picture", [&](Request& r) {
+    r.init_image = picture;
+    r.outpaint = Margins{2, 2, 2, 2};
+    r.width.reset();
+    r.height.reset();
+  });
   refuses(ErrorKind::kUsage, "is 32 x 32, but a picture of 42 x 28", [&](Request& r) {
     r.init_image = picture;
     r.mask = right;
@@ -232,7 +238,13 @@ TEST_F(InfinityPictures, RefuseWhatTheyCannotDo) {
   refuses("cfg_per_scale: has 2 values, but the picture has 7 scales", [](Request& r) {
     r.cfg_per_scale = PerScale{{1, 2}};
   });
-  refuses("temperature: 0 is not above 0", [](Request& r) { r.temperature = PerScale{{0}}; });
+  refuses("temperature: 0 is below 0.001", [](Request& r) { r.temperature = PerScale{{0}}; });
+  refuses("negative_prompt: has no effect without guidance (cfg_per_scale 1)", [](Request& r) {
+    r.negative_prompt = "a dog";
+    r.cfg_per_scale = PerScale{{1, 1, 1, 1, 1, 1, 1}};
+  });
+  refuses("cache scalekv+depth:from=7: depth: depth switching from scale 7 on",
+          [](Request& r) { r.cache = "scalekv+depth:from=7"; });
   refuses("vae_tile_size: 5 is no multiple of 2", [](Request& r) { r.vae_tile_size = 5; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
 }
@@ -280,10 +292,14 @@ TEST_F(InfinityPictures, ComeFromAFolderInTheStyleOfDiffusers) {
     ExpectError(kind, words, [&] { LoadPictureModel(folder, Device::kCpu, DType::kF32); });
     std::ofstream(folder / part / "config.json") << before.dump();
   };
-  refuses("transformer", "depth", 6, ErrorKind::kFormat,
-          "has 4 blocks, but an Infinity of depth 6");
+  refuses("transformer", "depth", 8, ErrorKind::kFormat,
+          "has 4 blocks, but an Infinity of depth 8");
   refuses("transformer", "codebook_dim", 8, ErrorKind::kConfig, "codebook_dim 8 is not the 16");
   refuses("transformer", "text_channels", 128, ErrorKind::kFormat, "cfg_uncond");
+  std::ofstream(folder / "model_index.json")
+      << R"({"_class_name": "InfinityPipeline", "defaults": {"width": 33, "height": 32}})";
+  ExpectError(ErrorKind::kConfig, "model_index.json, defaults: width, height: Infinity makes no",
+              [&] { LoadPictureModel(folder, Device::kCpu, DType::kF32); });
   fs::remove_all(folder);
 }
 
@@ -317,6 +333,8 @@ TEST_F(InfinityPictures, NeedTheirFiles) {
   };
   without("infinity_vae_d16.pth",
           [&] { refuses(ErrorKind::kIo, "published file infinity_vae_d16"); });
+  without("flan-t5-xl/spiece.model",
+          [&] { refuses(ErrorKind::kIo, "flan-t5-xl/spiece.model: is missing"); });
   without("flan-t5-xl", [&] { refuses(ErrorKind::kIo, "published folder flan-t5-xl"); });
   without("infinity_vae_d16.json", [&] {
     Json other = ReadJson(files_->path() / "aside");
@@ -335,6 +353,26 @@ TEST_F(InfinityPictures, NeedTheirFiles) {
     refuses(ErrorKind::kConfig, "works on 16 bits a token, but its tokenizer gives 6");
     fs::rename(files_->path() / "good", files_->path() / "infinity_vae_d16.pth");
   });
+}
+
+TEST_F(InfinityPictures, DoNotTakeTheTokenizerOfOthers) {
+  // As far as the tokenizer is chosen by.
+  Weights transformer;
+  transformer.tensors["text_proj_for_sos.ca.mat_q"] = Tensor({1}, DType::kF32);
+  transformer.tensors["word_embed.weight"] = Tensor({4, 32}, DType::kF32);
+  const fs::path other = files_->Write("infinity_vae_d32.pth", "plain");
+  const auto refuses = [&](const char* name, ErrorKind kind, const char* part) {
+    Write(name, transformer, "");
+    ExpectError(kind, part,
+                [&] { LoadPictureModel(files_->path() / name, Device::kCpu, DType::kF32); });
+    fs::remove(files_->path() / name);
+  };
+  refuses("infinity_2b_reg.pth", ErrorKind::kIo, "put the published file infinity_vae_d32reg.pth");
+  refuses("infinity_2b.pth", ErrorKind::kFormat, "infinity_vae_d32.pth: is not a checkpoint");
+  const fs::path own = files_->Write("infinity_vae_d32_reg.pth", "regularised");
+  refuses("infinity_2b_reg.pth", ErrorKind::kFormat, "infinity_vae_d32_reg.pth: is not a check");
+  fs::remove(own);
+  fs::remove(other);
 }
 
 }  // namespace

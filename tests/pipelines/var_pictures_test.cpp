@@ -6,6 +6,7 @@
 
 #include "kernels/core/parallel.h"
 #include "models/io/safetensors.h"
+#include "models/var/model.h"
 #include "models/vqvae/model.h"
 #include "pipelines/generator.h"
 #include "pipelines/mask/kept_tokens.h"
@@ -130,15 +131,16 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   const auto refuses = [](const char* part, const auto& change) {
     Request request = Frogs();
     change(request);
-    ExpectError(ErrorKind::kUsage, part, [&] { Generate(request); });
+    // Before anything is made.
+    ExpectError(ErrorKind::kUsage, part, [&] { Generator(Device::kCpu).Resolve(request); });
   };
   refuses("steps: has no effect", [](Request& r) { r.steps = 20; });
   refuses("sampling_method: has no effect", [](Request& r) { r.sampling_method = "euler"; });
-  refuses("pictures of 8 x 8 only", [](Request& r) { r.width = 16; });
+  refuses("pictures of 8 x 8 only, not of 16 x 8", [](Request& r) { r.width = 16; });
   refuses("class_label: model", [](Request& r) { r.class_label = 1; });
   refuses("no prompt", [](Request& r) { r.prompt.reset(); });
   refuses("no cache policy 'nothing'", [](Request& r) { r.cache = "nothing"; });
-  refuses("depth switching to 5 layers, but the model has 4",
+  refuses("cache depth:layers=5: depth switching to 5 layers, but the model has 4",
           [](Request& r) { r.cache = "depth:layers=5"; });
   refuses("strength: has no effect", [](Request& r) { r.strength = 0.5; });
   refuses("temperature: has 2 values, but the picture has 4 scales", [](Request& r) {
@@ -148,6 +150,13 @@ TEST(VarPictures, RefuseWhatTheyCannotDo) {
   refuses("negative_prompt: has no effect", [](Request& r) {
     r.negative_prompt = "a dog";
     r.cfg_scale = 0;
+  });
+  refuses("negative_prompt: has no effect without guidance (cfg_per_scale 0)", [](Request& r) {
+    r.negative_prompt = "a dog";
+    r.cfg_per_scale = PerScale{{0, 0, 0, 0}};
+  });
+  refuses("temperature: 1e-37 is below 0.001; top_k 1", [](Request& r) {
+    r.temperature = PerScale{{1, 1e-37, 1, 1}};
   });
   Request diffusion;
   diffusion.model = fs::path(kModel).parent_path() / "tiny-hdit";
@@ -254,10 +263,93 @@ TEST_F(SpoiltVar, TokenizerOfOtherCodes) {
           "var: the transformer draws from 24 codes of 8 values, but this tokenizer has 32 codes");
 }
 
+TEST_F(SpoiltVar, PresetThatTheModelCannotFollow) {
+  Change("model_index.json", "defaults", {{"cache", "depth:layers=9"}});
+  Refused(ErrorKind::kConfig,
+          "model_index.json, defaults: cache depth:layers=9: depth switching to 9 layers, but the "
+          "model has 4");
+}
+
+TEST_F(SpoiltVar, WeightsThatMakeLogitsOverflow) {
+  const fs::path path = folder_ / "transformer/model.safetensors";
+  std::map<std::string, Tensor> tensors;
+  for (const auto& [name, tensor] : OpenWeights(path).tensors) {
+    tensors[name] = Cast(tensor, DType::kF32);
+  }
+  Tensor& head = tensors.at("head.weight");
+  std::fill_n(head.MutableData<float>(), head.shape().numel(), 3e38F);
+  WriteSafetensors(path, tensors, {});
+  Request request = Frogs();
+  request.model = folder_;
+  ExpectError(ErrorKind::kFormat, folder_.string() + ": scale ", [&] { Generate(request); });
+  ExpectError(ErrorKind::kFormat, "are not finite", [&] { Generate(request); });
+}
+
 TEST_F(SpoiltVar, BareCheckpointWithoutItsTokenizer) {
   ExpectError(ErrorKind::kIo, "vae_ch160v4096z32.pth", [&] {
     LoadPictureModel(folder_ / "transformer" / "model.safetensors", Device::kCpu, DType::kF32);
   });
+}
+
+// A small transformer in the layout of the published ones. The tokenizer beside it is none, at
+// which loading ends once the transformer is accepted.
+class OfficialVar : public testing::Test {
+ protected:
+  static Json Config(int64_t depth) {
+    return {{"depth", depth},
+            {"embed_dim", 128},
+            {"num_heads", 2},
+            {"num_classes", 5},
+            {"patch_nums", {1, 2, 3, 4, 5, 6, 8, 10, 13, 16}}};
+  }
+
+  void SetUp() override {
+    Weights sizes;
+    sizes.tensors["head.weight"] = Tensor({8, 128}, DType::kF32);
+    sizes.tensors["word_embed.weight"] = Tensor({128, 4}, DType::kF32);
+    sizes.tensors["blocks.0.attn.scale_mul_1H11"] = Tensor({1, 2, 1, 1}, DType::kF32);
+    var::Model shapes(var::ParseConfig(Config(2), sizes));
+    tensors_ = testing_support::RandomWeights(shapes, 1).tensors;
+    files_.Write("vae_ch160v4096z32.pth", "no tokenizer");
+  }
+  void Refused(ErrorKind kind, const std::string& part) const {
+    const fs::path path = files_.path() / "var_d2.safetensors";
+    WriteSafetensors(path, tensors_, {});
+    ExpectError(kind, part, [&] { LoadPictureModel(path, Device::kCpu, DType::kF32); });
+  }
+  void Accepted() const { Refused(ErrorKind::kFormat, "vae_ch160v4096z32.pth: is not a check"); }
+
+  TempFolder files_;
+  std::map<std::string, Tensor> tensors_;
+};
+
+TEST_F(OfficialVar, HasTheDepthThatItsWidthSays) {
+  Accepted();
+  std::erase_if(tensors_, [](const auto& item) { return item.first.starts_with("blocks.1."); });
+  Refused(ErrorKind::kFormat,
+          "var_d2.safetensors: has 1 blocks of width 128, but a published model of this width has "
+          "2: the file is cut");
+  files_.Write("var_d2.json", Config(1).dump());
+  Accepted();
+}
+
+TEST_F(OfficialVar, IsNamedWhereItsSizesMakeNoConfig) {
+  tensors_["class_emb.weight"] = Tensor({1, 128}, DType::kF32);
+  Refused(ErrorKind::kConfig,
+          "var_d2.safetensors (config told by the sizes of the weights): field 'num_classes'");
+}
+
+TEST_F(OfficialVar, MayComeOutOfDataParallel) {
+  std::map<std::string, Tensor> wrapped;
+  for (const auto& [name, tensor] : tensors_) wrapped["module." + name] = tensor;
+  tensors_ = wrapped;
+  Accepted();
+}
+
+TEST_F(OfficialVar, IsNotItsTokenizer) {
+  tensors_ = {{"decoder.conv_in.weight", Tensor({1}, DType::kF32)},
+              {"quantize.embedding.weight", Tensor({1}, DType::kF32)}};
+  Refused(ErrorKind::kConfig, "it looks like the image tokenizer (VQVAE) of a next-scale model");
 }
 
 }  // namespace

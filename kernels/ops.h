@@ -1,0 +1,20 @@
+// All ops by name, with the names of their implementations: what --kernel chooses from.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+namespace gesso {
+
+struct OpNames {
+  std::string_view op;
+  std::vector<std::string_view> implementations;  // of this build, the first that accepts runs
+};
+
+// One for every table in kernels/*.h.
+std::vector<OpNames> Ops();
+
+// Throws kUsage, listing what there is, for an implementation that the op, one of Ops(), has not.
+void RequireImplementation(std::string_view op, std::string_view implementation);
+
+}  // namespace gesso
