@@ -10,6 +10,8 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <random>
 
 #include "kernels/core/error.h"
 
@@ -53,6 +55,19 @@ void Release(Partial* partial) {
   Fail(ErrorKind::kOutput, "{}: cannot be written ({})", path.string(), reason);
 }
 
+constexpr std::string_view kExists = "exists; --overwrite replaces it";
+
+// Beside `path`, and another one each time.
+fs::path PartOf(const fs::path& path) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
+  std::random_device random;
+  std::string ending = ".";
+  for (int i = 0; i < 8; ++i) ending += kLetters[random() % kLetters.size()];
+  ending += ".part";
+  return path.parent_path() /
+         (path.filename().string().substr(0, NAME_MAX - ending.size()) + ending);
+}
+
 // A pipe, socket or device: something that cannot be replaced by renaming.
 bool IsSpecial(const fs::path& path) {
   std::error_code error;
@@ -94,15 +109,20 @@ OutputFile::OutputFile(fs::path path, bool overwrite)
     RequireDone(fd_ >= 0);
     return;
   }
-  part_ = path_;
-  part_ += ".part";
-  if (part_.native().size() >= PATH_MAX) FailToWrite(path_, "its name is too long");
   partial_ = TakePartial();
-  if (partial_ != nullptr) {
-    std::memcpy(partial_->name.data(), part_.c_str(), part_.native().size() + 1);
-    partial_->exists = true;
-  }
-  fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  do {
+    part_ = PartOf(path_);
+    if (part_.native().size() >= PATH_MAX) {
+      Release(partial_);
+      FailToWrite(path_, "its name is too long");
+    }
+    if (partial_ != nullptr) {
+      partial_->exists = false;
+      std::memcpy(partial_->name.data(), part_.c_str(), part_.native().size() + 1);
+      partial_->exists = true;
+    }
+    fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  } while (fd_ < 0 && errno == EEXIST);
   if (fd_ < 0) {
     const int reason = errno;
     Release(partial_);
@@ -150,6 +170,15 @@ void OutputFile::Commit() {
   }
   close(fd_);
   fd_ = -1;
+}
+
+fs::path MakePartFolder(const fs::path& path) {
+  fs::path part = PartOf(path);
+  while (mkdir(part.c_str(), 0777) != 0) {
+    if (errno != EEXIST) FailToWrite(path, std::strerror(errno));
+    part = PartOf(path);
+  }
+  return part;
 }
 
 void WriteFile(const fs::path& path, std::string_view bytes, bool overwrite) {

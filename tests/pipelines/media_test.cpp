@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -287,6 +288,35 @@ TEST_F(Folder, OutputAppearsWholeOrNotAtAll) {
   WriteFile(file, "whole", false);
   EXPECT_EQ(ReadFile(file, 100), "whole");
   EXPECT_EQ(CountFiles(), 1u);
+}
+
+TEST_F(Folder, OutputTouchesNothingElseWhileItIsWritten) {
+  std::ofstream(path_ / "out.png.part") << "mine";
+  std::ofstream(path_ / "victim") << "mine too";
+  fs::create_symlink("victim", path_ / "link.png.part");
+  const size_t before = CountFiles();
+  {
+    OutputFile one(path_ / "out.png", true);
+    OutputFile other(path_ / "out.png", true);  // as another process writes it
+    OutputFile link(path_ / "link.png", true);
+    EXPECT_EQ(CountFiles(), before + 3);
+    one.Write(std::as_bytes(std::span("one", 3)));
+    other.Write(std::as_bytes(std::span("other", 5)));
+    one.Commit();
+    EXPECT_EQ(ReadFile(path_ / "out.png", 100), "one");
+    RemovePartialOutput();
+    EXPECT_EQ(CountFiles(), before + 1);
+  }
+  EXPECT_EQ(ReadFile(path_ / "out.png.part", 100), "mine");
+  EXPECT_EQ(ReadFile(path_ / "victim", 100), "mine too");
+  // The mode is that of any new file.
+  const mode_t mask = umask(027);
+  WriteFile(path_ / "shared.png", "x", false);
+  umask(mask);
+  EXPECT_EQ(fs::status(path_ / "shared.png").permissions(), static_cast<fs::perms>(0640));
+  // The longest of names leaves no room for an ending.
+  WriteFile(path_ / std::string(255, 'n'), "x", false);
+  EXPECT_EQ(CountFiles(), before + 3);
 }
 
 TEST_F(Folder, OutputReplacesOnlyWhenAllowed) {
