@@ -91,9 +91,8 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
 void CheckOutput(const fs::path& path, bool overwrite) {
   if (IsSpecial(path)) return;
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status)) FailToWrite(path, "is a folder");
-  if (fs::exists(status) && !overwrite) FailToWrite(path, "exists; --overwrite replaces it");
+  if (fs::is_directory(path, error)) FailToWrite(path, "is a folder");
+  if (fs::exists(fs::symlink_status(path, error)) && !overwrite) FailToWrite(path, kExists);
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
     FailToWrite(path, folder.string() + ": " + std::strerror(errno));
@@ -164,6 +163,7 @@ void OutputFile::Commit() {
     if (!renamed && flags != 0 && (errno == EINVAL || errno == ENOSYS)) {
       renamed = rename(part_.c_str(), path_.c_str()) == 0;
     }
+    if (!renamed && errno == EEXIST) FailToWrite(path_, kExists);
     RequireDone(renamed);
     Release(partial_);
     partial_ = nullptr;

@@ -10,7 +10,8 @@
 namespace gesso {
 
 // Throws kOutput if `path` cannot become a new file: its folder is missing or not writable, it is
-// itself a folder, or it exists and `overwrite` is false. Pipes and devices (/dev/null) pass.
+// itself a folder, or it exists, if only as a link to nothing, and `overwrite` is false. Pipes and
+// devices (/dev/null) pass.
 void CheckOutput(const std::filesystem::path& path, bool overwrite);
 
 namespace internal {

@@ -267,6 +267,10 @@ ExpectNothing 6 '/dev/full' generate x -o /dev/full
 (($? == 6)) || Fail 'models into /dev/full'
 "$program" generate x -o - 2>"$here/stderr" | true
 ((PIPESTATUS[0] == 6 || PIPESTATUS[0] == 0)) || Fail '-o - into a closed pipe'
+ln -s nothing a.png
+Expect 6 'a.png.*exists; --overwrite' generate x -o a.png
+Expect 0 '' generate x -o a.png --overwrite
+LeavesOnly a.png
 printf 'mine' >a.png
 Expect 6 'a.png.*exists.*--overwrite' generate x -o a.png
 [[ $(<a.png) == mine ]] || Fail 'a file was overwritten'

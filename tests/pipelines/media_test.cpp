@@ -329,8 +329,15 @@ TEST_F(Folder, OutputReplacesOnlyWhenAllowed) {
   // A file that comes into being while ours is written is not replaced either.
   OutputFile late(path_ / "late.png", false);
   std::ofstream(path_ / "late.png") << "theirs";
-  EXPECT_THROW(late.Commit(), Error);
+  ExpectError(ErrorKind::kOutput, {"late.png", "--overwrite"}, [&] { late.Commit(); });
   EXPECT_EQ(ReadFile(path_ / "late.png", 100), "theirs");
+  // Nor is a link, even to nothing.
+  fs::create_symlink("nothing", path_ / "link.png");
+  ExpectError(ErrorKind::kOutput, {"link.png", "--overwrite"},
+              [&] { WriteFile(path_ / "link.png", "ours", false); });
+  WriteFile(path_ / "link.png", "ours", true);
+  EXPECT_TRUE(fs::is_regular_file(path_ / "link.png"));
+  EXPECT_FALSE(fs::exists(path_ / "nothing"));
 }
 
 TEST_F(Folder, OutputErrorsAreOutputErrors) {
