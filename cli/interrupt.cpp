@@ -35,6 +35,10 @@ void CatchInterrupts() {
   action.sa_flags = SA_RESTART;
   CHECK(sigaction(SIGINT, &action, nullptr) == 0);
   CHECK(sigaction(SIGTERM, &action, nullptr) == 0);
+  struct sigaction hangup {};
+  CHECK(sigaction(SIGHUP, nullptr, &hangup) == 0);
+  // Under nohup the work outlives its terminal.
+  if (hangup.sa_handler != SIG_IGN) CHECK(sigaction(SIGHUP, &action, nullptr) == 0);
 }
 
 bool Interrupted() { return interrupted; }

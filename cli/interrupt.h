@@ -4,7 +4,7 @@
 
 namespace gesso {
 
-void CatchInterrupts();  // SIGINT and SIGTERM
+void CatchInterrupts();  // SIGINT, SIGTERM and, unless it is ignored (nohup), SIGHUP
 bool Interrupted();
 
 }  // namespace gesso

@@ -126,7 +126,7 @@ rm -r ./*
 # A seed that was not asked for is that of the run before.
 unset GESSO_SEED
 windows=2
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
   "$program" video x --frames 4000 -o i.mp4 --resume >"$here/stdout" 2>"$here/stderr" &
   AwaitWindows i.mp4.work $windows
   kill -$signal $!
