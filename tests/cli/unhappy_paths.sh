@@ -184,6 +184,8 @@ ExpectNothing 2 'strength.*init' generate x --strength 0.5 -o a.png
 ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
 ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
 ExpectNothing 2 'threads' generate x --threads 0 -o a.png
+ExpectNothing 2 'threads: 99999 is not from 1 to [0-9]+' generate x --threads 99999 -o a.png
+GESSO_THREADS=40000 ExpectNothing 2 'threads: 40000 is not' generate x -o a.png
 ExpectNothing 2 'no op' generate x --kernel nix=ref -o a.png
 ExpectNothing 2 'no-graphs' generate x --no-graphs -o a.png
 ExpectNothing 2 '-o a.gif: the name of a picture ends in .png, .jpg' generate x -o a.gif
