@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "kernels/core/backend.h"
 #include "kernels/core/parallel.h"
@@ -159,7 +160,7 @@ int Run(const Options& options) {
     report["device"]["obstacles"] = backend->obstacles();
     if (!options.json) WriteStdout(AsText(*backend));
   }
-  if (options.json) WriteStdout(report.dump() + "\n");
+  if (options.json) PrintJson(report);
   return 0;
 }
 

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "kernels/devices.h"
 #include "models/io/output_file.h"
@@ -134,9 +135,11 @@ int Run(const Options& options) {
     }
   }
   for (const Json& description : descriptions) {
-    WriteStdout((options.json ? description.dump(-1, ' ', false, Json::error_handler_t::replace)
-                              : AsText(description)) +
-                "\n");
+    if (options.json) {
+      PrintJson(description);
+    } else {
+      WriteStdout(AsText(description) + "\n");
+    }
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "cli/interrupt.h"
+#include "cli/print.h"
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
@@ -140,12 +141,12 @@ void PictureWriter::Report(const std::string& path, const Image& image,
   const Request& first = settings.front();
   const std::string steps =
       first.steps ? fmt::format("{} steps of {}, ", *first.steps, *first.sampling_method) : "";
-  fmt::print(stderr, "{}: {} x {}, seed {}, {}{:.2f} s\n", path, image.width, image.height,
-             *first.seed, steps, seconds);
+  PrintNews(fmt::format("{}: {} x {}, seed {}, {}{:.2f} s\n", path, image.width, image.height,
+                        *first.seed, steps, seconds));
   if (options_.json) {
     Json requests = Json::array();
     for (const Request& request : settings) requests.push_back(ToJson(request));
-    WriteStdout(Json{{"path", path}, {"requests", requests}, {"seconds", seconds}}.dump() + "\n");
+    PrintJson({{"path", path}, {"requests", requests}, {"seconds", seconds}});
   } else if (!names_.is_stdout()) {
     WriteStdout(path + "\n");
   }

@@ -5,15 +5,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <string_view>
+
+#include "cli/print.h"
 
 namespace gesso {
 
 namespace {
 
 constexpr int kBarWidth = 24;
+constexpr const char* kClearLine = "\r\x1b[K";
 constexpr std::chrono::milliseconds kRedraw{50};
 
 std::string MinutesAndSeconds(double seconds) {
@@ -46,16 +48,15 @@ void ProgressBar::Show(double share, const std::string& label) {
     left = "  " + MinutesAndSeconds(spent * (1 - share) / share) + " left";
   }
   const std::string bar(static_cast<size_t>(filled), '#');
-  fmt::print(stderr, "\r\x1b[K[{:.<{}}]{}  {}", bar, kBarWidth, left, label);
-  std::fflush(stderr);
+  const std::string line = fmt::format("[{:.<{}}]{}  {}", bar, kBarWidth, left, label);
+  PrintNews(kClearLine + line);
   is_drawn_ = true;
   drawn_ = now;
 }
 
 void ProgressBar::Clear() {
   if (!is_drawn_) return;
-  std::fputs("\r\x1b[K", stderr);
-  std::fflush(stderr);
+  PrintNews(kClearLine);
   is_drawn_ = false;
 }
 

@@ -269,6 +269,27 @@ ExpectNothing 6 '/dev/full' generate x -o /dev/full
 (($? == 6)) || Fail 'models into /dev/full'
 "$program" generate x -o - 2>"$here/stderr" | true
 ((PIPESTATUS[0] == 6 || PIPESTATUS[0] == 0)) || Fail '-o - into a closed pipe'
+for argument in --help --version; do
+  "$program" $argument >/dev/full 2>"$here/stderr"
+  (($? == 6)) || Fail "$argument into /dev/full"
+done
+"$program" generate x -o - >&- 2>"$here/stderr"
+(($? == 6)) || Fail '-o - into a closed standard output'
+# What cannot be said on stderr does not stop the work, and goes nowhere else.
+"$program" generate x y -s 1 -o 'a%d.png' 2>&- >"$here/stdout" || Fail 'a closed stderr'
+"$program" generate x y -s 1 -o 'b%d.png' 2>/dev/full >"$here/stdout" || Fail 'stderr into /dev/full'
+Expect 0 '' generate x y -s 1 -o 'c%d.png'
+for picture in a0 a1 b0 b1; do
+  cmp $picture.png c${picture:1}.png || Fail "$picture.png is not what it is with stderr"
+done
+rm ./*.png
+# The name of a file need not be UTF-8, its JSON is.
+name=$'a\xff.png'
+Expect 0 '' generate x --json -o "$name"
+python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout" || Fail '--json is none'
+mkdir "$here/m"$'\xff' && ln -s "$data/models/tiny-hdit" "$here/m"$'\xff'
+GESSO_MODELS=$here/m$'\xff' Expect 0 '' models --json
+python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout" || Fail '--json is none'
 ln -s nothing a.png
 Expect 6 'a.png.*exists; --overwrite' generate x -o a.png
 Expect 0 '' generate x -o a.png --overwrite
