@@ -1,6 +1,7 @@
 #include "cli/terminal.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +27,13 @@ std::string MinutesAndSeconds(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
+// Columns in which a line does not wrap; many where the terminal does not say.
+size_t LineWidth() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 1000;
+  return size.ws_col - size_t{1};
+}
+
 }  // namespace
 
 bool StderrIsTerminal() {
@@ -49,7 +57,7 @@ void ProgressBar::Show(double share, const std::string& label) {
   }
   const std::string bar(static_cast<size_t>(filled), '#');
   const std::string line = fmt::format("[{:.<{}}]{}  {}", bar, kBarWidth, left, label);
-  PrintNews(kClearLine + line);
+  PrintNews(kClearLine + line.substr(0, LineWidth()));
   is_drawn_ = true;
   drawn_ = now;
 }

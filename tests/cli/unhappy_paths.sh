@@ -290,6 +290,25 @@ python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout"
 mkdir "$here/m"$'\xff' && ln -s "$data/models/tiny-hdit" "$here/m"$'\xff'
 GESSO_MODELS=$here/m$'\xff' Expect 0 '' models --json
 python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout" || Fail '--json is none'
+# The line of progress does not wrap.
+python3 - "$program" <<'PYTHON' || Fail 'the line of progress is not as wide as the terminal'
+import fcntl, os, pty, re, struct, subprocess, sys, termios
+terminal, end = pty.openpty()
+fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+command = [sys.argv[1], "generate", "x", "-b", "3", "-o", "a%d.png"]
+program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=end,
+                           env=os.environ | {"TERM": "xterm"})
+os.close(end)
+said = b""
+try:
+    while block := os.read(terminal, 4096):
+        said += block
+except OSError:  # the program has closed its end
+    pass
+lines = [line for line in re.split(rb"\r\x1b\[K|\r\n", said) if line.startswith(b"[")]
+sys.exit(program.wait() or not lines or max(map(len, lines)) != 29)
+PYTHON
+rm -f ./*.png
 ln -s nothing a.png
 Expect 6 'a.png.*exists; --overwrite' generate x -o a.png
 Expect 0 '' generate x -o a.png --overwrite
