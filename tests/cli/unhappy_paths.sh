@@ -290,6 +290,15 @@ python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout"
 mkdir "$here/m"$'\xff' && ln -s "$data/models/tiny-hdit" "$here/m"$'\xff'
 GESSO_MODELS=$here/m$'\xff' Expect 0 '' models --json
 python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout" || Fail '--json is none'
+Expect 0 '' generate $'x\e[31mred\nline' -o b.png
+Expect 0 '' metadata b.png
+grep -q $'\e' "$here/stdout" && Fail 'a control character of the metadata reaches the terminal'
+[[ $(head -n 2 "$here/stdout") == $'x?[31mred\nline' ]] || Fail "metadata: $(<"$here/stdout")"
+# A file without settings does not keep those of others back.
+Expect 3 'nix.png: cannot be opened' metadata nix.png b.png "$name"
+[[ $(grep -c '^Steps:' "$here/stdout") == 2 ]] || Fail "metadata of some: $(<"$here/stdout")"
+LeavesOnly "$name" b.png
+rm ./*.png
 # The line of progress does not wrap.
 python3 - "$program" <<'PYTHON' || Fail 'the line of progress is not as wide as the terminal'
 import fcntl, os, pty, re, struct, subprocess, sys, termios
