@@ -128,6 +128,7 @@ void PictureWriter::Write(const Image& image, const std::vector<Request>& settin
   if (names_.is_stdout()) {
     WriteStdout(file);
   } else {
+    names_.MakeFolder();
     WriteFile(path, file, options_.overwrite);
   }
   Report(path.string(), image, settings);

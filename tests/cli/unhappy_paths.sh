@@ -299,6 +299,15 @@ Expect 3 'nix.png: cannot be opened' metadata nix.png b.png "$name"
 [[ $(grep -c '^Steps:' "$here/stdout") == 2 ]] || Fail "metadata of some: $(<"$here/stdout")"
 LeavesOnly "$name" b.png
 rm ./*.png
+# A folder is made for the pictures; the one that it is in has to be there.
+Expect 0 '' generate x -s 1 -o new/
+Expect 0 '' generate x -b 2 -o 'numbered/%d.png'
+LeavesOnly new/gesso-1.png numbered/0.png numbered/1.png
+rm -r new numbered
+ExpectNothing 6 'nix/new: cannot be written .nix: No such' generate x -o nix/new/
+ExpectNothing 6 'nix/new: cannot be written .nix: No such' generate x -o 'nix/new/%d.png'
+ExpectNothing 3 'nix.png' generate x -i nix.png -o new/
+[[ ! -e new ]] || Fail 'a folder was made for no picture'
 # The line of progress does not wrap.
 python3 - "$program" <<'PYTHON' || Fail 'the line of progress is not as wide as the terminal'
 import fcntl, os, pty, re, struct, subprocess, sys, termios
