@@ -308,6 +308,19 @@ ExpectNothing 6 'nix/new: cannot be written .nix: No such' generate x -o nix/new
 ExpectNothing 6 'nix/new: cannot be written .nix: No such' generate x -o 'nix/new/%d.png'
 ExpectNothing 3 'nix.png' generate x -i nix.png -o new/
 [[ ! -e new ]] || Fail 'a folder was made for no picture'
+# What a picture was made from is looked for beside it.
+mkdir sub
+Png sub/in.png 32 32 4
+cd sub
+Expect 0 '' generate x -i in.png -s 1 -o made.png
+cd ..
+Expect 0 '' generate --from sub/made.png -o again.png
+rm sub/in.png
+Expect 3 "sub/made.png: was made from 'in.png' .init_image., which is missing" \
+  generate --from sub/made.png -o a.png
+Expect 0 '' generate --from sub/made.png -i "$here/eight.png" -o other.png
+LeavesOnly again.png other.png sub/made.png
+rm -r ./*.png sub
 # The line of progress does not wrap.
 python3 - "$program" <<'PYTHON' || Fail 'the line of progress is not as wide as the terminal'
 import fcntl, os, pty, re, struct, subprocess, sys, termios
