@@ -10,6 +10,7 @@
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
+#include "samplers/registry.h"
 
 namespace gesso {
 
@@ -101,6 +102,7 @@ void PictureWriter::WritePreview(const StepReport& step) {
 
 void PictureWriter::OnPicture(const Picture& picture) {
   ++done_;
+  if (steps_ > 0 || picture.index == 0) taken_ = steps_;
   steps_ = 0;
   if (options_.grid) {
     sheet_.push_back(picture.image);
@@ -134,16 +136,22 @@ void PictureWriter::Write(const Image& image, const std::vector<Request>& settin
   Report(path.string(), image, settings);
 }
 
+std::string PictureWriter::StepsOf(const Request& request) const {
+  if (!request.steps) return "";
+  const std::string& method = *request.sampling_method;
+  // What makes all pictures of a batch depend on each other is that it chooses its steps by them.
+  const int64_t steps = FindSampler(method).couples_batch ? taken_ : *request.steps;
+  return fmt::format("{} steps of {}, ", steps, method);
+}
+
 void PictureWriter::Report(const std::string& path, const Image& image,
                            const std::vector<Request>& settings) {
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - last_time_).count();
   last_time_ = now;
   const Request& first = settings.front();
-  const std::string steps =
-      first.steps ? fmt::format("{} steps of {}, ", *first.steps, *first.sampling_method) : "";
   PrintNews(fmt::format("{}: {} x {}, seed {}, {}{:.2f} s\n", path, image.width, image.height,
-                        *first.seed, steps, seconds));
+                        *first.seed, StepsOf(first), seconds));
   if (options_.json) {
     Json requests = Json::array();
     for (const Request& request : settings) requests.push_back(ToJson(request));

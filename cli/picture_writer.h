@@ -38,6 +38,7 @@ class PictureWriter : public GenerateObserver {
   void ShowProgress(const StepReport& step);
   void WritePreview(const StepReport& step);
   void Write(const Image& image, const std::vector<Request>& settings);
+  std::string StepsOf(const Request& request) const;
   void Report(const std::string& path, const Image& image, const std::vector<Request>& settings);
 
   WriterOptions options_;
@@ -49,6 +50,7 @@ class PictureWriter : public GenerateObserver {
   int64_t done_ = 0;     // pictures
   int64_t written_ = 0;  // files
   int64_t steps_ = 0;    // of the pictures being made
+  int64_t taken_ = 0;    // steps of those made last
   std::vector<Image> sheet_;
   std::vector<Request> sheet_settings_;
 };

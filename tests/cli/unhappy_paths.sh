@@ -321,6 +321,11 @@ Expect 3 "sub/made.png: was made from 'in.png' .init_image., which is missing" \
 Expect 0 '' generate --from sub/made.png -i "$here/eight.png" -o other.png
 LeavesOnly again.png other.png sub/made.png
 rm -r ./*.png sub
+# dpm_adaptive says what steps it took, whatever --steps is.
+Expect 0 'steps of dpm_adaptive' generate x --sampling-method dpm_adaptive --steps 9 -s 1 -o a.png
+taken=$(grep -o '[0-9]* steps of' "$here/stderr")
+Expect 0 ", $taken dpm_adaptive" generate x --sampling-method dpm_adaptive --steps 7 -s 1 -o b.png
+rm ./*.png
 # The line of progress does not wrap.
 python3 - "$program" <<'PYTHON' || Fail 'the line of progress is not as wide as the terminal'
 import fcntl, os, pty, re, struct, subprocess, sys, termios
