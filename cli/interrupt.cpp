@@ -8,6 +8,7 @@
 
 #include "kernels/core/error.h"
 #include "models/io/output_file.h"
+#include "models/io/waiting.h"
 
 namespace gesso {
 
@@ -18,7 +19,7 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 // Only what is safe inside a signal handler.
 void OnInterrupt(int /*signal*/) {
-  if (interrupted.exchange(true)) {
+  if (interrupted.exchange(true) || Waiting::IsAny()) {
     RemovePartialOutput();
     _exit(130);
   }

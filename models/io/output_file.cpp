@@ -14,6 +14,7 @@
 #include <random>
 
 #include "kernels/core/error.h"
+#include "models/io/waiting.h"
 
 namespace gesso {
 
@@ -104,6 +105,7 @@ OutputFile::OutputFile(fs::path path, bool overwrite)
     : path_(std::move(path)), overwrite_(overwrite) {
   CheckOutput(path_, overwrite_);
   if (IsSpecial(path_)) {
+    const Waiting waiting;  // for a reader of the pipe
     fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
     RequireDone(fd_ >= 0);
     return;
@@ -141,7 +143,11 @@ void OutputFile::RequireDone(bool condition) const {
   if (!condition) FailToWrite(path_, std::strerror(errno));
 }
 
-void OutputFile::Write(std::span<const std::byte> bytes) { RequireDone(WriteAll(fd_, bytes)); }
+void OutputFile::Write(std::span<const std::byte> bytes) {
+  std::optional<Waiting> waiting;
+  if (part_.empty()) waiting.emplace();
+  RequireDone(WriteAll(fd_, bytes));
+}
 
 void OutputFile::Seek(int64_t offset) { RequireDone(lseek(fd_, offset, SEEK_SET) == offset); }
 
@@ -188,6 +194,7 @@ void WriteFile(const fs::path& path, std::string_view bytes, bool overwrite) {
 }
 
 void WriteStdout(std::string_view bytes) {
+  const Waiting waiting;
   if (!WriteAll(STDOUT_FILENO, std::as_bytes(std::span(bytes)))) {
     FailToWrite("standard output", std::strerror(errno));
   }

@@ -410,6 +410,27 @@ wait $!
 (($? == 130)) || Fail 'exit code after two interrupts'
 LeavesOnly
 
+# Whoever waits for others is not left waiting.
+mkfifo pipe
+ExpectNoWait() {
+  "$program" "$@" >"$here/stdout" 2>"$here/stderr" &
+  local pid=$! tenths=0
+  sleep 1
+  kill -INT $pid
+  while kill -0 $pid 2>/dev/null && ((tenths++ < 100)); do sleep 0.1; done
+  kill -KILL $pid 2>/dev/null
+  wait $pid
+  local status=$?
+  ((status == 130)) || Fail "exit code $status after an interrupt of: gesso $*"
+}
+ExpectNoWait generate --prompt-file pipe -o a.png
+ExpectNoWait generate x -i pipe -o a.png
+ExpectNoWait generate x -o pipe
+exec 4<>pipe
+ExpectNoWait generate --prompt-file - -o a.png <pipe
+exec 4>&-
+LeavesOnly
+
 if ((failures > 0)); then
   printf '%d checks failed\n' "$failures"
   exit 1
