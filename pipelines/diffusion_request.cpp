@@ -25,25 +25,26 @@ Request BuiltInDefaults() {
   return defaults;
 }
 
-// The multiples of `unit` next to `value`, as "64", or "64 or 72".
-std::string Nearest(int64_t value, int64_t unit) {
+// The multiples of `unit` next to `value`, from `smallest` on, as "64", or "64 or 72".
+std::string Nearest(int64_t value, int64_t unit, int64_t smallest) {
   const int64_t below = value / unit * unit;
-  return below == 0 ? std::to_string(unit) : fmt::format("{} or {}", below, below + unit);
+  return below < smallest ? std::to_string(smallest) : fmt::format("{} or {}", below, below + unit);
 }
 
 void CheckSize(const NetworkTraits& traits, const Request& request) {
   const bool is_whole = IsEdit(request) && !request.only_masked.value_or(false);
   const char* advice = is_whole ? "; only_masked paints a part of a picture of any size" : "";
-  const auto check = [&](std::string_view name, int64_t value, int64_t unit) {
-    Require(value % unit == 0, ErrorKind::kUsage,
-            "{} {}: this model makes multiples of {} pixels; the nearest is {}{}", name, value,
-            unit, Nearest(value, unit), advice);
+  const auto check = [&](std::string_view name, int64_t value, int64_t unit, int64_t smallest) {
+    Require(value % unit == 0 && value >= smallest, ErrorKind::kUsage,
+            "{} {}: this model makes multiples of {} pixels, from {} on; the nearest is {}{}", name,
+            value, unit, smallest, Nearest(value, unit, smallest), advice);
   };
   // A tile's side, where a tile is smaller than the picture.
   const TileGrid grid = TilesOf(request);
-  check(grid.width < *request.width ? "tile_size" : "width", grid.width, traits.width_multiple);
-  check(grid.height < *request.height ? "tile_size" : "height", grid.height,
-        traits.height_multiple);
+  check(grid.width < *request.width ? "tile_size" : "width", grid.width, traits.width_multiple,
+        traits.smallest_width);
+  check(grid.height < *request.height ? "tile_size" : "height", grid.height, traits.height_multiple,
+        traits.smallest_height);
 }
 
 void CompleteTiles(Request& request) {

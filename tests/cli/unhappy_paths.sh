@@ -75,15 +75,16 @@ ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-t
 # --- in-painting ----------------------------------------------------------------------------------
 Png "$here/eight.png" 8 8 4
 Png "$here/nine.png" 9 8 4
+Png "$here/sixteen.png" 16 16 12
 ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
   inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 2 "(pictures of 8 x 8 only)" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png "${@:3}"; }
+Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/sixteen.png" --mask "$here/sixteen.png" x -o a.png "${@:3}"; }
 ExpectNothing 3 "nix.png" inpaint "$here/eight.png" --mask "$here/nix.png" x -o a.png
-Inpaint 3 "eight.png: leaves nothing to paint.*grown by -4" --mask-grow -4
+Inpaint 3 "sixteen.png: leaves nothing to paint.*grown by -4" --mask-grow -4
 Inpaint 2 "masked_content: there is no 'fill' .choices: keep, blur, noise" --masked-content fill
 Inpaint 2 "no inpainter 'nix' .*replace, repaint, differential" --inpaint nix
 Inpaint 2 "inpaint repaint.*jump_length" --inpaint repaint:jump=3
@@ -95,7 +96,8 @@ Inpaint 2 "--outpaint: -1 is outside 0 to 16384" --outpaint=-1,0,0,0
 Inpaint 2 "--outpaint: all sides are 0" --outpaint 0,0,0,0
 Inpaint 2 "nothing to keep" --outpaint 8,0,0,0 --masked-content keep
 Inpaint 2 "tile_overlap: has no effect without tiles" --tile-overlap 4
-Inpaint 2 "inpaint: has no effect" -m tiny-var --inpaint replace
+ExpectNothing 2 "inpaint: has no effect" \
+  inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var --inpaint replace -o a.png
 ExpectNothing 2 "mask_blur: has no effect without a part" generate x --mask-blur 3 -o a.png
 ExpectNothing 2 "width 9: this model makes multiples of 8.*only_masked paints" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -o a.png
@@ -170,7 +172,13 @@ ExpectNothing 2 "'foo' is neither a command" foo
 ExpectNothing 2 'bogus.*gesso generate --help' generate --bogus
 ExpectNothing 2 'prompt' generate -o a.png
 ExpectNothing 2 'width 36: .*multiples of 8 .*32 or 40' generate x -W 36 -o a.png
-ExpectNothing 2 'height 1: .*multiples of 8 .* 8' generate x -H 1 -o a.png
+ExpectNothing 2 'height 1: .*multiples of 8 .*the nearest is 16' generate x -H 1 -o a.png
+for side in 96 112; do
+  ExpectNothing 2 "width $side: .*multiples of 32 pixels, from 128 on; the nearest is 128" \
+    generate x -m "$2/assets/models/demo-hdit" -W $side -o a.png
+done
+Expect 0 '' info --json "$2/assets/models/demo-hdit"
+grep -q '"smallest_size":.128,128.' "$here/stdout" || Fail 'info does not tell the smallest size'
 ExpectNothing 2 'steps.* 0 is outside 1 to 10000' generate x --steps 0 -o a.png
 ExpectNothing 2 'steps.* 1000000000 is outside' generate x --steps 1000000000 -o a.png
 ExpectNothing 2 'steps.*whole number' generate x --steps many -o a.png
