@@ -67,13 +67,13 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
   CheckCondition(request, model.text != nullptr, model.traits().num_classes);
   Require(*request.cfg_scale == 1 || model.is_guidable(), ErrorKind::kUsage,
           "cfg_scale: model '{}' is unconditional, there is nothing to guide", *request.model);
-  Require(*request.cfg_scale != 1 || (request.negative_prompt.value_or("").empty() &&
-                                      request.cfg_rescale.value_or(0) == 0),
-          ErrorKind::kUsage,
-          "negative_prompt, cfg_rescale: have no effect without guidance (cfg_scale 1)");
-  Require(*request.cfg_scale != 1 || !request.guidance_interval ||
-              request.guidance_interval == model.defaults.guidance_interval,
-          ErrorKind::kUsage, "guidance_interval: has no effect without guidance (cfg_scale 1)");
+  if (*request.cfg_scale != 1) return;
+  const auto refuse = [](bool is_set, std::string_view name) {
+    Require(!is_set, ErrorKind::kUsage, "{}: has no effect without guidance (cfg_scale 1)", name);
+  };
+  refuse(!request.negative_prompt.value_or("").empty(), "negative_prompt");
+  refuse(request.cfg_rescale.value_or(0) != 0, "cfg_rescale");
+  refuse(request.guidance_interval != model.defaults.guidance_interval, "guidance_interval");
 }
 
 }  // namespace

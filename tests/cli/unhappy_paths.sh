@@ -179,6 +179,10 @@ for side in 96 112; do
 done
 Expect 0 '' info --json "$2/assets/models/demo-hdit"
 grep -q '"smallest_size":.128,128.' "$here/stdout" || Fail 'info does not tell the smallest size'
+ExpectNothing 2 'error: negative_prompt: has no effect without guidance' \
+  generate x -n y --cfg-scale 1 -o a.png
+ExpectNothing 2 'error: cfg_rescale: has no effect without guidance' \
+  generate x --cfg-rescale 0.5 --cfg-scale 1 -o a.png
 ExpectNothing 2 'steps.* 0 is outside 1 to 10000' generate x --steps 0 -o a.png
 ExpectNothing 2 'steps.* 1000000000 is outside' generate x --steps 1000000000 -o a.png
 ExpectNothing 2 'steps.*whole number' generate x --steps many -o a.png
