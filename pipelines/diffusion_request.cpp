@@ -111,7 +111,8 @@ void CompleteDiffusion(const DiffusionModel& model, Request& request) {
   CompleteTiles(request);
   CheckSize(model.traits(), request);
   MakeSampler(*request.sampling_method);
-  MakeSchedule(*request.scheduler);
+  const Schedule schedule = MakeSchedule(*request.scheduler);
+  schedule(*request.steps, model.traits().sigma_min, model.traits().sigma_max);
 }
 
 }  // namespace gesso

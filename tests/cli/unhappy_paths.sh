@@ -183,6 +183,8 @@ ExpectNothing 2 'error: negative_prompt: has no effect without guidance' \
   generate x -n y --cfg-scale 1 -o a.png
 ExpectNothing 2 'error: cfg_rescale: has no effect without guidance' \
   generate x --cfg-rescale 0.5 --cfg-scale 1 -o a.png
+ExpectNothing 2 'time_uniform:beta_start=0.9,beta_end=1e-6: noise level 0 of the schedule is' \
+  generate x --scheduler time_uniform:beta_start=0.9,beta_end=1e-6 -o a.png
 ExpectNothing 2 'steps.* 0 is outside 1 to 10000' generate x --steps 0 -o a.png
 ExpectNothing 2 'steps.* 1000000000 is outside' generate x --steps 1000000000 -o a.png
 ExpectNothing 2 'steps.*whole number' generate x --steps many -o a.png
