@@ -152,6 +152,12 @@ Broken; sed -i 's/"steps": *[0-9]*/"steps": 0/' "$here/broken/model_index.json"
 ExpectNothing 3 'defaults.*steps' generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps": *[0-9]*/"init_image": "secret.png"/' "$here/broken/model_index.json"
 ExpectNothing 3 "defaults.*cannot preset 'init_image'" generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"dpmpp_2m"/"nix"/' "$here/broken/model_index.json"
+ExpectNothing 3 "model_index.json, defaults: there is no sampler 'nix'" \
+  generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"karras"/"karras:rho=0"/' "$here/broken/model_index.json"
+ExpectNothing 3 "model_index.json, defaults: schedule karras:.*rho" \
+  generate x -m "$here/broken" --scheduler vp -o a.png
 
 # --- songs ----------------------------------------------------------------------------------------
 song=$data/midi/pop.mid
