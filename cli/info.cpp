@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,7 +73,8 @@ Json DescribeFile(const fs::path& path, bool with_tensors) {
   return description;
 }
 
-// A model that can make pictures: its nature, and the cost of one forward pass.
+// A model that can make pictures: its nature, and the cost of one forward pass. Throws what stands
+// in the way.
 Json DescribeModel(const fs::path& path, const Options& options) {
   Request request = options.request;
   request.model = path.string();
@@ -126,9 +128,20 @@ int Run(const Options& options) {
   for (const fs::path& file : WeightsFiles(path)) {
     descriptions.push_back(DescribeFile(file, options.tensors));
   }
-  // Weights without a model's config are still worth looking at.
-  if (fs::is_directory(path) || IsModel(OpenWeights(path))) {
-    descriptions.insert(descriptions.begin(), DescribeModel(path, options));
+  std::optional<Json> model;
+  if (fs::is_directory(path)) {
+    model = DescribeModel(path, options);
+  } else if (IsModel(OpenWeights(path))) {
+    try {
+      model = DescribeModel(path, options);
+    } catch (const Error& error) {
+      // Weights that are no model by themselves, as a part of one, are still worth looking at.
+      if (ExitCode(error.kind()) != ExitCode(ErrorKind::kFormat)) throw;
+      descriptions.front()["no_model_because"] = error.what();
+    }
+  }
+  if (model) {
+    descriptions.insert(descriptions.begin(), *model);
   } else {
     for (const CLI::Option* option : options.of_models) {
       RequireEffect(*option, false, "on weights that are no model by themselves");

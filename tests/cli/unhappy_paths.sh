@@ -158,6 +158,14 @@ ExpectNothing 3 "model_index.json, defaults: there is no sampler 'nix'" \
 Broken; sed -i 's/"karras"/"karras:rho=0"/' "$here/broken/model_index.json"
 ExpectNothing 3 "model_index.json, defaults: schedule karras:.*rho" \
   generate x -m "$here/broken" --scheduler vp -o a.png
+# A part of a model is none by itself, and still shown.
+for part in demo-hdit/denoiser demo-var/transformer demo-clip detector; do
+  Expect 0 '' info "$2/assets/models/$part/model.safetensors"
+  grep -q '^no_model_because ' "$here/stdout" && grep -q '^bytes  *[0-9]' "$here/stdout" ||
+    Fail "info does not show $part: $(<"$here/stdout")"
+done
+ExpectNothing 2 '--width: has no effect on weights that are no model' \
+  info "$2/assets/models/detector/model.safetensors" -W 64
 
 # --- songs ----------------------------------------------------------------------------------------
 song=$data/midi/pop.mid
