@@ -181,6 +181,13 @@ TEST(Png, RefusesAPictureThatDeclaresTooManyPixels) {
   }
 }
 
+TEST(Png, RefusesAPictureWithoutPixels) {
+  const std::string empty("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\0\0\0\0\0\x08\x02\0\0\0\0\0\0\0",
+                          33);
+  ExpectError(ErrorKind::kFormat, {"empty.png: is 0 x 0 pixels, without"},
+              [&] { DecodeImage(empty, 3, "empty.png"); });
+}
+
 TEST_F(Folder, SizesAreReadFromHeadersAlone) {
   const fs::path path = path_ / "picture";
   const std::string png = EncodePng(Gradient(13, 7, 3), {});
