@@ -187,7 +187,7 @@ void AddBench(CLI::App& app, Command& chosen) {
   command->footer(
       "Examples:\n"
       "  gesso bench\n"
-      "  gesso bench --size 64 --size 128 --size 256 --dtype bfloat16 --threads 2");
+      "  gesso bench --size 128 --size 256 --dtype bfloat16 --threads 2");
   UseSettings(*command);
   command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
 }
