@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "kernels/core/backend.h"
 #include "kernels/core/parallel.h"
@@ -159,7 +160,7 @@ int Run(const Options& options) {
     report["device"]["obstacles"] = backend->obstacles();
     if (!options.json) WriteStdout(AsText(*backend));
   }
-  if (options.json) WriteStdout(report.dump() + "\n");
+  if (options.json) PrintJson(report);
   return 0;
 }
 
@@ -186,7 +187,7 @@ void AddBench(CLI::App& app, Command& chosen) {
   command->footer(
       "Examples:\n"
       "  gesso bench\n"
-      "  gesso bench --size 64 --size 128 --size 256 --dtype bfloat16 --threads 2");
+      "  gesso bench --size 128 --size 256 --dtype bfloat16 --threads 2");
   UseSettings(*command);
   command->callback([options, &chosen] { chosen = [options] { return Run(*options); }; });
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "cli/interrupt.h"
+#include "cli/print.h"
 #include "models/io/output_file.h"
 
 namespace gesso {
@@ -27,14 +28,17 @@ void ClipReporter::Finish(const std::string& path, const ClipSpec& spec, bool js
   progress_.Clear();
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  fmt::print(stderr, "{}: {} frames of {} x {}, {:g} frames/s, seed {}, {:.2f} s\n", path,
-             spec.frames, spec.width, spec.height, spec.fps, *spec.request.seed, seconds);
+  PrintNews(fmt::format("{}: {} frames of {} x {}, {:g} frames/s, seed {}, {:.2f} s\n", path,
+                        spec.frames, spec.width, spec.height, spec.fps, *spec.request.seed,
+                        seconds));
   if (!json) return WriteStdout(path + "\n");
-  const Json result = {{"path", path},          {"width", spec.width},
-                       {"height", spec.height}, {"frames", spec.frames},
-                       {"fps", spec.fps},       {"request", ToJson(spec.request)},
-                       {"seconds", seconds}};
-  WriteStdout(result.dump() + "\n");
+  PrintJson({{"path", path},
+             {"width", spec.width},
+             {"height", spec.height},
+             {"frames", spec.frames},
+             {"fps", spec.fps},
+             {"request", ToJson(spec.request)},
+             {"seconds", seconds}});
 }
 
 }  // namespace gesso

@@ -1,6 +1,5 @@
 // gesso info: what a model or a weights file is.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -12,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "kernels/devices.h"
 #include "models/io/checkpoint_files.h"
@@ -77,7 +77,8 @@ Json DescribeFile(const fs::path& path, bool with_tensors) {
   return description;
 }
 
-// A model that can make pictures: its nature, and the cost of one forward pass.
+// A model that can make pictures: its nature, and the cost of one forward pass. Throws what stands
+// in the way.
 Json DescribeModel(const fs::path& path, const Options& options) {
   Request request = options.request;
   request.model = path.string();
@@ -118,18 +119,6 @@ std::vector<fs::path> WeightsFiles(const fs::path& path) {
   return files;
 }
 
-// The model's description; none, with a warning, of a lone file whose other parts are missing,
-// as it is worth looking at by itself.
-std::optional<Json> DescribeIfWhole(const fs::path& path, const Options& options) {
-  try {
-    return DescribeModel(path, options);
-  } catch (const Error& error) {
-    if (fs::is_directory(path) || error.kind() != ErrorKind::kIo) throw;
-    spdlog::warn("{}", error.what());
-    return std::nullopt;
-  }
-}
-
 int Run(const Options& options) {
   if (options.devices) {
     WriteStdout(DescribeDevices());
@@ -142,20 +131,31 @@ int Run(const Options& options) {
   for (const fs::path& file : WeightsFiles(path)) {
     descriptions.push_back(DescribeFile(file, options.tensors));
   }
-  // Weights without a model's config are still worth looking at.
-  if (fs::is_directory(path) || IsModel(OpenWeights(path))) {
-    if (std::optional<Json> model = DescribeIfWhole(path, options)) {
-      descriptions.insert(descriptions.begin(), *std::move(model));
+  std::optional<Json> model;
+  if (fs::is_directory(path)) {
+    model = DescribeModel(path, options);
+  } else if (IsModel(OpenWeights(path))) {
+    try {
+      model = DescribeModel(path, options);
+    } catch (const Error& error) {
+      // Weights that are no model by themselves, as a part of one, are still worth looking at.
+      if (ExitCode(error.kind()) != ExitCode(ErrorKind::kFormat)) throw;
+      descriptions.front()["no_model_because"] = error.what();
     }
+  }
+  if (model) {
+    descriptions.insert(descriptions.begin(), *model);
   } else {
     for (const CLI::Option* option : options.of_models) {
       RequireEffect(*option, false, "on weights that are no model by themselves");
     }
   }
   for (const Json& description : descriptions) {
-    WriteStdout((options.json ? description.dump(-1, ' ', false, Json::error_handler_t::replace)
-                              : AsText(description)) +
-                "\n");
+    if (options.json) {
+      PrintJson(description);
+    } else {
+      WriteStdout(AsText(description) + "\n");
+    }
   }
   return 0;
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cli/interrupt.h"
+#include "cli/print.h"
 #include "cli/terminal.h"
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
@@ -92,13 +93,12 @@ int InpaintSong(const PictureOptions& options, const std::string& song, const st
     WriteMidi(output, after, options.writer.overwrite);
   }
   const auto notes = std::pair(NotesOf(before).size(), NotesOf(after).size());
-  fmt::print(stderr, "{}: {} notes, {} before\n", output.string(), notes.second, notes.first);
-  WriteStdout(
-      options.writer.json
-          ? Json{{"path", output.string()}, {"notes", notes.second}, {"notes_before", notes.first}}
-                    .dump() +
-                "\n"
-          : output.string() + "\n");
+  PrintNews(fmt::format("{}: {} notes, {} before\n", output.string(), notes.second, notes.first));
+  if (options.writer.json) {
+    PrintJson({{"path", output.string()}, {"notes", notes.second}, {"notes_before", notes.first}});
+  } else {
+    WriteStdout(output.string() + "\n");
+  }
   return 0;
 }
 

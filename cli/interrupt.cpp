@@ -8,6 +8,7 @@
 
 #include "kernels/core/error.h"
 #include "models/io/output_file.h"
+#include "models/io/waiting.h"
 
 namespace gesso {
 
@@ -18,7 +19,7 @@ static_assert(std::atomic<bool>::is_always_lock_free);
 
 // Only what is safe inside a signal handler.
 void OnInterrupt(int /*signal*/) {
-  if (interrupted.exchange(true)) {
+  if (interrupted.exchange(true) || Waiting::IsAny()) {
     RemovePartialOutput();
     _exit(130);
   }
@@ -35,6 +36,10 @@ void CatchInterrupts() {
   action.sa_flags = SA_RESTART;
   CHECK(sigaction(SIGINT, &action, nullptr) == 0);
   CHECK(sigaction(SIGTERM, &action, nullptr) == 0);
+  struct sigaction hangup {};
+  CHECK(sigaction(SIGHUP, nullptr, &hangup) == 0);
+  // Under nohup the work outlives its terminal.
+  if (hangup.sa_handler != SIG_IGN) CHECK(sigaction(SIGHUP, &action, nullptr) == 0);
 }
 
 bool Interrupted() { return interrupted; }

@@ -5,12 +5,15 @@
 
 #include <csignal>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/print.h"
 #include "cli/terminal.h"
 #include "kernels/core/error.h"
+#include "models/io/output_file.h"
 
 namespace gesso {
 
@@ -47,7 +50,10 @@ int ParseAndRun(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& help) {
-    return app.exit(help);
+    std::ostringstream text;
+    const int code = app.exit(help, text, text);
+    WriteStdout(text.str());
+    return code;
   } catch (const CLI::ParseError& error) {
     const std::vector<CLI::App*> reached = app.get_subcommands();
     Require(!reached.empty() || argc < 2, ErrorKind::kUsage,
@@ -59,6 +65,7 @@ int ParseAndRun(int argc, char** argv) {
 }
 
 int Main(int argc, char** argv) {
+  KeepStandardStreams();
   SetUpLog();
   // A closed pipe and a file beyond the limit of its size are output errors like any other.
   std::signal(SIGPIPE, SIG_IGN);

@@ -1,13 +1,17 @@
 // gesso metadata: prints the settings that a picture or clip was made with.
-#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "models/io/output_file.h"
+#include "models/io/printable.h"
 #include "pipelines/media/metadata.h"
 
 namespace gesso {
@@ -19,13 +23,39 @@ struct Options {
   bool json = false;
 };
 
-int Run(const Options& options) {
-  for (const std::string& picture : options.pictures) {
-    for (const Request& request : ReadMetadata(picture)) {
-      WriteStdout((options.json ? ToJson(request).dump() : ParametersText(request)) + "\n");
+// Line by line, so that the lines of a prompt stay what they are.
+std::string PrintableLines(std::string_view text) {
+  std::string result;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    result += Printable(line, line.size()) + "\n";
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+  }
+  return result;
+}
+
+void Print(const std::string& picture, bool json) {
+  for (const Request& request : ReadMetadata(picture)) {
+    if (json) {
+      PrintJson(ToJson(request));
+    } else {
+      WriteStdout(PrintableLines(ParametersText(request)));
     }
   }
-  return 0;
+}
+
+int Run(const Options& options) {
+  int exit_code = 0;
+  for (const std::string& picture : options.pictures) {
+    try {
+      Print(picture, options.json);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kOutput) throw;
+      spdlog::error("{}", error.what());  // and on to the next file
+      if (exit_code == 0) exit_code = ExitCode(error.kind());
+    }
+  }
+  return exit_code;
 }
 
 }  // namespace

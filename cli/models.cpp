@@ -8,6 +8,7 @@
 
 #include "cache/registry.h"
 #include "cli/commands.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "models/io/json.h"
 #include "models/io/output_file.h"
@@ -62,12 +63,11 @@ int Run(const Options& options) {
     for (const InstalledModel& model : models) {
       list.push_back({{"name", model.name}, {"path", model.path.string()}});
     }
-    const Json all = {{"models", std::move(list)},
-                      {"samplers", AsJson(Samplers())},
-                      {"schedules", AsJson(Schedules())},
-                      {"inpainters", AsJson(Inpainters())},
-                      {"cache_policies", AsJson(cache::Policies())}};
-    WriteStdout(all.dump() + "\n");
+    PrintJson({{"models", std::move(list)},
+               {"samplers", AsJson(Samplers())},
+               {"schedules", AsJson(Schedules())},
+               {"inpainters", AsJson(Inpainters())},
+               {"cache_policies", AsJson(cache::Policies())}});
     return 0;
   }
   std::string text = "Models (-m)\n";

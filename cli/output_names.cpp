@@ -58,6 +58,7 @@ OutputNames::OutputNames(const std::string& output, int64_t count, bool overwrit
   if (output.empty() || output.ends_with('/') || fs::is_directory(output, error)) {
     kind_ = Kind::kFresh;
     folder_ = output;
+    if (!output.empty() && !fs::exists(output, error)) new_folder_ = folder_.parent_path();
     return;
   }
   const fs::path path(output);
@@ -67,6 +68,9 @@ OutputNames::OutputNames(const std::string& output, int64_t count, bool overwrit
     before_ = output.substr(0, number.begin);
     after_ = output.substr(number.end);
     width_ = number.width;
+    const fs::path folder = path.parent_path();
+    const bool is_one = folder.string().find('%') == std::string::npos;
+    if (is_one && !folder.empty() && !fs::exists(folder, error)) new_folder_ = folder;
   } else if (count > 1 && !IsSpecial(path)) {
     kind_ = Kind::kPattern;
     before_ = (path.parent_path() / path.stem()).string() + "-";
@@ -82,7 +86,7 @@ fs::path OutputNames::At(int64_t index, uint64_t seed) const {
   if (kind_ == Kind::kFresh) return Fresh(seed);
   fs::path path = after_;
   if (kind_ == Kind::kPattern) path = fmt::format("{}{:0{}}{}", before_, index, width_, after_);
-  CheckOutput(path, overwrite_);
+  Check(path, overwrite_);
   return path;
 }
 
@@ -92,8 +96,26 @@ fs::path OutputNames::Fresh(uint64_t seed) const {
   for (int copy = 2; fs::exists(path, error); ++copy) {
     path = folder_ / fmt::format("gesso-{}-{}.png", seed, copy);
   }
-  CheckOutput(path, false);
+  Check(path, false);
   return path;
+}
+
+void OutputNames::Check(const fs::path& path, bool overwrite) const {
+  std::error_code error;
+  const bool is_missing = !new_folder_.empty() && !fs::exists(new_folder_, error);
+  if (is_missing) {
+    CheckOutput(new_folder_, false);
+  } else {
+    CheckOutput(path, overwrite);
+  }
+}
+
+void OutputNames::MakeFolder() const {
+  if (new_folder_.empty()) return;
+  std::error_code error;
+  fs::create_directory(new_folder_, error);
+  Require(!error, ErrorKind::kOutput, "{}: cannot be made ({})", new_folder_.string(),
+          error.message());
 }
 
 }  // namespace gesso

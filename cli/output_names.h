@@ -29,17 +29,23 @@ class OutputNames {
   // written there: ask before the work starts.
   std::filesystem::path At(int64_t index, uint64_t seed) const;
 
+  // Makes the folder of many pictures (a folder or a name with a number was given) where there is
+  // none; its own folder has to exist. Throws kOutput. Call when the first picture is there.
+  void MakeFolder() const;
+
  private:
   enum class Kind { kStdout, kFresh, kFile, kPattern };
 
   std::filesystem::path Fresh(uint64_t seed) const;
+  void Check(const std::filesystem::path& path, bool overwrite) const;
 
   Kind kind_ = Kind::kFile;
   const PictureFormat* format_ = &PictureFormats().front();
   bool overwrite_;
-  std::filesystem::path folder_;  // kFresh
-  std::string before_;            // kPattern: what stands before and after the number, its width
-  std::string after_;             // kFile: the name
+  std::filesystem::path folder_;      // kFresh
+  std::filesystem::path new_folder_;  // to be made; or empty
+  std::string before_;  // kPattern: what stands before and after the number, its width
+  std::string after_;   // kFile: the name
   size_t width_ = 0;
 };
 

@@ -21,13 +21,18 @@ std::vector<Request> JobsOf(const PictureOptions& options) {
     }
   }
   if (prompts.empty()) prompts.emplace_back();
-  // A picture's own settings are complete: what is set elsewhere for every run stays out of it.
-  std::vector<Request> bases = {options.request->defaults};
-  if (!options.from.empty()) bases = ReadMetadata(options.from);
+  const Request& flags = options.request->flags;
   std::vector<Request> jobs;
-  for (const Request& base : bases) {
+  if (options.from.empty()) {
     for (const Request& prompt : prompts) {
-      jobs.push_back(Merge(Merge(base, options.request->flags), prompt));
+      jobs.push_back(Merge(Merge(options.request->defaults, flags), prompt));
+    }
+    return jobs;
+  }
+  // A picture's own settings are complete: what is set elsewhere for every run stays out of it.
+  for (const Request& saved : ReadMetadata(options.from)) {
+    for (const Request& prompt : prompts) {
+      jobs.push_back(MergeOverSaved(saved, Merge(flags, prompt), options.from));
     }
   }
   return jobs;

@@ -6,9 +6,11 @@
 #include <algorithm>
 
 #include "cli/interrupt.h"
+#include "cli/print.h"
 #include "models/io/output_file.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
+#include "samplers/registry.h"
 
 namespace gesso {
 
@@ -134,6 +136,7 @@ void PictureWriter::WritePreview(const std::vector<Image>& images) {
 
 void PictureWriter::OnPicture(const Picture& picture) {
   ++done_;
+  if (steps_ > 0 || picture.index == 0) taken_ = steps_;
   steps_ = 0;
   ShowLast(picture.image);
   if (options_.grid) {
@@ -162,9 +165,18 @@ void PictureWriter::Write(const Image& image, const std::vector<Request>& settin
   if (names_.is_stdout()) {
     WriteStdout(file);
   } else {
+    names_.MakeFolder();
     WriteFile(path, file, options_.overwrite);
   }
   Report(path.string(), image, settings);
+}
+
+std::string PictureWriter::StepsOf(const Request& request) const {
+  if (!request.steps) return "";
+  const std::string& method = *request.sampling_method;
+  // What makes all pictures of a batch depend on each other is that it chooses its steps by them.
+  const int64_t steps = FindSampler(method).couples_batch ? taken_ : *request.steps;
+  return fmt::format("{} steps of {}, ", steps, method);
 }
 
 void PictureWriter::Report(const std::string& path, const Image& image,
@@ -173,14 +185,12 @@ void PictureWriter::Report(const std::string& path, const Image& image,
   const double seconds = std::chrono::duration<double>(now - last_time_).count();
   last_time_ = now;
   const Request& first = settings.front();
-  const std::string steps =
-      first.steps ? fmt::format("{} steps of {}, ", *first.steps, *first.sampling_method) : "";
-  fmt::print(stderr, "{}: {} x {}, seed {}, {}{:.2f} s\n", path, image.width, image.height,
-             *first.seed, steps, seconds);
+  PrintNews(fmt::format("{}: {} x {}, seed {}, {}{:.2f} s\n", path, image.width, image.height,
+                        *first.seed, StepsOf(first), seconds));
   if (options_.json) {
     Json requests = Json::array();
     for (const Request& request : settings) requests.push_back(ToJson(request));
-    WriteStdout(Json{{"path", path}, {"requests", requests}, {"seconds", seconds}}.dump() + "\n");
+    PrintJson({{"path", path}, {"requests", requests}, {"seconds", seconds}});
   } else if (!names_.is_stdout()) {
     WriteStdout(path + "\n");
   }

@@ -42,6 +42,7 @@ class PictureWriter : public GenerateObserver {
   void RefusePreviewOver(const std::filesystem::path& file, std::string_view what) const;
   void CheckPreview(const std::vector<Request>& jobs) const;
   void Write(const Image& image, const std::vector<Request>& settings);
+  std::string StepsOf(const Request& request) const;
   void Report(const std::string& path, const Image& image, const std::vector<Request>& settings);
 
   WriterOptions options_;
@@ -53,6 +54,7 @@ class PictureWriter : public GenerateObserver {
   int64_t done_ = 0;             // pictures
   int64_t written_ = 0;          // files
   int64_t steps_ = 0;            // of the pictures being made
+  int64_t taken_ = 0;            // steps of those made last
   int64_t together_ = 0;         // pictures being made
   bool shown_ = false;           // whether the preview shows the latest step
   std::vector<Image> finished_;  // of those together, where the preview does not show them yet

@@ -11,13 +11,15 @@ namespace gesso {
 
 namespace {
 
+// Empty where no variable says where it is.
 std::filesystem::path ConfigPath() {
   const char* config = std::getenv("XDG_CONFIG_HOME");
   if (config != nullptr && *config != '\0') {
     return std::filesystem::path(config) / "gesso" / "config.json";
   }
   const char* home = std::getenv("HOME");
-  return std::filesystem::path(home != nullptr ? home : "/") / ".config" / "gesso" / "config.json";
+  if (home == nullptr || *home == '\0') return {};
+  return std::filesystem::path(home) / ".config" / "gesso" / "config.json";
 }
 
 // Help and version flags have no value to set.

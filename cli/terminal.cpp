@@ -1,19 +1,22 @@
 #include "cli/terminal.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <string_view>
+
+#include "cli/print.h"
 
 namespace gesso {
 
 namespace {
 
 constexpr int kBarWidth = 24;
+constexpr const char* kClearLine = "\r\x1b[K";
 constexpr std::chrono::milliseconds kRedraw{50};
 
 std::string MinutesAndSeconds(double seconds) {
@@ -22,6 +25,13 @@ std::string MinutesAndSeconds(double seconds) {
     return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
   }
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+// Columns in which a line does not wrap; many where the terminal does not say.
+size_t LineWidth() {
+  winsize size{};
+  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 1000;
+  return size.ws_col - size_t{1};
 }
 
 }  // namespace
@@ -46,16 +56,15 @@ void ProgressBar::Show(double share, const std::string& label) {
     left = "  " + MinutesAndSeconds(spent * (1 - share) / share) + " left";
   }
   const std::string bar(static_cast<size_t>(filled), '#');
-  fmt::print(stderr, "\r\x1b[K[{:.<{}}]{}  {}", bar, kBarWidth, left, label);
-  std::fflush(stderr);
+  const std::string line = fmt::format("[{:.<{}}]{}  {}", bar, kBarWidth, left, label);
+  PrintNews(kClearLine + line.substr(0, LineWidth()));
   is_drawn_ = true;
   drawn_ = now;
 }
 
 void ProgressBar::Clear() {
   if (!is_drawn_) return;
-  std::fputs("\r\x1b[K", stderr);
-  std::fflush(stderr);
+  PrintNews(kClearLine);
   is_drawn_ = false;
 }
 

@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/options.h"
+#include "cli/print.h"
 #include "cli/settings.h"
 #include "models/io/output_file.h"
 #include "pipelines/request.h"
@@ -65,14 +66,14 @@ Outcome Recompute(const fs::path& path, const VerifyOptions& options) {
   return outcome;
 }
 
-std::string AsJson(const Outcome& outcome) {
+Json AsJson(const Outcome& outcome) {
   Json line{{"case", outcome.path.string()}, {"passed", outcome.exit_code == 0}};
   if (!outcome.error.empty()) line["error"] = outcome.error;
   for (const Comparison& c : outcome.comparisons) {
     line["comparisons"].push_back(
         {{"name", c.name}, {"error", c.error}, {"tolerance", c.tolerance}});
   }
-  return line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return line;
 }
 
 // One line; of the comparisons, the one that is worst in terms of its tolerance.
@@ -93,7 +94,11 @@ int Run(const Options& options) {
   int exit_code = 0;
   for (const fs::path& path : FindCases(options.cases)) {
     const Outcome outcome = Recompute(path, verify);
-    WriteStdout(options.json ? AsJson(outcome) : AsText(outcome));
+    if (options.json) {
+      PrintJson(AsJson(outcome));
+    } else {
+      WriteStdout(AsText(outcome));
+    }
     if (exit_code == 0 || outcome.exit_code == 1) exit_code = outcome.exit_code;
   }
   return exit_code;

@@ -57,11 +57,12 @@ std::optional<WindowStore> OpenStore(const fs::path& folder, const Options& opti
 
 // The request with the seed of the run that it goes on with.
 Request RequestOf(const Options& options, const fs::path& folder) {
+  Request flags = options.request->flags;
+  if (options.has_prompt) SetField(flags, "prompt", options.prompt, "prompt");
   // A clip's own settings are complete: what is set elsewhere for every run stays out of it.
-  const Request base =
-      options.from.empty() ? options.request->defaults : ReadMetadata(options.from).front();
-  Request request = Merge(base, options.request->flags);
-  if (options.has_prompt) SetField(request, "prompt", options.prompt, "prompt");
+  Request request = options.from.empty()
+                        ? Merge(options.request->defaults, flags)
+                        : MergeOverSaved(ReadMetadata(options.from).front(), flags, options.from);
   if (!options.resume) return request;
   const std::optional<Request> saved = WindowStore::SavedRequest(folder);
   if (saved && !request.seed) request.seed = saved->seed;

@@ -25,6 +25,8 @@ NetworkTraits ParseTraits(const Json& json) {
   traits.frames_multiple = config.patch_frames;
   traits.height_multiple = config.patch_height;
   traits.width_multiple = config.patch_width;
+  traits.smallest_height = config.patch_height;
+  traits.smallest_width = config.patch_width;
   traits.num_classes = config.num_classes;
   if (config.text) {
     traits.text_width = config.text->dim;

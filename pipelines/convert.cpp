@@ -87,7 +87,6 @@ void ConvertFolder(const fs::path& from, const fs::path& to, const ConvertOption
       shards.merge(ShardsOf(entry.path()));
     }
   }
-  fs::create_directories(to);
   for (const auto& entry : fs::recursive_directory_iterator(from)) {
     const fs::path target = to / fs::relative(entry.path(), from);
     if (entry.is_directory()) {
@@ -161,11 +160,13 @@ ConvertReport ConvertModel(const fs::path& from, const fs::path& to,
   }
   Require(!fs::exists(to, error), ErrorKind::kOutput,
           "{}: exists already; a folder is not overwritten", to.string());
-  const fs::path part = to.string() + ".part";
+  const fs::path name = to.has_filename() ? to : to.parent_path();  // without the slash at the end
+  if (name.has_parent_path()) fs::create_directories(name.parent_path(), error);
+  const fs::path part = MakePartFolder(name);
   try {
     ConvertFolder(from, part, options, report);
     RequireSome(report, from);
-    fs::rename(part, to);
+    fs::rename(part, name);
   } catch (const fs::filesystem_error& failure) {
     fs::remove_all(part, error);
     Fail(ErrorKind::kOutput, "{}: {}", to.string(), failure.what());

@@ -31,6 +31,8 @@ struct NetworkTraits {
   int64_t frames_multiple = 1;  // what sizes must be multiples of
   int64_t height_multiple = 1;
   int64_t width_multiple = 1;
+  int64_t smallest_height = 1;  // and the smallest that the network takes
+  int64_t smallest_width = 1;
   int64_t num_classes = 0;
   int64_t text_width = 0;  // D of the text's states; 0: the network takes no text
   int64_t max_text_tokens = std::numeric_limits<int64_t>::max();  // of a prompt, </s> included

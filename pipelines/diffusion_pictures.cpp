@@ -238,6 +238,7 @@ class DiffusionPictures : public PictureModel {
     Json description = {{"kind", traits.kind},
                         {"conditions", DescribeConditions(model_)},
                         {"sizes_are_multiples_of", {traits.width_multiple, traits.height_multiple}},
+                        {"smallest_size", {traits.smallest_width, traits.smallest_height}},
                         {"noise_levels", {traits.sigma_min, traits.sigma_max}},
                         {"forward_pass",
                          {{"width", *resolved.width},

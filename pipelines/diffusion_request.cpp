@@ -25,23 +25,24 @@ Request BuiltInDefaults() {
   return defaults;
 }
 
-// The multiples of `unit` next to `value`, as "64", or "64 or 72".
-std::string Nearest(int64_t value, int64_t unit) {
+// The multiples of `unit` next to `value`, from `smallest` on, as "64", or "64 or 72".
+std::string Nearest(int64_t value, int64_t unit, int64_t smallest) {
   const int64_t below = value / unit * unit;
-  return below == 0 ? std::to_string(unit) : fmt::format("{} or {}", below, below + unit);
+  return below < smallest ? std::to_string(smallest) : fmt::format("{} or {}", below, below + unit);
 }
 
 void CheckSize(const NetworkTraits& traits, const Request& request) {
-  const auto check = [&](std::string_view name, int64_t value, int64_t unit) {
-    Require(value % unit == 0, ErrorKind::kUsage,
-            "{} {}: this model makes multiples of {} pixels; the nearest is {}{}", name, value,
-            unit, Nearest(value, unit), SizeAdvice(request));
+  const auto check = [&](std::string_view name, int64_t value, int64_t unit, int64_t smallest) {
+    Require(value % unit == 0 && value >= smallest, ErrorKind::kUsage,
+            "{} {}: this model makes multiples of {} pixels, from {} on; the nearest is {}{}", name,
+            value, unit, smallest, Nearest(value, unit, smallest), SizeAdvice(request));
   };
   // A tile's side, where a tile is smaller than the picture.
   const TileGrid grid = TilesOf(request);
-  check(grid.width < *request.width ? "tile_size" : "width", grid.width, traits.width_multiple);
-  check(grid.height < *request.height ? "tile_size" : "height", grid.height,
-        traits.height_multiple);
+  check(grid.width < *request.width ? "tile_size" : "width", grid.width, traits.width_multiple,
+        traits.smallest_width);
+  check(grid.height < *request.height ? "tile_size" : "height", grid.height, traits.height_multiple,
+        traits.smallest_height);
 }
 
 void CompleteTiles(Request& request) {
@@ -64,13 +65,13 @@ void CheckInputs(const DiffusionModel& model, const Request& request) {
   CheckCondition(request, model.text != nullptr, model.traits().num_classes);
   Require(*request.cfg_scale == 1 || model.is_guidable(), ErrorKind::kUsage,
           "cfg_scale: model '{}' is unconditional, there is nothing to guide", *request.model);
-  Require(*request.cfg_scale != 1 || (request.negative_prompt.value_or("").empty() &&
-                                      request.cfg_rescale.value_or(0) == 0),
-          ErrorKind::kUsage,
-          "negative_prompt, cfg_rescale: have no effect without guidance (cfg_scale 1)");
-  Require(*request.cfg_scale != 1 || !request.guidance_interval ||
-              request.guidance_interval == model.defaults.guidance_interval,
-          ErrorKind::kUsage, "guidance_interval: has no effect without guidance (cfg_scale 1)");
+  if (*request.cfg_scale != 1) return;
+  const auto refuse = [](bool is_set, std::string_view name) {
+    Require(!is_set, ErrorKind::kUsage, "{}: has no effect without guidance (cfg_scale 1)", name);
+  };
+  refuse(!request.negative_prompt.value_or("").empty(), "negative_prompt");
+  refuse(request.cfg_rescale.value_or(0) != 0, "cfg_rescale");
+  refuse(request.guidance_interval != model.defaults.guidance_interval, "guidance_interval");
 }
 
 }  // namespace
@@ -108,7 +109,8 @@ void CompleteDiffusion(const DiffusionModel& model, Request& request) {
   CompleteTiles(request);
   CheckSize(model.traits(), request);
   MakeSampler(*request.sampling_method);
-  MakeSchedule(*request.scheduler);
+  const Schedule schedule = MakeSchedule(*request.scheduler);
+  schedule(*request.steps, model.traits().sigma_min, model.traits().sigma_max);
 }
 
 }  // namespace gesso

@@ -19,6 +19,8 @@ NetworkTraits TraitsOf(const hdit::Model& model) {
   traits.width = config.input_width;
   traits.height_multiple = config.height_multiple();
   traits.width_multiple = config.width_multiple();
+  traits.smallest_height = config.smallest_height();
+  traits.smallest_width = config.smallest_width();
   traits.num_classes = config.num_classes;
   traits.text_width = model.attends_to_text() ? config.cross_attn_dim : config.mapping_cond_dim;
   traits.sigma_data = config.sigma_data;

@@ -66,8 +66,9 @@ std::vector<fs::path> ModelFolders() {
     begin = end + 1;
   }
   fs::path data_home = Variable("XDG_DATA_HOME");
-  if (data_home.empty()) data_home = fs::path(Variable("HOME")) / ".local/share";
-  folders.push_back(data_home / "gesso" / "models");
+  const fs::path home = Variable("HOME");
+  if (data_home.empty() && !home.empty()) data_home = home / ".local/share";
+  if (!data_home.empty()) folders.push_back(data_home / "gesso" / "models");
   AddFoldersNearProgram(folders);
   return folders;
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "samplers/registry.h"
+
 namespace gesso {
 
 namespace {
@@ -60,7 +62,12 @@ Request ReadDefaults(const Json& index, const fs::path& index_path,
             "{}: a model cannot preset '{}'", source, name);
   }
   try {
-    return RequestFromJson(*found, source);
+    Request defaults = RequestFromJson(*found, source);
+    WithContext(source, [&] {
+      if (defaults.sampling_method) MakeSampler(*defaults.sampling_method);
+      if (defaults.scheduler) MakeSchedule(*defaults.scheduler);
+    });
+    return defaults;
   } catch (const Error& error) {  // a fault of the file, not of the user
     throw Error(ErrorKind::kConfig, error.what());
   }

@@ -241,8 +241,15 @@ Sampler MakeSampler(std::string_view method) {
 
 Schedule MakeSchedule(std::string_view method) {
   const ScheduleInfo& info = FindSchedule(method);
-  return WithContext("schedule " + info.name,
-                     [&] { return info.make(SplitMethod(method).second); });
+  const Schedule schedule =
+      WithContext("schedule " + info.name, [&] { return info.make(SplitMethod(method).second); });
+  return [schedule, name = std::string(method)](int64_t n, double sigma_min, double sigma_max) {
+    return WithContext("schedule " + name, [&] {
+      std::vector<double> sigmas = schedule(n, sigma_min, sigma_max);
+      CheckSigmas(sigmas);
+      return sigmas;
+    });
+  };
 }
 
 std::unique_ptr<NoiseSource> MakeNoise(NoiseKind kind, std::vector<uint64_t> seeds) {

@@ -50,7 +50,8 @@ const SamplerInfo& FindSampler(std::string_view method);
 const ScheduleInfo& FindSchedule(std::string_view method);
 
 // "dpmpp_2m_sde:eta=0,solver_type=heun", "karras:rho=5". Throw kUsage for an unknown name, an
-// unknown option or a value out of range.
+// unknown option or a value out of range; so does the schedule, naming its options, where they make
+// levels that CheckSigmas refuses.
 Sampler MakeSampler(std::string_view method);
 Schedule MakeSchedule(std::string_view method);
 

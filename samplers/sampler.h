@@ -36,8 +36,9 @@ struct SamplerRun {
 // when an Error passes through. Throws kUsage for a malformed schedule.
 using Sampler = std::function<void(Context&, const SamplerRun&)>;
 
-// Throws kUsage unless there are two levels or more, finite, strictly decreasing, positive; the
-// last may be 0, and then nothing of the noise remains.
+// Throws kUsage unless there are two levels or more, strictly decreasing, positive, and small
+// enough for noise of that level to be f32; the last may be 0, and then nothing of the noise
+// remains.
 void CheckSigmas(std::span<const double> sigmas);
 
 }  // namespace gesso

@@ -2,6 +2,8 @@
 
 #include <omp.h>
 
+#include <algorithm>
+
 #include "kernels/core/error.h"
 
 namespace gesso {
@@ -9,7 +11,10 @@ namespace gesso {
 int NumThreads() { return omp_get_max_threads(); }
 
 void SetNumThreads(int threads) {
-  Require(threads >= 1, ErrorKind::kUsage, "--threads: {} is not a positive number", threads);
+  const int most =
+      std::max(1024, 4 * omp_get_num_procs());  // far more, and the system has none left
+  Require(threads >= 1 && threads <= most, ErrorKind::kUsage, "--threads: {} is not from 1 to {}",
+          threads, most);
   omp_set_num_threads(threads);
 }
 

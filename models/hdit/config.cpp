@@ -1,6 +1,7 @@
 #include "models/hdit/config.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace gesso::hdit {
 
@@ -167,6 +168,29 @@ void ParseNoise(const Json& model, Config& config) {
           "sigma_min {} is not below sigma_max {}", config.sigma_min, config.sigma_max);
 }
 
+// Along an axis with patches of `patch` pixels.
+int64_t MultipleOf(const Config& config, int64_t patch) {
+  int64_t multiple = patch << (config.levels.size() - 1);
+  for (size_t level = 0; level < config.levels.size(); ++level) {
+    const SelfAttentionConfig& attention = config.levels[level].self_attn;
+    if (attention.kind != AttentionKind::kShiftedWindow) continue;
+    multiple = std::lcm(multiple, (patch * attention.window_size) << level);
+    if (multiple > kMaxSide) break;  // there is no such picture
+  }
+  return multiple;
+}
+
+int64_t SmallestOf(const Config& config, int64_t patch) {
+  int64_t smallest = 1;
+  for (size_t level = 0; level < config.levels.size(); ++level) {
+    const SelfAttentionConfig& attention = config.levels[level].self_attn;
+    if (attention.kind != AttentionKind::kNeighborhood) continue;
+    smallest = std::max(smallest, (patch * attention.kernel_size) << level);
+  }
+  const int64_t multiple = MultipleOf(config, patch);
+  return (smallest + multiple - 1) / multiple * multiple;
+}
+
 }  // namespace
 
 Config ParseConfig(const Json& json) {
@@ -189,5 +213,10 @@ Config ParseConfig(const Json& json) {
   });
   return config;
 }
+
+int64_t Config::height_multiple() const { return MultipleOf(*this, patch_height); }
+int64_t Config::width_multiple() const { return MultipleOf(*this, patch_width); }
+int64_t Config::smallest_height() const { return SmallestOf(*this, patch_height); }
+int64_t Config::smallest_width() const { return SmallestOf(*this, patch_width); }
 
 }  // namespace gesso::hdit

@@ -47,9 +47,13 @@ struct Config {
   double sigma_max = 0;
   std::vector<LevelConfig> levels;  // outermost first; the last is the middle
 
-  // A picture's height and width must be multiples of these.
-  int64_t height_multiple() const { return patch_height << (levels.size() - 1); }
-  int64_t width_multiple() const { return patch_width << (levels.size() - 1); }
+  // A picture's height and width must be multiples of these, so that every level has whole tokens
+  // and windows.
+  int64_t height_multiple() const;
+  int64_t width_multiple() const;
+  // The smallest of these multiples in which every level has a neighborhood's tokens.
+  int64_t smallest_height() const;
+  int64_t smallest_width() const;
 };
 
 // Throws kConfig naming the field, kUnsupported for another model type.

@@ -23,28 +23,6 @@ TokenGrid GridOf(const Config& config, const Shape& pictures, size_t level) {
   return {pictures[2] / config.patch_height >> level, pictures[3] / config.patch_width >> level};
 }
 
-// Attention sets limits to the tokens of its level; says them in pixels.
-void CheckAttention(const Config& config, const Shape& pictures, size_t level) {
-  const SelfAttentionConfig& attention = config.levels[level].self_attn;
-  const TokenGrid grid = GridOf(config, pictures, level);
-  if (attention.kind == AttentionKind::kNeighborhood) {
-    const int64_t kernel = attention.kernel_size;
-    Require(kernel <= grid.height && kernel <= grid.width, ErrorKind::kUsage,
-            "a {} x {} picture has {} x {} tokens in level {}, fewer than its neighborhood of {}: "
-            "the smallest picture is {} x {}",
-            pictures[3], pictures[2], grid.width, grid.height, level, kernel,
-            (kernel * config.patch_width) << level, (kernel * config.patch_height) << level);
-  }
-  if (attention.kind == AttentionKind::kShiftedWindow) {
-    const int64_t window = attention.window_size;
-    Require(grid.height % window == 0 && grid.width % window == 0, ErrorKind::kUsage,
-            "a {} x {} picture has {} x {} tokens in level {}, which windows of {} do not divide: "
-            "width and height must be multiples of {} and {}",
-            pictures[3], pictures[2], grid.width, grid.height, level, window,
-            (window * config.patch_width) << level, (window * config.patch_height) << level);
-  }
-}
-
 void CheckPictures(const Config& config, const Shape& pictures) {
   Require(pictures.rank() == 4 && pictures[0] > 0 && pictures[1] == config.input_channels,
           ErrorKind::kShape, "pictures must be [B, {}, H, W], got {}", config.input_channels,
@@ -60,9 +38,9 @@ void CheckPictures(const Config& config, const Shape& pictures) {
   Require(height <= kMaxSide && width <= kMaxSide && pictures[0] <= kMaxValues / (height * width),
           ErrorKind::kUsage, "{} pictures of {} x {} are too many at once", pictures[0], width,
           height);
-  for (size_t level = 0; level < config.levels.size(); ++level) {
-    CheckAttention(config, pictures, level);
-  }
+  Require(height >= config.smallest_height() && width >= config.smallest_width(), ErrorKind::kUsage,
+          "a {} x {} picture has fewer tokens than a neighborhood: the smallest picture is {} x {}",
+          width, height, config.smallest_width(), config.smallest_height());
 }
 
 // Token (y, x) sits at the centre of its cell; the longer side of the grid spans [-1, 1]. Angles

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "models/io/printable.h"
+#include "models/io/waiting.h"
 
 namespace gesso {
 
@@ -13,6 +14,8 @@ std::string ReadFile(const std::filesystem::path& path, size_t limit) {
   std::error_code error;
   Require(!std::filesystem::is_directory(path, error), ErrorKind::kIo, "{}: is a folder",
           path.string());
+  std::optional<Waiting> waiting;
+  if (std::filesystem::is_other(path, error)) waiting.emplace();  // a pipe or terminal
   std::ifstream file(path, std::ios::binary);
   Require(file.good(), ErrorKind::kIo, "{}: cannot be opened ({})", path.string(),
           std::filesystem::exists(path, error) ? "no permission?" : "no such file");

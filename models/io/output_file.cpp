@@ -10,8 +10,11 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <optional>
+#include <random>
 
 #include "kernels/core/error.h"
+#include "models/io/waiting.h"
 
 namespace gesso {
 
@@ -53,6 +56,19 @@ void Release(Partial* partial) {
   Fail(ErrorKind::kOutput, "{}: cannot be written ({})", path.string(), reason);
 }
 
+constexpr std::string_view kExists = "exists; --overwrite replaces it";
+
+// Beside `path`, and another one each time.
+fs::path PartOf(const fs::path& path) {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz234567";
+  std::random_device random;
+  std::string ending = ".";
+  for (int i = 0; i < 8; ++i) ending += kLetters[random() % kLetters.size()];
+  ending += ".part";
+  return path.parent_path() /
+         (path.filename().string().substr(0, NAME_MAX - ending.size()) + ending);
+}
+
 // A pipe, socket or device: something that cannot be replaced by renaming.
 bool IsSpecial(const fs::path& path) {
   std::error_code error;
@@ -76,9 +92,8 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
 void CheckOutput(const fs::path& path, bool overwrite) {
   if (IsSpecial(path)) return;
   std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (fs::is_directory(status)) FailToWrite(path, "is a folder");
-  if (fs::exists(status) && !overwrite) FailToWrite(path, "exists; --overwrite replaces it");
+  if (fs::is_directory(path, error)) FailToWrite(path, "is a folder");
+  if (fs::exists(fs::symlink_status(path, error)) && !overwrite) FailToWrite(path, kExists);
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
     FailToWrite(path, folder.string() + ": " + std::strerror(errno));
@@ -90,19 +105,25 @@ OutputFile::OutputFile(fs::path path, bool overwrite)
     : path_(std::move(path)), overwrite_(overwrite) {
   CheckOutput(path_, overwrite_);
   if (IsSpecial(path_)) {
+    const Waiting waiting;  // for a reader of the pipe
     fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
     RequireDone(fd_ >= 0);
     return;
   }
-  part_ = path_;
-  part_ += ".part";
-  if (part_.native().size() >= PATH_MAX) FailToWrite(path_, "its name is too long");
   partial_ = TakePartial();
-  if (partial_ != nullptr) {
-    std::memcpy(partial_->name.data(), part_.c_str(), part_.native().size() + 1);
-    partial_->exists = true;
-  }
-  fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  do {
+    part_ = PartOf(path_);
+    if (part_.native().size() >= PATH_MAX) {
+      Release(partial_);
+      FailToWrite(path_, "its name is too long");
+    }
+    if (partial_ != nullptr) {
+      partial_->exists = false;
+      std::memcpy(partial_->name.data(), part_.c_str(), part_.native().size() + 1);
+      partial_->exists = true;
+    }
+    fd_ = open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  } while (fd_ < 0 && errno == EEXIST);
   if (fd_ < 0) {
     const int reason = errno;
     Release(partial_);
@@ -122,7 +143,11 @@ void OutputFile::RequireDone(bool condition) const {
   if (!condition) FailToWrite(path_, std::strerror(errno));
 }
 
-void OutputFile::Write(std::span<const std::byte> bytes) { RequireDone(WriteAll(fd_, bytes)); }
+void OutputFile::Write(std::span<const std::byte> bytes) {
+  std::optional<Waiting> waiting;
+  if (part_.empty()) waiting.emplace();
+  RequireDone(WriteAll(fd_, bytes));
+}
 
 void OutputFile::Seek(int64_t offset) { RequireDone(lseek(fd_, offset, SEEK_SET) == offset); }
 
@@ -144,12 +169,22 @@ void OutputFile::Commit() {
     if (!renamed && flags != 0 && (errno == EINVAL || errno == ENOSYS)) {
       renamed = rename(part_.c_str(), path_.c_str()) == 0;
     }
+    if (!renamed && errno == EEXIST) FailToWrite(path_, kExists);
     RequireDone(renamed);
     Release(partial_);
     partial_ = nullptr;
   }
   close(fd_);
   fd_ = -1;
+}
+
+fs::path MakePartFolder(const fs::path& path) {
+  fs::path part = PartOf(path);
+  while (mkdir(part.c_str(), 0777) != 0) {
+    if (errno != EEXIST) FailToWrite(path, std::strerror(errno));
+    part = PartOf(path);
+  }
+  return part;
 }
 
 void WriteFile(const fs::path& path, std::string_view bytes, bool overwrite) {
@@ -159,6 +194,7 @@ void WriteFile(const fs::path& path, std::string_view bytes, bool overwrite) {
 }
 
 void WriteStdout(std::string_view bytes) {
+  const Waiting waiting;
   if (!WriteAll(STDOUT_FILENO, std::as_bytes(std::span(bytes)))) {
     FailToWrite("standard output", std::strerror(errno));
   }

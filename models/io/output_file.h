@@ -1,4 +1,5 @@
-// A file that appears whole or not at all: written aside as "<path>.part", renamed at the end.
+// A file that appears whole or not at all: written aside as "<path>.<letters>.part", a name that
+// nobody else has, and renamed at the end.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,8 @@
 namespace gesso {
 
 // Throws kOutput if `path` cannot become a new file: its folder is missing or not writable, it is
-// itself a folder, or it exists and `overwrite` is false. Pipes and devices (/dev/null) pass.
+// itself a folder, or it exists, if only as a link to nothing, and `overwrite` is false. Pipes and
+// devices (/dev/null) pass.
 void CheckOutput(const std::filesystem::path& path, bool overwrite);
 
 namespace internal {
@@ -42,6 +44,10 @@ class OutputFile {
   bool overwrite_;
   int fd_ = -1;
 };
+
+// A new, empty folder beside `path`, for what becomes `path` by renaming: "<path>.<letters>.part".
+// Throws kOutput.
+std::filesystem::path MakePartFolder(const std::filesystem::path& path);
 
 // All of `bytes` to `path`, or nothing.
 void WriteFile(const std::filesystem::path& path, std::string_view bytes, bool overwrite);

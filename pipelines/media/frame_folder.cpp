@@ -15,28 +15,18 @@ constexpr std::string_view kPrefix = "frame-";
 // Without the slash at the end.
 fs::path NameOf(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
-// What an earlier run has left of the folder; files that are not ours stay, and so does it.
-void RemoveFrames(const fs::path& folder) {
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().filename().string().starts_with(kPrefix)) fs::remove(entry.path(), error);
-  }
-  fs::remove(folder, error);
-}
-
 class FrameFolder : public ClipWriter {
  public:
   FrameFolder(const fs::path& path, const ClipSpec& spec)
-      : path_(NameOf(path)), part_(path_), texts_(MetadataOf({spec.request})) {
+      : path_(NameOf(path)), texts_(MetadataOf({spec.request})) {
     CheckFrameFolder(path_);
-    part_ += ".part";
-    RemoveFrames(part_);
-    std::error_code error;
-    Require(fs::create_directory(part_, error), ErrorKind::kOutput, "{}: cannot be made ({})",
-            part_.string(), error ? error.message() : "it exists");
+    part_ = MakePartFolder(path_);
   }
 
-  ~FrameFolder() override { RemoveFrames(part_); }  // after Finish there is none
+  ~FrameFolder() override {
+    std::error_code error;
+    fs::remove_all(part_, error);  // after Finish there is none
+  }
 
   void Add(const Image& frame) override {
     const fs::path file = part_ / fmt::format("{}{:05}.png", kPrefix, count_++);

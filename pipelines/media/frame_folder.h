@@ -5,7 +5,7 @@
 
 namespace gesso {
 
-// The folder is written aside as "<path>.part" and renamed. Throws kOutput where `path` exists and
+// The folder is written aside (MakePartFolder) and renamed. Throws kOutput where `path` exists and
 // is not an empty folder, whatever `overwrite` says: files that are not ours stay.
 void CheckFrameFolder(const std::filesystem::path& path);
 std::unique_ptr<ClipWriter> OpenFrameFolder(const std::filesystem::path& path,

@@ -71,8 +71,9 @@ void Append(void* target, void* data, int size) {
 }
 
 void RequireFewPixels(int64_t width, int64_t height, const std::string& name) {
-  Require(width > 0 && height > 0 && width <= kMaxPixels && height <= kMaxPixels &&
-              width * height <= kMaxPixels,
+  Require(width > 0 && height > 0, ErrorKind::kFormat, "{}: is {} x {} pixels, without a picture",
+          name, width, height);
+  Require(width <= kMaxPixels && height <= kMaxPixels && width * height <= kMaxPixels,
           ErrorKind::kFormat, "{}: {} x {} pixels are more than {}", name, width, height,
           kMaxPixels);
 }

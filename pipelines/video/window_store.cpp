@@ -29,10 +29,12 @@ bool Exists(const fs::path& path) {
   return fs::exists(path, error);
 }
 
+// `name` is "request.json" or, half written, "request.json.<letters>.part".
 bool IsOurs(const std::string& name) {
-  const std::string_view whole =
-      name.ends_with(kPart) ? std::string_view(name).substr(0, name.size() - kPart.size()) : name;
-  return whole == kRequest || whole == kFiles || name.starts_with(kWindow);
+  const auto is = [&](std::string_view file) {
+    return name == file || (name.starts_with(file) && name.ends_with(kPart));
+  };
+  return is(kRequest) || is(kFiles) || name.starts_with(kWindow);
 }
 
 // What the files hold that frames depend on.

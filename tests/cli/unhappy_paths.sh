@@ -83,15 +83,16 @@ ExpectNothing 2 "vae_tile_size: 3 is no multiple" generate x -m tiny-var --vae-t
 # --- in-painting ----------------------------------------------------------------------------------
 Png "$here/eight.png" 8 8 4
 Png "$here/nine.png" 9 8 4
+Png "$here/sixteen.png" 16 16 12
 ExpectNothing 2 "--mask: needs a picture that is white" inpaint "$here/eight.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nine.png: is 9 x 8, but its picture .*eight.png is 8 x 8" \
   inpaint "$here/eight.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 2 "pictures of 8 x 8 only, not of 9 x 8; only_masked paints" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -m tiny-var -o a.png
 ExpectNothing 3 "nix.png" inpaint "$here/nix.png" --mask "$here/nine.png" x -m tiny-var -o a.png
-Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/eight.png" --mask "$here/eight.png" x -o a.png "${@:3}"; }
+Inpaint() { ExpectNothing "$1" "$2" inpaint "$here/sixteen.png" --mask "$here/sixteen.png" x -o a.png "${@:3}"; }
 ExpectNothing 3 "nix.png" inpaint "$here/eight.png" --mask "$here/nix.png" x -o a.png
-Inpaint 3 "eight.png: leaves nothing to paint.*grown by -4" --mask-grow -4
+Inpaint 3 "sixteen.png: leaves nothing to paint.*grown by -4" --mask-grow -4
 Inpaint 2 "masked_content: there is no 'fill' .choices: keep, blur, noise" --masked-content fill
 Inpaint 2 "no inpainter 'nix' .*replace, repaint, differential" --inpaint nix
 Inpaint 2 "inpaint repaint.*jump_length" --inpaint repaint:jump=3
@@ -103,7 +104,8 @@ Inpaint 2 "--outpaint: -1 is outside 0 to 16384" --outpaint=-1,0,0,0
 Inpaint 2 "--outpaint: all sides are 0" --outpaint 0,0,0,0
 Inpaint 2 "nothing to keep" --outpaint 8,0,0,0 --masked-content keep
 Inpaint 2 "tile_overlap: has no effect without tiles" --tile-overlap 4
-Inpaint 2 "inpaint: has no effect" -m tiny-var --inpaint replace
+ExpectNothing 2 "inpaint: has no effect" \
+  inpaint "$here/eight.png" --mask "$here/eight.png" x -m tiny-var --inpaint replace -o a.png
 ExpectNothing 2 "mask_blur: has no effect without a part" generate x --mask-blur 3 -o a.png
 ExpectNothing 2 "width 9: this model makes multiples of 8.*only_masked paints" \
   inpaint "$here/nine.png" --mask "$here/nine.png" x -o a.png
@@ -158,6 +160,20 @@ Broken; sed -i 's/"steps": *[0-9]*/"steps": 0/' "$here/broken/model_index.json"
 ExpectNothing 3 'defaults.*steps' generate x -m "$here/broken" -o a.png
 Broken; sed -i 's/"steps": *[0-9]*/"init_image": "secret.png"/' "$here/broken/model_index.json"
 ExpectNothing 3 "defaults.*cannot preset 'init_image'" generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"dpmpp_2m"/"nix"/' "$here/broken/model_index.json"
+ExpectNothing 3 "model_index.json, defaults: there is no sampler 'nix'" \
+  generate x -m "$here/broken" -o a.png
+Broken; sed -i 's/"karras"/"karras:rho=0"/' "$here/broken/model_index.json"
+ExpectNothing 3 "model_index.json, defaults: schedule karras:.*rho" \
+  generate x -m "$here/broken" --scheduler vp -o a.png
+# A part of a model is none by itself, and still shown.
+for part in demo-hdit/denoiser demo-var/transformer demo-clip detector; do
+  Expect 0 '' info "$2/assets/models/$part/model.safetensors"
+  grep -q '^no_model_because ' "$here/stdout" && grep -q '^bytes  *[0-9]' "$here/stdout" ||
+    Fail "info does not show $part: $(<"$here/stdout")"
+done
+ExpectNothing 2 '--width: has no effect on weights that are no model' \
+  info "$2/assets/models/detector/model.safetensors" -W 64
 
 # --- songs ----------------------------------------------------------------------------------------
 song=$data/midi/pop.mid
@@ -178,7 +194,19 @@ ExpectNothing 2 "'foo' is neither a command" foo
 ExpectNothing 2 'bogus.*gesso generate --help' generate --bogus
 ExpectNothing 2 'prompt' generate -o a.png
 ExpectNothing 2 'width 36: .*multiples of 8 .*32 or 40' generate x -W 36 -o a.png
-ExpectNothing 2 'height 1: .*multiples of 8 .* 8' generate x -H 1 -o a.png
+ExpectNothing 2 'height 1: .*multiples of 8 .*the nearest is 16' generate x -H 1 -o a.png
+for side in 96 112; do
+  ExpectNothing 2 "width $side: .*multiples of 32 pixels, from 128 on; the nearest is 128" \
+    generate x -m "$2/assets/models/demo-hdit" -W $side -o a.png
+done
+Expect 0 '' info --json "$2/assets/models/demo-hdit"
+grep -q '"smallest_size":.128,128.' "$here/stdout" || Fail 'info does not tell the smallest size'
+ExpectNothing 2 'error: negative_prompt: has no effect without guidance' \
+  generate x -n y --cfg-scale 1 -o a.png
+ExpectNothing 2 'error: cfg_rescale: has no effect without guidance' \
+  generate x --cfg-rescale 0.5 --cfg-scale 1 -o a.png
+ExpectNothing 2 'time_uniform:beta_start=0.9,beta_end=1e-6: noise level 0 of the schedule is' \
+  generate x --scheduler time_uniform:beta_start=0.9,beta_end=1e-6 -o a.png
 ExpectNothing 2 'steps.* 0 is outside 1 to 10000' generate x --steps 0 -o a.png
 ExpectNothing 2 'steps.* 1000000000 is outside' generate x --steps 1000000000 -o a.png
 ExpectNothing 2 'steps.*whole number' generate x --steps many -o a.png
@@ -193,6 +221,8 @@ ExpectNothing 2 'strength.*init' generate x --strength 0.5 -o a.png
 ExpectNothing 2 'not valid UTF-8.*byte 2 is 0xff' generate $'ab\xff' -o a.png
 ExpectNothing 5 'CUDA' generate x --device cuda -o a.png
 ExpectNothing 2 'threads' generate x --threads 0 -o a.png
+ExpectNothing 2 'threads: 99999 is not from 1 to [0-9]+' generate x --threads 99999 -o a.png
+GESSO_THREADS=40000 ExpectNothing 2 'threads: 40000 is not' generate x -o a.png
 ExpectNothing 2 'no op' generate x --kernel nix=ref -o a.png
 ExpectNothing 2 "linear has no implementation 'nix' .implementations: .*ref" \
   generate x --kernel linear=nix -o a.png
@@ -248,8 +278,9 @@ parts = ["text_encoder", "transformer", "vae"]
 assert [f["file"] for f in files] == [f"{sys.argv[2]}/{p}/model.safetensors" for p in parts], files
 assert all(f["values"] > 1000 for f in files), files
 PYTHON
-Expect 0 'warning.*vae_ch160v4096z32.pth' info "$data/models/tiny-var/transformer/model.safetensors"
-grep -qE '^tensors +[0-9]+$' "$here/stdout" || Fail 'info hides weights that lack their tokenizer'
+Expect 0 '' info "$data/models/tiny-var/transformer/model.safetensors"
+grep -q '^no_model_because .*vae_ch160v4096z32.pth' "$here/stdout" &&
+  grep -qE '^tensors +[0-9]+$' "$here/stdout" || Fail 'info hides weights that lack their tokenizer'
 
 # --- prompts that work ----------------------------------------------------------------------------
 Expect 0 'seed' generate '' -o empty.png
@@ -311,6 +342,86 @@ ExpectNothing 6 '/dev/full' generate x -o /dev/full
 (($? == 6)) || Fail 'models into /dev/full'
 "$program" generate x -o - 2>"$here/stderr" | true
 ((PIPESTATUS[0] == 6 || PIPESTATUS[0] == 0)) || Fail '-o - into a closed pipe'
+for argument in --help --version; do
+  "$program" $argument >/dev/full 2>"$here/stderr"
+  (($? == 6)) || Fail "$argument into /dev/full"
+done
+"$program" generate x -o - >&- 2>"$here/stderr"
+(($? == 6)) || Fail '-o - into a closed standard output'
+# What cannot be said on stderr does not stop the work, and goes nowhere else.
+"$program" generate x y -s 1 -o 'a%d.png' 2>&- >"$here/stdout" || Fail 'a closed stderr'
+"$program" generate x y -s 1 -o 'b%d.png' 2>/dev/full >"$here/stdout" || Fail 'stderr into /dev/full'
+Expect 0 '' generate x y -s 1 -o 'c%d.png'
+for picture in a0 a1 b0 b1; do
+  cmp $picture.png c${picture:1}.png || Fail "$picture.png is not what it is with stderr"
+done
+rm ./*.png
+# The name of a file need not be UTF-8, its JSON is.
+name=$'a\xff.png'
+Expect 0 '' generate x --json -o "$name"
+python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout" || Fail '--json is none'
+mkdir "$here/m"$'\xff' && ln -s "$data/models/tiny-hdit" "$here/m"$'\xff'
+GESSO_MODELS=$here/m$'\xff' Expect 0 '' models --json
+python3 -c 'import json, sys; json.load(open(sys.argv[1], "rb"))' "$here/stdout" || Fail '--json is none'
+Expect 0 '' generate $'x\e[31mred\nline' -o b.png
+Expect 0 '' metadata b.png
+grep -q $'\e' "$here/stdout" && Fail 'a control character of the metadata reaches the terminal'
+[[ $(head -n 2 "$here/stdout") == $'x?[31mred\nline' ]] || Fail "metadata: $(<"$here/stdout")"
+# A file without settings does not keep those of others back.
+Expect 3 'nix.png: cannot be opened' metadata nix.png b.png "$name"
+[[ $(grep -c '^Steps:' "$here/stdout") == 2 ]] || Fail "metadata of some: $(<"$here/stdout")"
+LeavesOnly "$name" b.png
+rm ./*.png
+# A folder is made for the pictures; the one that it is in has to be there.
+Expect 0 '' generate x -s 1 -o new/
+Expect 0 '' generate x -b 2 -o 'numbered/%d.png'
+LeavesOnly new/gesso-1.png numbered/0.png numbered/1.png
+rm -r new numbered
+ExpectNothing 6 'nix/new: cannot be written .nix: No such' generate x -o nix/new/
+ExpectNothing 6 'nix/new: cannot be written .nix: No such' generate x -o 'nix/new/%d.png'
+ExpectNothing 3 'nix.png' generate x -i nix.png -o new/
+[[ ! -e new ]] || Fail 'a folder was made for no picture'
+# What a picture was made from is looked for beside it.
+mkdir sub
+Png sub/in.png 32 32 4
+cd sub
+Expect 0 '' generate x -i in.png -s 1 -o made.png
+cd ..
+Expect 0 '' generate --from sub/made.png -o again.png
+rm sub/in.png
+Expect 3 "sub/made.png: was made from 'in.png' .init_image., which is missing" \
+  generate --from sub/made.png -o a.png
+Expect 0 '' generate --from sub/made.png -i "$here/eight.png" -o other.png
+LeavesOnly again.png other.png sub/made.png
+rm -r ./*.png sub
+# dpm_adaptive says what steps it took, whatever --steps is.
+Expect 0 'steps of dpm_adaptive' generate x --sampling-method dpm_adaptive --steps 9 -s 1 -o a.png
+taken=$(grep -o '[0-9]* steps of' "$here/stderr")
+Expect 0 ", $taken dpm_adaptive" generate x --sampling-method dpm_adaptive --steps 7 -s 1 -o b.png
+rm ./*.png
+# The line of progress does not wrap.
+python3 - "$program" <<'PYTHON' || Fail 'the line of progress is not as wide as the terminal'
+import fcntl, os, pty, re, struct, subprocess, sys, termios
+terminal, end = pty.openpty()
+fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+command = [sys.argv[1], "generate", "x", "-b", "3", "-o", "a%d.png"]
+program = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=end,
+                           env=os.environ | {"TERM": "xterm"})
+os.close(end)
+said = b""
+try:
+    while block := os.read(terminal, 4096):
+        said += block
+except OSError:  # the program has closed its end
+    pass
+lines = [line for line in re.split(rb"\r\x1b\[K|\r\n", said) if line.startswith(b"[")]
+sys.exit(program.wait() or not lines or max(map(len, lines)) != 29)
+PYTHON
+rm -f ./*.png
+ln -s nothing a.png
+Expect 6 'a.png.*exists; --overwrite' generate x -o a.png
+Expect 0 '' generate x -o a.png --overwrite
+LeavesOnly a.png
 printf 'mine' >a.png
 Expect 6 'a.png.*exists.*--overwrite' generate x -o a.png
 [[ $(<a.png) == mine ]] || Fail 'a file was overwritten'
@@ -374,6 +485,27 @@ sleep 1
 kill -INT $!; sleep 0.1; kill -INT $! 2>/dev/null  # it may have ended already
 wait $!
 (($? == 130)) || Fail 'exit code after two interrupts'
+LeavesOnly
+
+# Whoever waits for others is not left waiting.
+mkfifo pipe
+ExpectNoWait() {
+  "$program" "$@" >"$here/stdout" 2>"$here/stderr" &
+  local pid=$! tenths=0
+  sleep 1
+  kill -INT $pid
+  while kill -0 $pid 2>/dev/null && ((tenths++ < 100)); do sleep 0.1; done
+  kill -KILL $pid 2>/dev/null
+  wait $pid
+  local status=$?
+  ((status == 130)) || Fail "exit code $status after an interrupt of: gesso $*"
+}
+ExpectNoWait generate --prompt-file pipe -o a.png
+ExpectNoWait generate x -i pipe -o a.png
+ExpectNoWait generate x -o pipe
+exec 4<>pipe
+ExpectNoWait generate --prompt-file - -o a.png <pipe
+exec 4>&-
 LeavesOnly
 
 if ((failures > 0)); then

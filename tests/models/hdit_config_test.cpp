@@ -27,6 +27,7 @@ Json Flowers() {
 TEST(HditConfig, FlowersHasItsPublishedSize) {
   const Config config = ParseConfig(Flowers());
   EXPECT_EQ(config.height_multiple(), 16);
+  EXPECT_EQ(config.smallest_width(), 64);  // 7 tokens of 8 pixels in level 1, in whole tokens of 16
   EXPECT_DOUBLE_EQ(config.sigma_data, 0.5);
   Model model(config);
   EXPECT_NEAR(static_cast<double>(nn::CountParameters(model)), 22.36e6, 0.005e6);

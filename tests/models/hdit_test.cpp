@@ -147,10 +147,10 @@ TEST(HditSession, NamesTheSizesThatFit) {
     Session(model, {1, 3, 32, 40});
   });
   ExpectError(ErrorKind::kUsage, "multiple", [&] { Session(model, {1, 3, 0, 48}); });
-  ExpectError(ErrorKind::kUsage, "the smallest picture is 24 x 12", [&] {
+  ExpectError(ErrorKind::kUsage, "the smallest picture is 32 x 16", [&] {
     Session(model, {1, 3, 8, 16});
   });
-  ExpectError(ErrorKind::kUsage, "must be multiples of 32 and 16", [&] {
+  ExpectError(ErrorKind::kUsage, "the width must be a multiple of 32, the height of 16", [&] {
     Json json = SmallConfig();
     json["model"]["self_attns"][0]["window_size"] = 8;
     Model other(ParseConfig(json));

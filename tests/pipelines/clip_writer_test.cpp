@@ -157,7 +157,7 @@ TEST_F(VideoFile, GifsLastAsLongAsTheirFrames) {
   fast.fps = 60;  // which would be played at 10
   ExpectError(ErrorKind::kUsage, {"fps", "60 frames/s are more than 50"},
               [&] { OpenClip(folder_.path() / "b.gif", fast, {}); });
-  EXPECT_FALSE(fs::exists(folder_.path() / "b.gif.part"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1);
 }
 
 TEST_F(VideoFile, CarriesTheSettings) {
@@ -268,8 +268,12 @@ TEST(FrameFolder, HoldsNumberedPictures) {
   }
   ExpectError(ErrorKind::kOutput, {"new or empty folder"},
               [&] { OpenClip(frames, SpecOf(9, 7, 1), {}); });
+  const fs::path mine = folder.path() / "half.part" / "frame-00000.png";
+  fs::create_directory(mine.parent_path());
+  std::ofstream(mine) << "mine";
   { OpenClip(folder.path() / "half/", SpecOf(9, 7, 2), {})->Add(Frame(9, 7, 0)); }
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 1);
+  EXPECT_EQ(ReadFile(mine, 100), "mine");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), {}), 2);
 }
 
 TEST(ClipWriter, RefusesOptionsThatMeanNothing) {

@@ -18,6 +18,7 @@ namespace gesso {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 const std::string kModels = std::string(GESSO_SOURCE_DIR) + "/tests/data/models/";
@@ -209,6 +210,16 @@ TEST(InstalledModels, AreFoundByName) {
   EXPECT_EQ(FindModel("tiny-classes"), fs::path(kModels) / "tiny-classes.safetensors");
   EXPECT_THROW(FindModel("nix"), Error);
   unsetenv("GESSO_MODELS");
+}
+
+TEST(InstalledModels, AreNotLookedForInTheCurrentFolderWithoutAHome) {
+  const std::string home = std::getenv("HOME") == nullptr ? "" : std::getenv("HOME");
+  unsetenv("HOME");
+  unsetenv("XDG_DATA_HOME");
+  for (const fs::path& folder : ModelFolders()) EXPECT_TRUE(folder.is_absolute()) << folder;
+  setenv("HOME", "/nowhere", 1);
+  EXPECT_THAT(ModelFolders(), Contains(fs::path("/nowhere/.local/share/gesso/models")));
+  setenv("HOME", home.c_str(), 1);
 }
 
 }  // namespace

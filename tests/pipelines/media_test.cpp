@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -180,6 +181,13 @@ TEST(Png, RefusesAPictureThatDeclaresTooManyPixels) {
   }
 }
 
+TEST(Png, RefusesAPictureWithoutPixels) {
+  const std::string empty("\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\0\0\0\0\0\x08\x02\0\0\0\0\0\0\0",
+                          33);
+  ExpectError(ErrorKind::kFormat, {"empty.png: is 0 x 0 pixels, without"},
+              [&] { DecodeImage(empty, 3, "empty.png"); });
+}
+
 TEST_F(Folder, SizesAreReadFromHeadersAlone) {
   const fs::path path = path_ / "picture";
   const std::string png = EncodePng(Gradient(13, 7, 3), {});
@@ -289,6 +297,35 @@ TEST_F(Folder, OutputAppearsWholeOrNotAtAll) {
   EXPECT_EQ(CountFiles(), 1u);
 }
 
+TEST_F(Folder, OutputTouchesNothingElseWhileItIsWritten) {
+  std::ofstream(path_ / "out.png.part") << "mine";
+  std::ofstream(path_ / "victim") << "mine too";
+  fs::create_symlink("victim", path_ / "link.png.part");
+  const size_t before = CountFiles();
+  {
+    OutputFile one(path_ / "out.png", true);
+    OutputFile other(path_ / "out.png", true);  // as another process writes it
+    OutputFile link(path_ / "link.png", true);
+    EXPECT_EQ(CountFiles(), before + 3);
+    one.Write(std::as_bytes(std::span("one", 3)));
+    other.Write(std::as_bytes(std::span("other", 5)));
+    one.Commit();
+    EXPECT_EQ(ReadFile(path_ / "out.png", 100), "one");
+    RemovePartialOutput();
+    EXPECT_EQ(CountFiles(), before + 1);
+  }
+  EXPECT_EQ(ReadFile(path_ / "out.png.part", 100), "mine");
+  EXPECT_EQ(ReadFile(path_ / "victim", 100), "mine too");
+  // The mode is that of any new file.
+  const mode_t mask = umask(027);
+  WriteFile(path_ / "shared.png", "x", false);
+  umask(mask);
+  EXPECT_EQ(fs::status(path_ / "shared.png").permissions(), static_cast<fs::perms>(0640));
+  // The longest of names leaves no room for an ending.
+  WriteFile(path_ / std::string(255, 'n'), "x", false);
+  EXPECT_EQ(CountFiles(), before + 3);
+}
+
 TEST_F(Folder, OutputReplacesOnlyWhenAllowed) {
   const fs::path file = path_ / "out.png";
   WriteFile(file, "first", false);
@@ -299,8 +336,15 @@ TEST_F(Folder, OutputReplacesOnlyWhenAllowed) {
   // A file that comes into being while ours is written is not replaced either.
   OutputFile late(path_ / "late.png", false);
   std::ofstream(path_ / "late.png") << "theirs";
-  EXPECT_THROW(late.Commit(), Error);
+  ExpectError(ErrorKind::kOutput, {"late.png", "--overwrite"}, [&] { late.Commit(); });
   EXPECT_EQ(ReadFile(path_ / "late.png", 100), "theirs");
+  // Nor is a link, even to nothing.
+  fs::create_symlink("nothing", path_ / "link.png");
+  ExpectError(ErrorKind::kOutput, {"link.png", "--overwrite"},
+              [&] { WriteFile(path_ / "link.png", "ours", false); });
+  WriteFile(path_ / "link.png", "ours", true);
+  EXPECT_TRUE(fs::is_regular_file(path_ / "link.png"));
+  EXPECT_FALSE(fs::exists(path_ / "nothing"));
 }
 
 TEST_F(Folder, OutputErrorsAreOutputErrors) {

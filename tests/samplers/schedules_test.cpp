@@ -101,6 +101,13 @@ TEST(Schedules, RefuseWhatIsNoSchedule) {
   ExpectError(ErrorKind::kUsage, "noise levels", [] { ExponentialSigmas(5, 0.1, INFINITY); });
   ExpectError(ErrorKind::kUsage, "noise levels", [] { KarrasSigmas(5, std::nan(""), 1); });
   ExpectError(ErrorKind::kUsage, "vp", [] { VpSigmas(5, 19.9, 0.1, 1); });
+  // Noise that no f32 holds, and levels that do not fall.
+  for (const std::string method :
+       {"time_uniform:beta_start=0.9,beta_end=1e-6", "time_uniform:beta_start=0.9,beta_end=0.9",
+        "polyexponential:rho=100"}) {
+    ExpectError(ErrorKind::kUsage, "schedule " + method + ": noise level",
+                [&] { MakeSchedule(method)(10000, 0.01, 160); });
+  }
 }
 
 TEST(CosineInterpolated, RunsFromTheLargestToTheSmallestLevel) {

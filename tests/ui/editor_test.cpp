@@ -406,7 +406,7 @@ TEST_F(EditorTest, WhatIsLeftBehindIsToldByItsLock) {
   // The name says nothing: process 1 runs everywhere, and after a restart of a container this one.
   for (const std::string& name : {std::string("1"), std::to_string(getpid())}) {
     fs::copy_file(*left, state / "autosave" / (name + ".gesso"));
-    std::ofstream(state / "autosave" / (name + ".gesso.part")) << "half";
+    std::ofstream(state / "autosave" / (name + ".gesso.abcdefgh.part")) << "half";
     std::ofstream(state / "autosave" / (name + ".lock"));  // as a crash leaves it
     EXPECT_TRUE(Autosave::TakeLeftover(state).has_value()) << name;
     EXPECT_TRUE(fs::is_empty(state / "autosave"));

@@ -16,7 +16,8 @@ constexpr std::chrono::milliseconds kPause{2500};
 
 fs::path FolderOf(const fs::path& state_folder) { return state_folder / "autosave"; }
 
-// What an editor writes is named after it: <name>.gesso, <name>.gesso.part, <name>.lock.
+// What an editor writes is named after it: <name>.gesso, <name>.gesso.<letters>.part,
+// <name>.lock.
 fs::path LockOf(const fs::path& folder, const std::string& name) {
   return folder / (name + ".lock");
 }
@@ -33,6 +34,17 @@ std::set<std::string> NamesIn(const fs::path& folder) {
     names.insert(name.substr(0, name.find('.')));
   }
   return names;
+}
+
+// Of an editor that was killed in the midst of writing: what it had written before is whole.
+void RemoveParts(const fs::path& project) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(project.parent_path(), error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(project.filename().string() + ".") && name.ends_with(".part")) {
+      fs::remove(entry.path(), error);
+    }
+  }
 }
 
 }  // namespace
@@ -79,8 +91,7 @@ std::optional<fs::path> Autosave::TakeLeftover(const fs::path& state_folder) {
     if (lock == nullptr) continue;  // its editor is running
     locks.push_back(std::move(lock));
     const fs::path project = ProjectOf(saves, name);
-    // It was killed in the midst of writing: what it had written before is whole.
-    fs::remove(project.string() + ".part", error);
+    RemoveParts(project);
     if (fs::exists(project, error)) found.emplace_back(project);
   }
   if (found.empty()) return std::nullopt;
