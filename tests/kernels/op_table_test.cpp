@@ -43,7 +43,7 @@ TEST(OpTable, KnowsTheNamesOfImplementations) {
       EXPECT_NO_THROW(RequireImplementation(names.op, implementation)) << names.op;
     }
   }
-  ExpectError(ErrorKind::kUsage, {"softmax has no implementation 'select'", "highway, ref"},
+  ExpectError(ErrorKind::kUsage, {"softmax has no implementation 'select'", "highway, ", ", ref)"},
               [] { RequireImplementation("gumbel_softmax", "select"); });
   ExpectError(ErrorKind::kUsage, {"no implementation ''"},
               [] { RequireImplementation("linear", ""); });
