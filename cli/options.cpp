@@ -40,8 +40,8 @@ void EngineOptions::Apply() const {
             kernel);
     const std::string op = kernel.substr(0, equals);
     const std::string implementation = kernel.substr(equals + 1);
-    ForceImplementation(op, implementation);
     RequireImplementation(op, implementation);
+    ForceImplementation(op, implementation);
   }
 }
 

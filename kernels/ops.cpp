@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "kernels/activation.h"
 #include "kernels/attention.h"
@@ -82,7 +83,11 @@ std::vector<OpNames> Ops() {
 void RequireImplementation(std::string_view op, std::string_view implementation) {
   const std::vector<OpNames> ops = Ops();
   const auto found = std::ranges::find(ops, op, &OpNames::op);
-  CHECK(found != ops.end());
+  if (found == ops.end()) {
+    std::vector<std::string_view> names;
+    std::ranges::transform(ops, std::back_inserter(names), &OpNames::op);
+    Fail(ErrorKind::kUsage, "--kernel: there is no op '{}' (ops: {})", op, fmt::join(names, ", "));
+  }
   const std::vector<std::string_view>& known = found->implementations;
   Require(std::ranges::find(known, implementation) != known.end(), ErrorKind::kUsage,
           "--kernel: {} has no implementation '{}' (implementations: {})", op, implementation,

@@ -14,7 +14,7 @@ struct OpNames {
 // One for every table in kernels/*.h.
 std::vector<OpNames> Ops();
 
-// Throws kUsage, listing what there is, for an implementation that the op, one of Ops(), has not.
+// Throws kUsage, listing what there is, for an unknown op or an implementation that it has not.
 void RequireImplementation(std::string_view op, std::string_view implementation);
 
 }  // namespace gesso

@@ -25,7 +25,7 @@ struct OpImplementation {
 std::string_view ForcedImplementation(std::string_view op);
 // Whether another than `implementation` is forced for it.
 bool IsForcedElsewhere(std::string_view op, std::string_view implementation);
-// Throws kUsage for an unknown op; an unknown implementation is refused when the op runs.
+// Refused when the op runs if there is none of this name (kernels/ops.h: checked before).
 void ForceImplementation(std::string_view op, std::string_view implementation);
 
 template <class Args>
