@@ -102,6 +102,9 @@ struct PanelRun {
   int64_t depth;
   bool fresh;  // not read by this task yet, so that they may still be in memory
 };
+// Clang 14 does not find it out by itself.
+template <class T>
+PanelRun(const T*, int64_t, int64_t, bool) -> PanelRun<T>;
 
 // One product, cut into tiles of rows and chunks of output columns.
 struct Job {
