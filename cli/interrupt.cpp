@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <string_view>
 
 #include "kernels/core/error.h"
@@ -18,14 +19,18 @@ std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 
 // Only what is safe inside a signal handler.
-void OnInterrupt(int /*signal*/) {
-  if (interrupted.exchange(true) || Waiting::IsAny()) {
+void OnInterrupt(int signal) {
+  const int reason = errno;
+  // A closed terminal hangs up twice, through the shell and by itself.
+  const bool again = interrupted.exchange(true) && signal != SIGHUP;
+  if (again || Waiting::IsAny()) {
     RemovePartialOutput();
     _exit(130);
   }
   constexpr std::string_view kMessage =
       "\ngesso: finishing this step; interrupt again to stop at once\n";
   [[maybe_unused]] const ssize_t ignored = write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  errno = reason;
 }
 
 }  // namespace

@@ -31,16 +31,12 @@ Number FindNumber(const std::string& text) {
   return number;
 }
 
-bool IsSpecial(const fs::path& path) {
-  std::error_code error;
-  return fs::is_other(path, error);
-}
-
 }  // namespace
 
 const PictureFormat& FormatNamed(const std::string& option, const fs::path& path) {
   const PictureFormat* format = FindPictureFormat(path);
-  Require(format != nullptr || IsSpecial(path), ErrorKind::kUsage,
+  std::error_code error;
+  Require(format != nullptr || fs::is_other(path, error), ErrorKind::kUsage,
           "{} {}: the name of a picture ends in {}", option, path.string(), PictureSuffixes());
   return format != nullptr ? *format : PictureFormats().front();
 }
@@ -71,7 +67,7 @@ OutputNames::OutputNames(const std::string& output, int64_t count, bool overwrit
     const fs::path folder = path.parent_path();
     const bool is_one = folder.string().find('%') == std::string::npos;
     if (is_one && !folder.empty() && !fs::exists(folder, error)) new_folder_ = folder;
-  } else if (count > 1 && !IsSpecial(path)) {
+  } else if (count > 1 && !fs::is_other(path, error)) {
     kind_ = Kind::kPattern;
     before_ = (path.parent_path() / path.stem()).string() + "-";
     after_ = path.extension().string();

@@ -21,9 +21,9 @@ struct AttentionArgs {
 void Attention(Context& ctx, const AttentionArgs& args);
 
 // The element type in which a model that works in `activation` had better make queries, keys and
-// values which only attention reads. A CPU attends to neighborhoods no faster in bfloat16, and
-// rounding would make the error of a Hourglass DiT's pass a quarter larger; a GPU's tensor cores
-// gain several times.
+// values which only attention reads. On a CPU rounding would make the error of a Hourglass DiT's
+// pass a quarter larger, and its neighborhoods are no faster in bfloat16; a GPU's tensor cores gain
+// several times.
 DType AttentionDType(Device device, DType activation);
 
 // Each token of a grid attends to the tokens of its own window: (y + shift) / window and

@@ -61,7 +61,8 @@ std::vector<std::string> NamesFor(const Tokenizer& tokenizer, const fs::path& tr
     return name.find(kRegularised) == std::string::npos;
   };
   std::vector<std::string> names = tokenizer.names;
-  if (!is_other(transformer.filename().string()) && !is_other(names.front())) {
+  const bool is_regularised = transformer.stem().string().ends_with(kRegularised);
+  if (is_regularised && !is_other(names.front())) {
     std::erase_if(names, is_other);
   }
   return names;

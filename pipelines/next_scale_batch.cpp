@@ -9,7 +9,6 @@
 #include "kernels/core/select.h"
 #include "models/next_scale/branch.h"
 #include "pipelines/conditions.h"
-#include "pipelines/installed_models.h"
 
 namespace gesso {
 
@@ -200,7 +199,7 @@ void NextScaleBatch::Sample(Context& ctx, const TokenNoise& noise,
                         .noise = noise,
                         .tokens = ctx.arena->Alloc(all, DType::kI32),
                         .given = given,
-                        .source = FindModel(*job_.request.model).string(),
+                        .source = *job_.request.model,
                         .observer = [&](const NextScaleStep& step) {
                           peak_key_bytes_ =
                               std::max(peak_key_bytes_, static_cast<int64_t>(KeyBytesNow()));

@@ -1,5 +1,5 @@
-// The one pool of threads (OpenMP's). Work is cut into tasks whose borders do not depend on the
-// number of threads, so results do not either.
+// The one pool of threads (OpenMP's). Results do not depend on the number of threads: either the
+// borders of tasks do not, or each result is computed alike wherever they lie.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 namespace gesso {
 
 int NumThreads();
-void SetNumThreads(int threads);  // 1 or more; call before work starts
+void SetNumThreads(int threads);  // 1 to max(1024, 4 a core), or kUsage; before work starts
 
 // Calls body(task) for task = 0 .. tasks-1, in any order, on all threads. `body` must not throw.
 template <class Body>

@@ -41,6 +41,17 @@ struct Head {
   const int32_t* key_mask;  // [keys] or null
 };
 
+// What is added to the scores of the keys begin..begin+count-1, and of those that only fill
+// `padded`: 0, or minus infinity where they take no part.
+template <class T>
+void MaskKeys(const Head<T>& head, int64_t begin, int64_t count, int64_t padded, float* added) {
+  for (int64_t j = 0; j < padded; ++j) {
+    const bool takes_part =
+        j < count && (head.key_mask == nullptr || head.key_mask[begin + j] != 0);
+    added[j] = takes_part ? 0 : kMinusInfinity;
+  }
+}
+
 // Head `h` of picture `b`.
 template <class T>
 Head<T> HeadOf(const AttentionArgs& args, int64_t b, int64_t h) {

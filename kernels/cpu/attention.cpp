@@ -90,11 +90,7 @@ bool PackKeys(const Head<T>& head, int64_t begin, int64_t count, const Buffers& 
     CopyRow(head.v.At(begin + j), head.depth, 1, to.width, to.values + j * to.width);
   }
   if (padded == count && head.key_mask == nullptr) return false;
-  for (int64_t j = 0; j < padded; ++j) {
-    const bool takes_part =
-        j < count && (head.key_mask == nullptr || head.key_mask[begin + j] != 0);
-    to.added[j] = takes_part ? 0 : kMinusInfinity;
-  }
+  MaskKeys(head, begin, count, padded, to.added);
   return true;
 }
 

@@ -156,11 +156,7 @@ KeyTile PackTile(const Head<BFloat16>& head, int64_t begin, const PairBuffers& t
   PackValues(head, tile, to);
   tile.masked = tile.padded() != tile.keys || head.key_mask != nullptr;
   if (!tile.masked) return tile;
-  for (int64_t j = 0; j < tile.padded(); ++j) {
-    const bool takes_part =
-        j < tile.keys && (head.key_mask == nullptr || head.key_mask[begin + j] != 0);
-    to.added[j] = takes_part ? 0 : kMinusInfinity;
-  }
+  MaskKeys(head, begin, tile.keys, tile.padded(), to.added);
   return tile;
 }
 
@@ -335,25 +331,28 @@ HWY_EXPORT(RunWindowAttentionAmx);
 
 namespace {
 
-std::optional<std::string_view> WhyNotTiles(DType dtype, int64_t queries, int64_t keys) {
+std::optional<std::string_view> WhyNotTiles(std::string_view op, DType dtype, int64_t queries,
+                                            int64_t keys) {
   constexpr int64_t kFewestScores = 64;  // below them packing takes longer than it gains
   if (dtype != DType::kBF16) return "only bfloat16 is multiplied by tiles";
   if (!HasAmxBF16() || !HasAvx512BF16()) {
     return "this CPU or operating system lacks the instructions";
   }
-  if (queries * keys < kFewestScores) return "vectors are faster for so few scores";
+  if (queries * keys < kFewestScores && ForcedImplementation(op).empty()) {
+    return "vectors are faster for so few scores";
+  }
   return std::nullopt;
 }
 
 }  // namespace
 
 std::optional<std::string_view> WhyNotAttentionAmx(const AttentionArgs& args) {
-  return WhyNotTiles(args.q.dtype, args.q.shape[1], args.k.shape[1]);
+  return WhyNotTiles("attention", args.q.dtype, args.q.shape[1], args.k.shape[1]);
 }
 
 std::optional<std::string_view> WhyNotWindowAttentionAmx(const WindowAttentionArgs& args) {
   const int64_t tokens = args.window * args.window;
-  return WhyNotTiles(args.q.dtype, tokens, tokens);
+  return WhyNotTiles("window_attention", args.q.dtype, tokens, tokens);
 }
 
 void AttentionAmx(Context&, const AttentionArgs& args) {

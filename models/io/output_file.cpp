@@ -69,13 +69,6 @@ fs::path PartOf(const fs::path& path) {
          (path.filename().string().substr(0, NAME_MAX - ending.size()) + ending);
 }
 
-// A pipe, socket or device: something that cannot be replaced by renaming.
-bool IsSpecial(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
-}
-
 // False, with the reason in errno, if not everything could be written.
 bool WriteAll(int fd, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
@@ -90,10 +83,12 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
 }  // namespace
 
 void CheckOutput(const fs::path& path, bool overwrite) {
-  if (IsSpecial(path)) return;
   std::error_code error;
+  // A pipe, socket or device: something that cannot be replaced by renaming.
+  if (fs::is_other(path, error)) return;
   if (fs::is_directory(path, error)) FailToWrite(path, "is a folder");
   if (fs::exists(fs::symlink_status(path, error)) && !overwrite) FailToWrite(path, kExists);
+  if (error == std::errc::filename_too_long) FailToWrite(path, "its name is too long");
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   if (access(folder.c_str(), W_OK | X_OK) != 0) {
     FailToWrite(path, folder.string() + ": " + std::strerror(errno));
@@ -104,7 +99,7 @@ void CheckOutput(const fs::path& path, bool overwrite) {
 OutputFile::OutputFile(fs::path path, bool overwrite)
     : path_(std::move(path)), overwrite_(overwrite) {
   CheckOutput(path_, overwrite_);
-  if (IsSpecial(path_)) {
+  if (std::error_code error; fs::is_other(path_, error)) {
     const Waiting waiting;  // for a reader of the pipe
     fd_ = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
     RequireDone(fd_ >= 0);
