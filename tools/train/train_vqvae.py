@@ -59,6 +59,7 @@ class VQVAETrainer(Trainer):
         model = VQVAE(config["model"])
         nn.init.normal_(model.quantize.embedding.weight, std=0.1)
         self.adopt(model.to(memory_format=torch.channels_last))
+        # On a CPU norms between convolutions take most of the time, more of it the more is fused.
         on_gpu = self.device.type == "cuda"
         compile_each(self.model, ResnetBlock if on_gpu else (Encoder, Decoder))
 
