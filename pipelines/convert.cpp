@@ -160,7 +160,7 @@ ConvertReport ConvertModel(const fs::path& from, const fs::path& to,
   }
   Require(!fs::exists(to, error), ErrorKind::kOutput,
           "{}: exists already; a folder is not overwritten", to.string());
-  const fs::path name = to.has_filename() ? to : to.parent_path();  // without the slash at the end
+  const fs::path name = WithoutSlash(to);
   if (name.has_parent_path()) {
     fs::create_directories(name.parent_path(), error);
     Require(!error, ErrorKind::kOutput, "{}: cannot be made ({})", name.parent_path().string(),

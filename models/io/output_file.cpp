@@ -173,6 +173,10 @@ void OutputFile::Commit() {
   fd_ = -1;
 }
 
+fs::path WithoutSlash(const fs::path& folder) {
+  return folder.has_filename() ? folder : folder.parent_path();
+}
+
 fs::path MakePartFolder(const fs::path& path) {
   fs::path part = PartOf(path);
   while (mkdir(part.c_str(), 0777) != 0) {

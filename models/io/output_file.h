@@ -45,6 +45,9 @@ class OutputFile {
   int fd_ = -1;
 };
 
+// A folder's path without the slash that it may end in, for what is beside it.
+std::filesystem::path WithoutSlash(const std::filesystem::path& folder);
+
 // A new, empty folder beside `path`, for what becomes `path` by renaming: "<path>.<letters>.part".
 // Throws kOutput.
 std::filesystem::path MakePartFolder(const std::filesystem::path& path);

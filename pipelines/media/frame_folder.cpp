@@ -12,13 +12,10 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "frame-";
 
-// Without the slash at the end.
-fs::path NameOf(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
-
 class FrameFolder : public ClipWriter {
  public:
   FrameFolder(const fs::path& path, const ClipSpec& spec)
-      : path_(NameOf(path)), texts_(MetadataOf({spec.request})) {
+      : path_(WithoutSlash(path)), texts_(MetadataOf({spec.request})) {
     CheckFrameFolder(path_);
     part_ = MakePartFolder(path_);
   }
@@ -50,7 +47,7 @@ class FrameFolder : public ClipWriter {
 }  // namespace
 
 void CheckFrameFolder(const fs::path& path) {
-  const fs::path name = NameOf(path);
+  const fs::path name = WithoutSlash(path);
   std::error_code error;
   if (fs::exists(name, error)) {
     Require(fs::is_directory(name, error) && fs::is_empty(name, error), ErrorKind::kOutput,
