@@ -16,6 +16,7 @@
 #include "kernels/cpu/codes-inl.h"
 #include "kernels/cpu/float8-inl.h"
 #include "kernels/cpu/gemm_job-inl.h"
+#include "kernels/cpu/split-inl.h"
 #include "kernels/cpu/tiles_bf16-inl.h"
 
 // Sums are float32 chains in the order of k, two products a link, so that the bits of an output
@@ -26,32 +27,27 @@ namespace gesso::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_AVX3
 
-// Rows begin..end-1 of the job's x as bf16 with zeros up to the padded depth: where they lie if
-// they can be read so, else in this thread's scratch, which nothing else here uses.
+// Lines so far apart fall into one set of the cache and drive each other out.
+constexpr int64_t kAliasing = 2048;
+
+// Rows of this thread's scratch, which nothing else here uses.
+Rows<BFloat16> ScratchRows(int64_t count, int64_t width) {
+  const int64_t stride = width % kAliasing == 0 ? width + cpu::kPairDepth : width;
+  return {reinterpret_cast<BFloat16*>(cpu::Scratch(count * stride / 2).Take(0)), stride};
+}
+
+// Rows begin..end-1 of the job's x, in bf16, with zeros up to the padded depth: where they lie if
+// they can be read so, else in scratch.
 Rows<const BFloat16> PairRows(const Job& job, int64_t begin, int64_t end) {
-  // Lines so far apart fall into one set of the cache and drive each other out.
-  constexpr int64_t kAliasing = 2048;
   const int64_t padded = cpu::PaddedDepth(job.depth);
-  if (job.x.dtype == DType::kBF16 && padded == job.depth && job.stride % kAliasing != 0) {
-    return {static_cast<const BFloat16*>(job.x.data) + begin * job.stride, job.stride};
+  const BFloat16* from = static_cast<const BFloat16*>(job.x.data) + begin * job.stride;
+  if (padded == job.depth && job.stride % kAliasing != 0) return {from, job.stride};
+  const Rows<BFloat16> rows = ScratchRows(end - begin, padded);
+  for (int64_t row = begin; row < end; ++row, from += job.stride) {
+    BFloat16* const to = rows.At(row - begin, 0).data;
+    std::fill(std::copy_n(from, job.depth, to), to + padded, BFloat16());
   }
-  const int64_t stride = padded % kAliasing == 0 ? padded + cpu::kPairDepth : padded;
-  auto* buffer = reinterpret_cast<BFloat16*>(cpu::Scratch((end - begin) * stride / 2).Take(0));
-  const auto copy = [&](const auto* from, BFloat16* to) HWY_ATTR {
-    int64_t k = 0;
-    for (; k + kLanes <= job.depth; k += kLanes) Store(Load(from + k), to + k);
-    if (k < job.depth) StorePart(LoadPart(from + k, job.depth - k), to + k, job.depth - k);
-    std::fill(to + job.depth, to + padded, BFloat16());
-  };
-  for (int64_t row = begin; row < end; ++row) {
-    BFloat16* to = buffer + (row - begin) * stride;
-    if (job.x.dtype == DType::kF32) {
-      copy(static_cast<const float*>(job.x.data) + row * job.stride, to);
-    } else {
-      copy(static_cast<const BFloat16*>(job.x.data) + row * job.stride, to);
-    }
-  }
-  return {buffer, stride};
+  return {rows.data, rows.stride};
 }
 
 // What the two kernels (gemm_job-inl.h) have in common.
@@ -123,6 +119,43 @@ struct Avx512BF16Kernel : PairKernel {
   }
 };
 
+// Inputs in float32, each as the sum of two bfloat16 numbers (split-inl.h): a row has the first
+// parts of its inputs, then the second ones.
+template <class Kernel>
+struct SplitInputs : Kernel {
+  static Rows<const BFloat16> RowsOf(const Job& job, int64_t begin, int64_t end) {
+    const int64_t padded = cpu::PaddedDepth(job.depth);
+    const Rows<BFloat16> rows = ScratchRows(end - begin, kParts * padded);
+    const float* from = static_cast<const float*>(job.x.data) + begin * job.stride;
+    for (int64_t row = begin; row < end; ++row, from += job.stride) {
+      SplitRow(from, job.depth, rows.At(row - begin, 0).data, padded);
+    }
+    return {rows.data, rows.stride};
+  }
+
+  static void Multiply(int64_t rows, Rows<const BFloat16> x, PanelRun<BFloat16> weights,
+                       Rows<const float> init, Rows<float> sums) {
+    Kernel::Multiply(rows, x, weights, init, sums);
+    const Rows<const BFloat16> second = x.At(0, cpu::PaddedDepth(weights.depth));
+    Kernel::Multiply(rows, second, PanelRun{weights.first, weights.count, weights.depth, false},
+                     {sums.data, sums.stride}, sums);
+  }
+
+ private:
+  static void SplitRow(const float* from, int64_t depth, BFloat16* to, int64_t padded) {
+    const auto split = [&](VecF value, int64_t k) HWY_ATTR {
+      const VecF first = FirstParts(value);
+      Store(first, to + k);
+      Store(hn::Sub(value, first), to + padded + k);
+    };
+    int64_t k = 0;
+    for (; k + kLanes <= depth; k += kLanes) split(Load(from + k), k);
+    for (; k < padded; k += kLanes) {
+      split(k < depth ? LoadPart(from + k, depth - k) : hn::Zero(F32()), k);
+    }
+  }
+};
+
 // Weights in few bits, decoded to bfloat16.
 template <class Kernel>
 struct PairCodes : Kernel, DecodedPanels<PairCodes<Kernel>, BFloat16> {
@@ -181,15 +214,31 @@ struct PairCodes : Kernel, DecodedPanels<PairCodes<Kernel>, BFloat16> {
   }
 };
 
-void RunLinearAmx(const LinearArgs& args) { RunLinear<AmxKernel>(args); }
-void RunLinearGluAmx(const LinearGluArgs& args) { RunLinearGlu<AmxKernel>(args); }
-void RunLinearAvx512BF16(const LinearArgs& args) { RunLinear<Avx512BF16Kernel>(args); }
-void RunLinearGluAvx512BF16(const LinearGluArgs& args) { RunLinearGlu<Avx512BF16Kernel>(args); }
-void RunCodesAmx(const LinearArgs& args) { RunLinear<PairCodes<AmxKernel>>(args); }
-void RunGluCodesAmx(const LinearGluArgs& args) { RunLinearGlu<PairCodes<AmxKernel>>(args); }
-void RunCodesAvx512BF16(const LinearArgs& args) { RunLinear<PairCodes<Avx512BF16Kernel>>(args); }
+template <class Kernel>
+void RunLinearPairs(const LinearArgs& args) {
+  if (args.x.dtype == DType::kF32) return RunLinear<SplitInputs<Kernel>>(args);
+  RunLinear<Kernel>(args);
+}
+
+template <class Kernel>
+void RunLinearGluPairs(const LinearGluArgs& args) {
+  if (args.x.dtype == DType::kF32) return RunLinearGlu<SplitInputs<Kernel>>(args);
+  RunLinearGlu<Kernel>(args);
+}
+
+void RunLinearAmx(const LinearArgs& args) { RunLinearPairs<AmxKernel>(args); }
+void RunLinearGluAmx(const LinearGluArgs& args) { RunLinearGluPairs<AmxKernel>(args); }
+void RunLinearAvx512BF16(const LinearArgs& args) { RunLinearPairs<Avx512BF16Kernel>(args); }
+void RunLinearGluAvx512BF16(const LinearGluArgs& args) {
+  RunLinearGluPairs<Avx512BF16Kernel>(args);
+}
+void RunCodesAmx(const LinearArgs& args) { RunLinearPairs<PairCodes<AmxKernel>>(args); }
+void RunGluCodesAmx(const LinearGluArgs& args) { RunLinearGluPairs<PairCodes<AmxKernel>>(args); }
+void RunCodesAvx512BF16(const LinearArgs& args) {
+  RunLinearPairs<PairCodes<Avx512BF16Kernel>>(args);
+}
 void RunGluCodesAvx512BF16(const LinearGluArgs& args) {
-  RunLinearGlu<PairCodes<Avx512BF16Kernel>>(args);
+  RunLinearGluPairs<PairCodes<Avx512BF16Kernel>>(args);
 }
 
 #else  // CPUs without AVX-512 are refused below

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -150,6 +151,9 @@ TEST_P(LinearGluTest, EqualsRef) {
   });
 }
 
+// Inputs in float32 are not rounded to bfloat16.
+double NativeTolerance(const Case& c) { return c.out == DType::kBF16 ? 1e-2 : 2e-5; }
+
 // Weights packed for native bfloat16, whether or not this CPU gains from it.
 TEST_P(LinearTest, NativeBF16EqualsRef) {
   const Case c = GetParam();
@@ -171,13 +175,38 @@ TEST_P(LinearTest, NativeBF16EqualsRef) {
     args.out = got.mutable_view();
     args.residual = c.residual ? residual.view() : ConstView();
     RunImplementation(LinearTable(), name, args);
-    EXPECT_LT(RmsError(got, want), 1e-2);
+    EXPECT_LT(RmsError(got, want), NativeTolerance(c));
     if (!c.residual) return;
     Tensor in_place = Cast(residual, c.out);
     args.out = in_place.mutable_view();
     args.residual = in_place;
     RunImplementation(LinearTable(), name, args);
     EXPECT_EQ(RmsError(in_place, got), 0);
+  });
+}
+
+TEST(Linear, NativeBF16HidesNeitherInfinityNorNan) {
+  constexpr float kMost = std::numeric_limits<float>::max();  // infinity, rounded to bfloat16
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  Tensor x = RandomTensor({4, 40}, 1);
+  x.MutableData<float>()[3] = kInfinity;
+  x.MutableData<float>()[40 + 39] = -kInfinity;
+  x.MutableData<float>()[80 + 17] = std::nanf("");
+  x.MutableData<float>()[120 + 17] = kMost;
+  Tensor ones({1, 40}, DType::kF32);
+  std::fill_n(ones.MutableData<float>(), 40, 1.0f);
+  const PackedMatrix packed = cpu::PackBF16(ones);
+  Tensor out({4, 1}, DType::kF32);
+  LinearArgs args;
+  args.x = x;
+  args.weight = &packed;
+  args.out = out.mutable_view();
+  ForEachFast(LinearTable(), args, [&](std::string_view name) {
+    RunImplementation(LinearTable(), name, args);
+    EXPECT_EQ(out.Data<float>()[0], kInfinity);
+    EXPECT_EQ(out.Data<float>()[1], -kInfinity);
+    EXPECT_TRUE(std::isnan(out.Data<float>()[2]));
+    EXPECT_FALSE(std::isnan(out.Data<float>()[3]));
   });
 }
 
@@ -196,7 +225,7 @@ TEST_P(LinearGluTest, NativeBF16EqualsRef) {
     Tensor got({c.m, c.n}, c.out);
     args.out = got.mutable_view();
     RunImplementation(LinearGluTable(), name, args);
-    EXPECT_LT(RmsError(got, want), 1e-2);
+    EXPECT_LT(RmsError(got, want), NativeTolerance(c));
   });
 }
 INSTANTIATE_TEST_SUITE_P(Shapes, LinearGluTest, testing::ValuesIn(Cases()));
