@@ -30,8 +30,8 @@ int64_t AdaptiveNorms::Add(const std::string& name, int64_t width) {
   return row;
 }
 
-View AdaRmsNorm::Forward(const Pass& pass, ConstView x) const {
-  const View out = AllocLike(pass, x, width_, pass.activation);
+View AdaRmsNorm::Forward(const Pass& pass, ConstView x, DType dtype) const {
+  const View out = AllocLike(pass, x, width_, dtype);
   RmsNorm(pass.ctx, {.x = Tokens(x),
                      .scale = pass.ada_scales.Slice(1, row_, row_ + width_),
                      .scale_offset = 1,
@@ -100,7 +100,7 @@ void SelfAttention::Forward(const Pass& pass, const RotaryTable& table, View x) 
   const View qkv = AllocLike(pass, x, qkv_proj_.out_features(), pass.attention);
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
-    qkv_proj_.Forward(pass.ctx, norm_.Forward(pass, x), qkv);
+    qkv_proj_.Forward(pass.ctx, norm_.Forward(pass, x, pass.attention), qkv);
   }
   const int64_t width = out_proj_.in_features();
   const View queries_and_keys = Tokens(qkv).Slice(2, 0, 2 * width);
@@ -146,7 +146,7 @@ void CrossAttention::Forward(const Pass& pass, ConstView kv, ConstView mask, Vie
   const View q = Tokens(AllocLike(pass, x, width, pass.activation));
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
-    q_proj_.Forward(pass.ctx, Tokens(norm_.Forward(pass, x)), q);
+    q_proj_.Forward(pass.ctx, Tokens(norm_.Forward(pass, x, pass.activation)), q);
   }
   const View q_heads = nn::SplitHeads(q, heads_);
   Rope(pass.ctx, {.x = q_heads, .scale = scale_, .eps = kEps, .cos = {}, .sin = {}});
@@ -176,7 +176,7 @@ void FeedForward::Forward(const Pass& pass, View x) const {
   const View hidden = AllocLike(pass, x, up_proj_.out_features(), pass.activation);
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
-    up_proj_.Forward(pass.ctx, norm_.Forward(pass, x), hidden);
+    up_proj_.Forward(pass.ctx, norm_.Forward(pass, x, pass.activation), hidden);
   }
   down_proj_.Forward(pass.ctx, hidden, x, x);
 }

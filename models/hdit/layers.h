@@ -34,7 +34,7 @@ struct RotaryTable {
 struct Pass {
   Context& ctx;
   DType activation;      // element type of what lies between products
-  DType attention;       // that of queries, keys and values of self-attention
+  DType attention;       // that of self-attention, from its norm to its result
   ConstView ada_scales;  // [B, AdaptiveNorms::rows] f32
 };
 
@@ -45,8 +45,8 @@ class AdaRmsNorm {
   void Visit(const std::string& prefix, AdaptiveNorms& norms) {
     row_ = norms.Add(prefix + "linear.weight", width_);
   }
-  // x [B, Y, X, W] f32 to the same shape in pass.activation, on the arena.
-  View Forward(const Pass& pass, ConstView x) const;
+  // x [B, Y, X, W] f32 to the same shape in `dtype`, on the arena.
+  View Forward(const Pass& pass, ConstView x, DType dtype) const;
 
  private:
   int64_t width_;
