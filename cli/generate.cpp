@@ -19,7 +19,7 @@ void AddGenerate(CLI::App& app, Command& chosen) {
       "Examples:\n"
       "  gesso generate \"a red apple and a cat\" -o out.png\n"
       "  gesso generate \"two blue fish\" -b 16 --grid --seed 7 -o sheet.png\n"
-      "  gesso generate \"a cat\" -i photo.jpg --strength 0.6 -o cat.webp\n"
+      "  gesso generate \"a cat\" -i photo.jpg --strength 0.6 -o cat.jpg\n"
       "  gesso generate --prompt-file prompts.txt -o 'out/%03d.png'\n"
       "  gesso generate --from out.png --steps 50 -o finer.png");
   UseSettings(*command, [options] { options->request->reads_flags = true; });
