@@ -180,27 +180,28 @@ void Session::RunBlock(Context& ctx, size_t index, ConstView condition, View x) 
   const int64_t width = model_->config.width;
   const View modulation = ctx.arena->Alloc({x.shape[0], 3 * width}, DType::kF32);
   block.ada_ln.Forward(ctx, condition, modulation);
-  const View normed = ctx.arena->Alloc(x.shape, DType::kF32);
-  LayerNorm(ctx, {.x = x,
+  const auto& orders = model_->config.scan_orders;
+  const bool reordered = orders[index % orders.size()] == ScanOrder::kTemporalFirst && frames_ > 1;
+  const View moved = reordered ? ctx.arena->Alloc(x.shape, DType::kF32) : View();
+  const auto in_order = [&](ConstView tokens, const Tensor& ids) {
+    if (!reordered) return tokens;
+    const Shape rows = {x.shape[0] * x.shape[1], width};
+    GatherRows(ctx, {.table = tokens.Reshape(rows), .ids = ids, .out = moved});
+    return ConstView(moved);
+  };
+  const View normed = ctx.arena->Alloc(x.shape, model_->activation);
+  LayerNorm(ctx, {.x = in_order(x, temporal_first_),
                   .scale = modulation.Slice(1, width, 2 * width),
                   .shift = modulation.Slice(1, 0, width),
                   .scale_offset = 1,
                   .eps = kEps,
                   .out = normed});
   const View mixed = ctx.arena->Alloc(x.shape, DType::kF32);
-  const auto& orders = model_->config.scan_orders;
-  const bool reordered = orders[index % orders.size()] == ScanOrder::kTemporalFirst && frames_ > 1;
-  const Shape rows = {x.shape[0] * x.shape[1], width};
-  if (!reordered) {
-    block.mixer.Forward(ctx, model_->activation, normed, mixed);
-  } else {
-    GatherRows(ctx, {.table = normed.Reshape(rows), .ids = temporal_first_, .out = mixed});
-    block.mixer.Forward(ctx, model_->activation, mixed, normed);
-    GatherRows(ctx, {.table = normed.Reshape(rows), .ids = canonical_, .out = mixed});
-  }
-  GatedAdd(
-      ctx,
-      {.residual = x, .x = mixed, .gate = modulation.Slice(1, 2 * width, 3 * width), .out = x});
+  block.mixer.Forward(ctx, model_->activation, normed, mixed);
+  GatedAdd(ctx, {.residual = x,
+                 .x = in_order(mixed, canonical_),
+                 .gate = modulation.Slice(1, 2 * width, 3 * width),
+                 .out = x});
 }
 
 void Session::Project(Context& ctx, ConstView condition, View x, View out) const {
