@@ -64,10 +64,6 @@ OpCost CostOfNeighborhoodAttention(const NeighborhoodAttentionArgs& args) {
 
 }  // namespace
 
-DType AttentionDType(Device device, DType activation) {
-  return device == Device::kCuda ? activation : DType::kF32;
-}
-
 void Attention(Context& ctx, const AttentionArgs& args) {
   CheckHeads("attention", args.q, args.k, args.v, args.out, 4);
   const Shape& s = args.q.shape;

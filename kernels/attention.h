@@ -20,12 +20,6 @@ struct AttentionArgs {
 };
 void Attention(Context& ctx, const AttentionArgs& args);
 
-// The element type in which a model that works in `activation` had better make queries, keys and
-// values which only attention reads. On a CPU rounding would make the error of a Hourglass DiT's
-// pass a quarter larger, and its neighborhoods are no faster in bfloat16; a GPU's tensor cores gain
-// several times.
-DType AttentionDType(Device device, DType activation);
-
 // Each token of a grid attends to the tokens of its own window: (y + shift) / window and
 // (x + shift) / window agree, without wrap-around (k-diffusion's shifted windows, which roll and
 // mask; the cut windows at the border are smaller). Hassani & Liu: Swin, with roll reversed.

@@ -31,28 +31,63 @@ std::optional<std::string_view> WhyNot(const PackedMatrix& weight, ConstView x, 
   return WhyNotReachable({x, out});
 }
 
+Inputs InputsOf(ConstView x, int64_t width) {
+  return {x.data, x.numel() / width, x.shape.rank() == 2 ? x.strides[0] : width};
+}
+
+// x in float32 by weights in bfloat16: as two bfloat16 matrices, in the scratch kInputs.
+void MultiplySplit(ConstView x, const PackedMatrix& weight, const void* weights,
+                   const Epilogue& epilogue) {
+  const int64_t width = weight.cols();
+  const Inputs in = InputsOf(x, width);
+  const int64_t count = in.rows * width;
+  SplitElement body;
+  body.x = Numbers(x);
+  body.first.bf16 = true;
+  // Both begin at a multiple of 16 bytes.
+  const int64_t apart = (count + kVector - 1) / kVector * kVector;
+  body.first.data = Scratch(kInputs, static_cast<size_t>(2 * apart) * sizeof(uint16_t));
+  body.second = body.first.From(apart);
+  body.width = width;
+  body.x_stride = in.stride;
+  ForEachVector(count, body);
+  MultiplySumAndFinish({in.rows, weight.rows(), width, width, DType::kBF16}, weights,
+                       body.first.data, body.second.data, epilogue);
+}
+
+// Of weights that are numbers of either type.
+void Multiply(ConstView x, const PackedMatrix& weight, const void* weights,
+              const Epilogue& epilogue) {
+  if (x.dtype == DType::kF32 && weight.dtype() == DType::kBF16) {
+    return MultiplySplit(x, weight, weights, epilogue);
+  }
+  const Inputs in = ConvertedInputs(x, weight);
+  MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()}, weights,
+                    in.data, epilogue);
+}
+
 }  // namespace
 
 Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight) {
   const int64_t width = weight.cols();
-  const int64_t rows = x.numel() / width;
-  const int64_t stride = x.shape.rank() == 2 ? x.strides[0] : width;
-  if (x.dtype == weight.dtype()) return {x.data, rows, stride};
+  const Inputs in = InputsOf(x, width);
+  if (x.dtype == weight.dtype()) return in;
   ConvertElement body;
   body.x = Numbers(x);
   body.out.data = Scratch(kInputs, static_cast<size_t>(x.numel()) * SizeOf(weight.dtype()));
   body.out.bf16 = weight.dtype() == DType::kBF16;
   body.width = width;
-  body.x_stride = stride;
-  ForEachVector(rows * width, body);
-  return {body.out.data, rows, width};
+  body.x_stride = in.stride;
+  ForEachVector(in.rows * width, body);
+  return {body.out.data, in.rows, width};
 }
 
 void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& multiply) {
   const int64_t both = args.weight->rows();
   const int64_t rows = args.x.numel() / args.weight->cols();
   // Half the traffic where cuBLASLt can round what is rounded in the end anyway.
-  const bool narrow = args.out.dtype == DType::kBF16 && args.weight->dtype() == DType::kBF16;
+  const bool narrow = args.out.dtype == DType::kBF16 && args.x.dtype == DType::kBF16 &&
+                      args.weight->dtype() == DType::kBF16;
   const DType type = narrow ? DType::kBF16 : DType::kF32;
   const size_t bytes = static_cast<size_t>(rows * both) * SizeOf(type);
   const View product(Scratch(kHalves, bytes), {rows, both}, type, Device::kCuda);
@@ -82,13 +117,11 @@ void Linear(Context&, const LinearArgs& args) {
   const PackedMatrix& weight = *args.weight;
   const Weights* const floats = WeightsOf(weight);
   if (floats == nullptr) return LinearLowBit(args);
-  const Inputs in = ConvertedInputs(args.x, weight);
-  MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
-                    floats->values.view().data, in.data,
-                    {.bias = Numbers(args.bias),
-                     .activation = args.activation,
-                     .residual = Numbers(args.residual),
-                     .out = Numbers(args.out)});
+  Multiply(args.x, weight, floats->values.view().data,
+           {.bias = Numbers(args.bias),
+            .activation = args.activation,
+            .residual = Numbers(args.residual),
+            .out = Numbers(args.out)});
 }
 
 std::optional<std::string_view> WhyNotLinearGlu(const LinearGluArgs& args) {
@@ -99,11 +132,9 @@ void LinearGlu(Context&, const LinearGluArgs& args) {
   const PackedMatrix& weight = *args.weight;
   const Weights* const floats = WeightsOf(weight);
   if (floats == nullptr) return LinearGluLowBit(args);
-  const Inputs in = ConvertedInputs(args.x, weight);
   ActivateHalves(args, [&](View product) {
-    MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()},
-                      floats->values.view().data, in.data,
-                      {.bias = {}, .residual = {}, .out = Numbers(product)});
+    Multiply(args.x, weight, floats->values.view().data,
+             {.bias = {}, .residual = {}, .out = Numbers(product)});
   });
 }
 

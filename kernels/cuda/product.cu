@@ -272,6 +272,16 @@ void MultiplyAndFinish(const Product& product, const void* weight, const void* x
          [&](const Sum& sum) { return TryRun(product, weight, x, sum, sum.out.type()); });
 }
 
+void MultiplySumAndFinish(const Product& product, const void* weight, const void* x,
+                          const void* more, const Epilogue& epilogue) {
+  Finish(product, epilogue, [&](const Sum& sum) {
+    // Not rounded in between, and with more added to what is there.
+    if (sum.out.bf16 || !TryRun(product, weight, x, sum, DType::kF32)) return false;
+    Run(product, weight, more, {.out = sum.out, .added = sum.out, .bias = {}}, DType::kF32);
+    return true;
+  });
+}
+
 void MultiplyAndFinish(const Product& product, int64_t most,
                        const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
                        const Epilogue& epilogue) {

@@ -34,7 +34,6 @@ struct RotaryTable {
 struct Pass {
   Context& ctx;
   DType activation;      // element type of what lies between products
-  DType attention;       // that of self-attention, from its norm to its result
   ConstView ada_scales;  // [B, AdaptiveNorms::rows] f32
 };
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/attention.h"
 #include "models/nn/load.h"
 
 namespace gesso::hdit {
@@ -70,7 +69,6 @@ std::shared_ptr<const Model> Load(const Weights& weights, const Json& config, De
       WithContext(weights.path.string() + " (config)", [&] { return ParseConfig(config); }));
   model->dtype = dtype;
   model->activation = ActivationDType(device, dtype);
-  model->attention = AttentionDType(device, model->activation);
   nn::LoadWeights(*model, weights, device, dtype);
   return model;
 }

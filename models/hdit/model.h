@@ -34,7 +34,6 @@ struct Model {
   Config config;
   DType dtype = DType::kF32;       // of the products
   DType activation = DType::kF32;  // of what lies between them
-  DType attention = DType::kF32;   // of self-attention
   Conditioner conditioner;
   nn::Linear patch_in;
   std::vector<std::vector<Layer>> down;  // by level, the middle last

@@ -172,7 +172,7 @@ void Session::Compute(Context& ctx, ConstView x, View out) {
   const View ada_scales = ctx.arena->Alloc({pictures_[0], model_->ada_scales.rows()}, DType::kF32);
   Linear(ctx,
          {.x = cond, .weight = &model_->ada_scales, .bias = {}, .residual = {}, .out = ada_scales});
-  const Pass pass{ctx, model_->activation, model_->attention, ada_scales};
+  const Pass pass{ctx, model_->activation, ada_scales};
 
   const TokenGrid grid = GridOf(config, pictures_, 0);
   const int64_t batch = pictures_[0];

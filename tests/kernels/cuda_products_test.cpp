@@ -76,6 +76,34 @@ TEST_F(CudaProducts, OfFloats) {
   }
 }
 
+// Inputs in float32 are not rounded to the type of the weights.
+TEST_F(CudaProducts, OfFloat32InputsByBFloat16) {
+  for (const auto& [n, k] : SizesFor(SizeOf(DType::kBF16))) {
+    const Tensor weight = Cast(RandomWeight(2 * n, k), DType::kBF16);
+    const PackedMatrix exact = PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole);
+    const PackedMatrix packed = PackMatrix(Device::kCuda, weight, DType::kBF16);
+    const Tensor bias = RandomTensor({2 * n}, 3);
+    for (const int64_t m : kRows) {
+      for (const DType out : kTypes) {
+        SCOPED_TRACE(fmt::format("{} {} x {} x {}", NameOf(out), m, 2 * n, k));
+        const double bound = out == DType::kBF16 ? ToleranceOf(out) : 2e-5;
+        const Tensor x = RandomTensor({m, k}, 2);
+        const Tensor residual = RandomTensor({m, 2 * n}, 4, out);
+        LinearArgs args;
+        args.x = x;
+        args.residual = residual;
+        EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, out), bound);
+        args.bias = bias;
+        args.activation = Activation::kSilu;
+        EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, out), bound);
+        LinearGluArgs glu;
+        glu.x = x;
+        EXPECT_LT(ErrorOf(LinearGluTable(), glu, exact, packed, {m, n}, out), bound);
+      }
+    }
+  }
+}
+
 // `exact`: what the CPU multiplies by.
 void ExpectProductsOfFewBits(const LowBitMatrix& matrix, const PackedMatrix& exact, DType dtype) {
   const int64_t n = matrix.rows / 2;

@@ -2,6 +2,8 @@
 // where memory and widths allow that, and one by one where they do not.
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <random>
 
 #include "kernels/cuda/device/causal_conv.cuh"
@@ -89,6 +91,41 @@ TEST_P(CudaVectors, Conversions) {
       body.x_stride = part.width;
       EXPECT_EQ(RunInVectors(5 * part.size, body), part.in_vectors);
       EXPECT_TRUE(SameBits(out, Cast(values, type)));
+    }
+  }
+}
+
+TEST(CudaSplit, LosesNothing) {
+  for (const Part& part : kParts) {
+    Tensor wide = RandomTensor({5, part.width}, 1);
+    const ConstView values = wide.view().Slice(1, part.begin, part.begin + part.size);
+    const float odd[] = {INFINITY, -INFINITY, NAN, std::numeric_limits<float>::max(), 0};
+    for (int64_t row = 0; row < 5; ++row) {
+      wide.MutableData<float>()[row * part.width + part.begin] = odd[row];
+    }
+    Tensor first({5, part.size}, DType::kBF16);
+    Tensor second({5, part.size}, DType::kBF16);
+    cuda::SplitElement body;
+    body.x = cuda::Numbers(values);
+    body.first = cuda::Numbers(first.mutable_view());
+    body.second = cuda::Numbers(second.mutable_view());
+    body.width = part.size;
+    body.x_stride = part.width;
+    EXPECT_EQ(RunInVectors(5 * part.size, body), part.in_vectors);
+    const Tensor want = Cast(values, DType::kF32);
+    const Tensor high = Cast(first, DType::kF32);
+    const Tensor low = Cast(second, DType::kF32);
+    for (int64_t i = 0; i < want.shape().numel(); ++i) {
+      const float x = want.Data<float>()[i];
+      const float sum = high.Data<float>()[i] + low.Data<float>()[i];
+      if (i % part.size == 0 && i < 3 * part.size) {  // infinite, or NaN
+        EXPECT_TRUE(sum == x || (std::isnan(sum) && std::isnan(x))) << x;
+        EXPECT_EQ(high.Data<float>()[i], 0) << x;
+      } else if (i == 3 * part.size) {
+        EXPECT_FALSE(std::isnan(sum));
+      } else {
+        EXPECT_LE(std::abs(sum - x), std::ldexp(std::abs(x), -17)) << x;
+      }
     }
   }
 }

@@ -194,6 +194,35 @@ struct ConvertElement {
   }
 };
 
+// x in float32 as the sum of two bfloat16 numbers, to 2^-17 of it. What bfloat16 rounds to
+// infinity, and NaN, are the second number, which is not the difference of infinities then.
+struct SplitElement {
+  static constexpr int kNumbers = kVector;
+  Numbers x, first, second;
+  Divisor width;
+  int64_t x_stride;
+
+  bool TakesVectors() const {
+    return width % kNumbers == 0 && HasVectors(x, x_stride) && HasVectors(first) &&
+           HasVectors(second);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    const float largest = BitsToFloat(0x7f7f8000u);  // and above: infinity
+    const int64_t row = i / width;
+    const auto values = GetSeveral<kCount>(x, row * x_stride + (i - row * width));
+    Several<kCount> high, low;
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) {
+      const float value = values.at[k];
+      high.at[k] = fabsf(value) < largest ? BitsToFloat(uint32_t{RoundToBf16(value)} << 16) : 0;
+      low.at[k] = value - high.at[k];
+    }
+    SetSeveral(first, i, high);
+    SetSeveral(second, i, low);
+  }
+};
+
 struct SignBitElement {
   const float* x;
   uint8_t* bits;
