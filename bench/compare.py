@@ -4,6 +4,7 @@ HDiT with the same random weights and the same input, outputs compared before ti
 
     python3 bench/compare.py                     # what this CPU can do, batch 1 and 4
     python3 bench/compare.py --isa avx2          # both sides without AVX-512
+    python3 bench/compare.py --side 1024 --batch 1
     python3 bench/compare.py --scaling           # gesso's time at 128 .. 1024 pixels
     python3 bench/compare.py --device cuda --neighborhood gather flex    # both on the same GPU
 
@@ -56,6 +57,9 @@ def common_parser(description: str) -> argparse.ArgumentParser:
 def parse_options() -> argparse.Namespace:
     parser = common_parser(__doc__)
     parser.set_defaults(batch=[1, 4])
+    parser.add_argument("--side", type=int, nargs="+", default=[256],
+                        choices=[128, 256, 512, 1024],
+                        help="of the pictures; every doubling adds a level to the network")
     parser.add_argument("--mode", choices=["default", "reduce-overhead", "max-autotune"],
                         help="torch.compile's: on a GPU max-autotune if absent, which plays CUDA "
                              "graphs after minutes of search for the fastest kernels; "
@@ -197,10 +201,11 @@ def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
     return rows
 
 
-def compare_batch(options: argparse.Namespace, folder: Path, batch: int) -> list[dict[str, Any]]:
+def compare_batch(options: argparse.Namespace, folder: Path, side: int,
+                  batch: int) -> list[dict[str, Any]]:
     from bench.torch_variants import variants
-    name = f"flowers256_batch{batch}"
-    config, weights, x, sigma = write_inputs(folder, name, 256, batch)
+    name = f"flowers{side}_batch{batch}"
+    config, weights, x, sigma = write_inputs(folder, name, side, batch)
     mode = options.mode or ("max-autotune" if options.device == "cuda" else "default")
     made = variants(config, weights, x, sigma, options.official, options.neighborhood,
                     options.dtype, options.device, mode)
@@ -239,8 +244,9 @@ def table(what: str, rows: list[dict[str, Any]]) -> str:
 
 
 def compare(options: argparse.Namespace, folder: Path) -> str:
-    return table("batch", [row | {"what": batch} for batch in options.batch
-                           for row in compare_batch(options, folder, batch)])
+    return table("pixels, batch", [row | {"what": f"{side} x {side}, {batch}"}
+                                   for side in options.side for batch in options.batch
+                                   for row in compare_batch(options, folder, side, batch)])
 
 
 def scaling(options: argparse.Namespace, folder: Path) -> str:

@@ -153,8 +153,8 @@ else
 fi
 python=$(FindPython)
 if [[ -n $python ]]; then
-  Step 150 pytorch "$python" bench/compare.py --device "$device" --build "$build" --batch 4 \
-    --neighborhood gather --rounds 3 --mode reduce-overhead
+  Step 150 pytorch "$python" bench/compare.py --device "$device" --build "$build" --batch 1 \
+    --side 256 1024 --neighborhood gather --rounds 3 --mode reduce-overhead
 else
   LeftOut pytorch "no Python with torch, numpy and safetensors"
 fi
