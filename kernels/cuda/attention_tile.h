@@ -36,21 +36,23 @@ constexpr bool HasTwoTiles(int width) {
 }
 
 struct FlashTile {
-  int width;            // channels that the kernel is compiled for: 32, 64 or 128
-  int tiles;            // of 16 queries, a warp: 1 or 2
-  int warps;            // 0 where no block fits into shared memory
-  int ahead;            // tiles of keys on their way while one is worked at: 1 or 3
-  size_t shared_bytes;  // of a block
+  int width = 0;            // channels that the kernel is compiled for: 32, 64 or 128
+  int tiles = 1;            // of 16 queries, a warp: 1 or 2
+  int warps = 0;            // 0 where no block fits into shared memory
+  int parts = 1;            // warps that share queries, and the keys between them: 1 or 2
+  int ahead = 1;            // tiles of keys on their way while one is worked at: 1 or 3
+  size_t shared_bytes = 0;  // of a block
 };
 
 // As many queries share tiles of keys as a task has and shared memory holds: up to 128 where warps
 // of 32 keep the device busy, and more queries are so at work at once; else up to 64 while there is
-// a block for every multiprocessor. Three tiles of keys are on their way where all blocks run at
+// a block for every multiprocessor. Two warps share queries and halve their keys where schedulers
+// would have no warp. Three tiles of keys are on their way where all blocks run at
 // once: they wait for memory then rather than for arithmetic. pairs: pictures times heads;
 // channels: 8 .. kMostFlashChannels.
 template <class Products, class Keys>
 FlashTile ChooseFlashTile(const Keys& keys, int64_t pairs, int64_t channels, BlockLimits limits) {
-  constexpr int kBusyWarps = 8;  // a multiprocessor: two a scheduler
+  constexpr int kSchedulers = 4;  // of a multiprocessor
   const int width = channels <= 32 ? 32 : channels <= 64 ? 64 : kMostFlashChannels;
   const auto bytes = [&](int queries, int ahead) {
     const int64_t tiles = keys.MostTiles(queries, Products::kKeys);
@@ -65,8 +67,8 @@ FlashTile ChooseFlashTile(const Keys& keys, int64_t pairs, int64_t channels, Blo
   const int warps = queries / 32;
   if (HasTwoTiles<Keys, Products>(width) && fitting(queries) > 0 &&
       (queries <= kMost || 2 * fitting(queries) > fitting(kMost)) &&
-      blocks(queries) * warps >= kBusyWarps * limits.multiprocessors) {
-    return {width, 2, warps, 1, bytes(queries, 1)};
+      blocks(queries) * warps >= 2 * kSchedulers * limits.multiprocessors) {
+    return {width, 2, warps, 1, 1, bytes(queries, 1)};
   }
   queries = std::min(queries, kMost);
   while (queries > 16 && (fitting(queries) == 0 || blocks(queries) < limits.multiprocessors)) {
@@ -74,7 +76,11 @@ FlashTile ChooseFlashTile(const Keys& keys, int64_t pairs, int64_t channels, Blo
   }
   const auto at_once = static_cast<size_t>(CeilDiv(blocks(queries), limits.multiprocessors));
   const int ahead = at_once * bytes(queries, 3) <= limits.shared_bytes ? 3 : 1;
-  return {width, 1, fitting(queries) > 0 ? queries / 16 : 0, ahead, bytes(queries, ahead)};
+  const int alone = fitting(queries) > 0 ? queries / 16 : 0;
+  const bool idle = blocks(queries) * alone < kSchedulers * limits.multiprocessors;
+  const int parts =
+      idle && 2 * alone <= kMostFlashWarps && Products::kKeys > Products::kStep ? 2 : 1;
+  return {width, 1, alone * parts, parts, ahead, bytes(queries, ahead)};
 }
 
 // Why rows cannot be copied 16 bytes at a time, or not be held; q, k and v end in [H, D].

@@ -32,8 +32,8 @@ constexpr int kLeastBlocks = kTiles* kWidth* static_cast<int>(sizeof(typename Pr
 template <class Keys, class Products, int kWidth, int kTiles, class Args>
 void Launch(const Args& args, const FlashTile& tile) {
   ForEachBlock<kMostThreads, kLeastBlocks<Products, kWidth, kTiles>>(
-      AttentionBlock<Keys, Products, kWidth, kTiles>(args, tile.warps, tile.ahead),
-      tile.warps * kWarp, tile.shared_bytes);
+      AttentionBlock<Keys, Products, kWidth, kTiles>(args, tile), tile.warps * kWarp,
+      tile.shared_bytes);
 }
 
 template <class Keys, class Products, int kWidth, class Args>

@@ -9,25 +9,28 @@ namespace {
 
 using namespace testing_support;  // NOLINT(google-build-using-namespace): test helpers
 
-// A block of `warps`, each with kTiles tiles of 16 queries.
+// tile: of which the shared memory is worked out here.
 template <class Keys, class Products, int kWidth, int kTiles, class Args>
-void RunBlocks(const Args& args, int warps, int ahead, Arrival arrival) {
-  const cuda::AttentionBlock<Keys, Products, kWidth, kTiles> body(args, warps, ahead);
-  const int queries = 16 * kTiles * warps;
+void RunBlocks(const Args& args, cuda::FlashTile tile, Arrival arrival) {
+  const cuda::AttentionBlock<Keys, Products, kWidth, kTiles> body(args, tile);
   const int64_t tiles =
-      std::min<int64_t>(Keys(args).MostTiles(queries, Products::kKeys), ahead + 1);
+      std::min<int64_t>(Keys(args).MostTiles(body.a_block, Products::kKeys), tile.ahead + 1);
   struct alignas(16) Chunk {
     unsigned char bytes[16];
   };
   std::vector<Chunk> shared(
-      cuda::FlashSharedBytes<Products>(kWidth, queries, static_cast<int>(tiles)) / sizeof(Chunk));
+      cuda::FlashSharedBytes<Products>(kWidth, body.a_block, static_cast<int>(tiles)) /
+      sizeof(Chunk));
   for (int64_t block = 0; block < body.Blocks(); ++block) {
     // NaN everywhere, so that nothing is read before it was copied.
     std::memset(shared.data(), 0xff, shared.size() * sizeof(Chunk));
-    CudaThreads threads(warps, arrival);
+    CudaThreads threads(tile.warps, arrival);
     body(block, threads, shared.data());
   }
 }
+
+// One tile of queries a warp, and one of keys ahead.
+constexpr cuda::FlashTile kOneWarp{.warps = 1};
 
 template <class Keys, class Products, int kWidth, class Args>
 void ExpectLikeRef(const OpTable<Args>& table, Args args) {
@@ -36,30 +39,36 @@ void ExpectLikeRef(const OpTable<Args>& table, Args args) {
   args.out = want.mutable_view();
   RunImplementation(table, "ref", args);
   std::vector<std::byte> first;  // result
-  const auto run = [&]<int kTiles>(std::integral_constant<int, kTiles>, int warps, int ahead,
-                                   Arrival arrival) {
+  const auto run = [&](const cuda::FlashTile& tile, Arrival arrival) {
+    SCOPED_TRACE(fmt::format("{} tiles, {} warps, {} parts, {} ahead", tile.tiles, tile.warps,
+                             tile.parts, tile.ahead));
     Tensor got = RandomTensor(args.q.shape, 99, dtype);
     args.out = got.mutable_view();
-    RunBlocks<Keys, Products, kWidth, kTiles>(args, warps, ahead, arrival);
-    SCOPED_TRACE(fmt::format("{} tiles, {} warps, {} ahead", kTiles, warps, ahead));
+    if (tile.tiles == 1) {
+      RunBlocks<Keys, Products, kWidth, 1>(args, tile, arrival);
+    } else if constexpr (cuda::HasTwoTiles<Keys, Products>(kWidth)) {
+      RunBlocks<Keys, Products, kWidth, 2>(args, tile, arrival);
+    }
     EXPECT_LT(RmsError(got, want), ToleranceOf(dtype));
     // Where the order of keys is not the block's, a query's result does not depend on others'.
-    if (std::is_same_v<Keys, cuda::NeighborKeys>) return;
+    if (std::is_same_v<Keys, cuda::NeighborKeys> || tile.parts != 1) return;
     const auto* bytes = static_cast<const std::byte*>(got.view().data);
     const std::vector<std::byte> result(bytes, bytes + got.view().bytes());
     if (first.empty()) first = result;
     EXPECT_EQ(result, first);
   };
-  constexpr std::integral_constant<int, 1> kOne;
-  run(kOne, 1, 1, Arrival::kEarly);
-  run(kOne, 1, 3, Arrival::kLate);
-  run(kOne, 2, 1, Arrival::kLate);
-  run(kOne, 4, 3, Arrival::kEarly);
-  if constexpr (cuda::HasTwoTiles<Keys, Products>(kWidth)) {
-    constexpr std::integral_constant<int, 2> kTwo;
-    run(kTwo, 1, 1, Arrival::kLate);
-    run(kTwo, 2, 1, Arrival::kEarly);
-    run(kTwo, 4, 1, Arrival::kLate);
+  run(kOneWarp, Arrival::kEarly);
+  run({.warps = 1, .ahead = 3}, Arrival::kLate);
+  run({.warps = 2}, Arrival::kLate);
+  run({.warps = 4, .ahead = 3}, Arrival::kEarly);
+  if (Products::kKeys > Products::kStep) {
+    run({.warps = 2, .parts = 2, .ahead = 3}, Arrival::kEarly);
+    run({.warps = 4, .parts = 2}, Arrival::kLate);
+  }
+  if (cuda::HasTwoTiles<Keys, Products>(kWidth)) {
+    run({.tiles = 2, .warps = 1}, Arrival::kLate);
+    run({.tiles = 2, .warps = 2}, Arrival::kEarly);
+    run({.tiles = 2, .warps = 4}, Arrival::kLate);
   }
 }
 
@@ -173,7 +182,7 @@ TEST(CudaFlashFloat32, LosesNothingOverManyKeys) {
   AttentionArgs args{q, k, v, {}, {}, 1, want.mutable_view()};
   RunImplementation(AttentionTable(), "ref", args);
   args.out = got.mutable_view();
-  RunBlocks<cuda::AllKeys, cuda::Float32Products, 32, 1>(args, 1, 1, Arrival::kLate);
+  RunBlocks<cuda::AllKeys, cuda::Float32Products, 32, 1>(args, kOneWarp, Arrival::kLate);
   EXPECT_LT(RmsError(got, want), 2e-6);
 }
 
@@ -191,9 +200,9 @@ TEST_P(CudaFlash, NanIsNotHidden) {
       Tensor out({1, 3, 1, 16}, GetParam());
       const AttentionArgs args{qkv[0], qkv[1], qkv[2], {}, {}, 1, out.mutable_view()};
       if (GetParam() == DType::kBF16) {
-        RunBlocks<cuda::AllKeys, cuda::Bf16Products, 32, 1>(args, 1, 1, Arrival::kLate);
+        RunBlocks<cuda::AllKeys, cuda::Bf16Products, 32, 1>(args, kOneWarp, Arrival::kLate);
       } else {
-        RunBlocks<cuda::AllKeys, cuda::Float32Products, 32, 1>(args, 1, 1, Arrival::kLate);
+        RunBlocks<cuda::AllKeys, cuda::Float32Products, 32, 1>(args, kOneWarp, Arrival::kLate);
       }
       const Tensor result = Cast(out, DType::kF32);
       for (int i = 0; i < 48; ++i) {  // a query; all of them; a channel of all
@@ -251,9 +260,9 @@ TEST_P(CudaFlash, StoresAnywhere) {
   void* const second = static_cast<std::byte*>(memory.mutable_view().data) + SizeOf(GetParam());
   args.out = View(second, q.shape(), GetParam());
   if (GetParam() == DType::kBF16) {
-    RunBlocks<cuda::AllKeys, cuda::Bf16Products, 32, 1>(args, 1, 1, Arrival::kLate);
+    RunBlocks<cuda::AllKeys, cuda::Bf16Products, 32, 1>(args, kOneWarp, Arrival::kLate);
   } else {
-    RunBlocks<cuda::AllKeys, cuda::Float32Products, 32, 1>(args, 1, 1, Arrival::kLate);
+    RunBlocks<cuda::AllKeys, cuda::Float32Products, 32, 1>(args, kOneWarp, Arrival::kLate);
   }
   EXPECT_LT(RmsError(args.out, want), ToleranceOf(GetParam()));
 }
@@ -273,9 +282,11 @@ TEST_P(CudaFlash, NanStaysWhereItIsSeen) {
     Tensor out(args.q.shape, GetParam());
     args.out = out.mutable_view();
     if (GetParam() == DType::kBF16) {
-      RunBlocks<cuda::NeighborKeys, cuda::Bf16Products, 32, 2>(args, 4, 1, Arrival::kLate);
+      RunBlocks<cuda::NeighborKeys, cuda::Bf16Products, 32, 2>(args, {.tiles = 2, .warps = 4},
+                                                               Arrival::kLate);
     } else {
-      RunBlocks<cuda::NeighborKeys, cuda::Float32Products, 32, 2>(args, 2, 1, Arrival::kLate);
+      RunBlocks<cuda::NeighborKeys, cuda::Float32Products, 32, 2>(args, {.tiles = 2, .warps = 2},
+                                                                  Arrival::kLate);
     }
     const cuda::NeighborKeys keys(args);
     const Tensor result = Cast(out, DType::kF32);

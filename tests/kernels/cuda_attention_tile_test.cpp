@@ -67,29 +67,30 @@ TEST(FlashTile, HasNoMoreWarpsThanWork) {
   const auto choose = [](const auto& keys, int64_t pairs) {
     return cuda::ChooseFlashTile<cuda::Bf16Products>(keys, pairs, 64, kHopper);
   };
-  const auto expect = [](const cuda::FlashTile& tile, int tiles, int warps, int ahead) {
+  const auto expect = [](const cuda::FlashTile& tile, int tiles, int warps, int parts, int ahead) {
     EXPECT_EQ(tile.tiles, tiles);
     EXPECT_EQ(tile.warps, warps);
+    EXPECT_EQ(tile.parts, parts);
     EXPECT_EQ(tile.ahead, ahead);
   };
-  expect(choose(KeysOf(10, 4096), 1000), 1, 1, 1);
-  expect(choose(KeysOf(10, 4096), 100), 1, 1, 3);
-  expect(choose(KeysOf(40, 4096), 500), 1, 4, 1);  // 3 warps' worth
-  expect(choose(KeysOf(40, 4096), 1000), 2, 2, 1);
-  expect(choose(KeysOf(1024, 1024), 4), 1, 1, 3);   // 64 blocks on 132 multiprocessors
-  expect(choose(KeysOf(1024, 1024), 9), 1, 4, 3);   // 144 of them
-  expect(choose(KeysOf(1024, 1024), 32), 1, 4, 1);  // 512
-  expect(choose(KeysOf(1024, 1024), 33), 2, 4, 1);  // 264 of 128 queries
-  expect(choose(Windows(64, 64, 4), 1000), 1, 1, 1);
-  expect(choose(Windows(64, 64, 8), 4), 1, 4, 3);
-  expect(choose(Windows(64, 64, 8), 1000), 2, 2, 1);
-  expect(choose(Neighbors(64, 64, 7), 2), 1, 2, 3);
-  expect(choose(Neighbors(256, 256, 81), 24), 2, 4, 1);
+  expect(choose(KeysOf(10, 4096), 1000), 1, 1, 1, 1);
+  expect(choose(KeysOf(10, 4096), 100), 1, 2, 2, 3);
+  expect(choose(KeysOf(40, 4096), 500), 1, 4, 1, 1);  // 3 warps' worth
+  expect(choose(KeysOf(40, 4096), 1000), 2, 2, 1, 1);
+  expect(choose(KeysOf(1024, 1024), 4), 1, 2, 2, 3);   // 64 blocks on 132 multiprocessors
+  expect(choose(KeysOf(1024, 1024), 9), 1, 4, 1, 3);   // 144 of them
+  expect(choose(KeysOf(1024, 1024), 32), 1, 4, 1, 1);  // 512
+  expect(choose(KeysOf(1024, 1024), 33), 2, 4, 1, 1);  // 264 of 128 queries
+  expect(choose(Windows(64, 64, 4), 1000), 1, 1, 1, 1);
+  expect(choose(Windows(64, 64, 8), 4), 1, 4, 1, 3);
+  expect(choose(Windows(64, 64, 8), 1000), 2, 2, 1, 1);
+  expect(choose(Neighbors(64, 64, 7), 2), 1, 4, 2, 3);
+  expect(choose(Neighbors(256, 256, 81), 24), 2, 4, 1, 1);
   EXPECT_EQ(choose(Windows(64, 64, 8), 1000).shared_bytes, 80 + 192u * 72 * 2);  // one tile of keys
   AttentionArgs masked;
   masked.q.shape = {1, 4096, 1, 64};
   masked.k.shape = {1, 4096, 1, 64};
-  expect(choose(cuda::ChosenKeys(masked), 1000), 1, 4, 1);
+  expect(choose(cuda::ChosenKeys(masked), 1000), 1, 4, 1, 1);
 }
 
 TEST(FlashTile, RefusesWhatCannotBeCopied) {

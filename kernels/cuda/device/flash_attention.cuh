@@ -26,6 +26,7 @@ struct AttentionBlock {
   static constexpr int kInChunk = 16 / sizeof(Element);    // elements that are copied at once
   static constexpr int kChunks = kWidth / kInChunk;
   static constexpr int kRows = 2 * kTiles;  // of a thread
+  static constexpr int kMostParts = kTiles == 1 ? kKeys / kStep : 1;
 
   // In bytes.
   struct Heads {
@@ -52,11 +53,12 @@ struct AttentionBlock {
   int channels;
   int a_block;  // queries that a block works at
   int ahead;    // tiles of keys, 1 or 3; 1 for two tiles of queries
+  int parts;    // 1, or 2 warps that share queries, and the steps of a tile; 1 likewise
   float scale;  // times log2 e
   Keys keys;
 
   template <class Args>
-  AttentionBlock(const Args& args, int warps, int tiles_ahead)
+  AttentionBlock(const Args& args, const FlashTile& tile)
       : q(args.q),
         k(args.k),
         v(args.v),
@@ -66,8 +68,9 @@ struct AttentionBlock {
         heads(args.q.shape[-2]),
         pictures(args.q.shape[0]),
         channels(static_cast<int>(args.q.shape[-1])),
-        a_block(16 * kTiles * warps),
-        ahead(tiles_ahead),
+        a_block(16 * kTiles * tile.warps / tile.parts),
+        ahead(tile.ahead),
+        parts(tile.parts),
         scale(args.scale * kLog2E),
         keys(args) {
     tasks = keys.Tasks(a_block);
@@ -97,7 +100,7 @@ struct AttentionBlock {
       threads.template AwaitAllBut<3>();
     }
     threads.Barrier();
-    state.queries.Begin(threads, memory.q);
+    state.queries.Begin(threads, memory.q, Parts());
     do {
       if (Ahead() == 1) {
         threads.template AwaitAllBut<0>();
@@ -111,6 +114,7 @@ struct AttentionBlock {
       tile = keys.Next(work.task, tile, kKeys);
     } while (keys.HasTile(work.task, tile));
     threads.GroupSum(state.total);
+    if (Parts() == 2) Merge(threads, memory.exchange, state);
     Store(threads, work, state);
   }
 
@@ -133,11 +137,13 @@ struct AttentionBlock {
   struct Memory {
     BlockWork* work;
     Element *q, *tiles;
+    float* exchange;  // where queries and tiles were
 
     GESSO_BOTH Memory(void* shared, int queries_a_block)
         : work(static_cast<BlockWork*>(shared)),
           q(reinterpret_cast<Element*>(static_cast<char*>(shared) + kFlashWorkBytes)),
-          tiles(q + queries_a_block * kStride) {}
+          tiles(q + queries_a_block * kStride),
+          exchange(reinterpret_cast<float*>(q)) {}
     // Places for ahead + 1 tiles, a power of two, by turns.
     GESSO_BOTH TileMemory Of(const KeyTile& tile, int ahead) const {
       const int turn = static_cast<int>(static_cast<unsigned>(tile.first) / kKeys) & ahead;
@@ -163,10 +169,12 @@ struct AttentionBlock {
     typename Threads::template Each<RowNumbers<kRows>> peak, total;
   };
 
-  // Of row r of a thread, counted from the block's first query.
-  GESSO_BOTH static int SlotOf(int t, int r) {
-    return t / kWarp * 16 * kTiles + GroupOf(t) + 8 * r;
-  }
+  // How many warps share queries: 1 or kMostParts.
+  GESSO_BOTH int Parts() const { return kMostParts == 1 ? 1 : parts; }
+  // The first query of a thread's warp, and its row r, counted from the block's first.
+  GESSO_BOTH int FirstSlotOf(int t) const { return WarpOf(t, Parts()) * 16 * kTiles; }
+  GESSO_BOTH int SlotOf(int t, int r) const { return FirstSlotOf(t) + GroupOf(t) + 8 * r; }
+  GESSO_BOTH int PartOf(int t) const { return t / kWarp & (Parts() - 1); }
   // Its number c, 0 or 1, in an accumulator.
   GESSO_BOTH static int NumberOf(int r, int c) { return r % 2 * 2 + c; }
 
@@ -253,9 +261,9 @@ struct AttentionBlock {
   template <class Threads>
   GESSO_BOTH void Work(Threads& threads, int t, const BlockWork& work, const KeyTile& tile,
                        const TileMemory& memory, State<Threads>& state) const {
-    const int query = t / kWarp * 16 * kTiles;
+    const int query = FirstSlotOf(t);
     if (!keys.HasQuery(work.task, query)) return;
-    for (int first = 0; first < kKeys; first += kStep) {
+    for (int first = PartOf(t) * kStep; first < kKeys; first += Parts() * kStep) {
       const Sight sight =
           keys.SightOf(work.task, query, query + 16 * kTiles - 1, tile, first, first + kStep - 1);
       if (sight == Sight::kNone) continue;
@@ -359,13 +367,49 @@ struct AttentionBlock {
     });
   }
 
+  // The sums of two warps that share queries become the first one's.
+  template <class Threads>
+  GESSO_BOTH void Merge(Threads& threads, float* exchange, State<Threads>& state) const {
+    constexpr int kNumbers = kWidth / 2 + 2 * kRows;  // of a thread
+    const auto at = [&](int t, int i) -> float& {
+      return exchange[(WarpOf(t, Parts()) * kNumbers + i) * kWarp + t % kWarp];
+    };
+    threads.Barrier();  // nobody reads queries and tiles any more
+    threads.ForEach([&](int t) {
+      if (PartOf(t) == 0) return;
+      GESSO_UNROLL for (int r = 0; r < kRows; ++r) {
+        at(t, r) = state.peak[t].at[r];
+        at(t, kRows + r) = state.total[t].at[r];
+      }
+      GESSO_UNROLL for (int i = 0; i < kWidth / 2; ++i) {
+        at(t, 2 * kRows + i) = state.sums[0][i / 4][t].at[i % 4];
+      }
+    });
+    threads.Barrier();
+    threads.ForEach([&](int t) {
+      if (PartOf(t) != 0) return;
+      float mine[kRows];
+      float others[kRows];
+      GESSO_UNROLL for (int r = 0; r < kRows; ++r) {
+        const float base = BaseOf(fmaxf(state.peak[t].at[r], at(t, r)));
+        mine[r] = Exp2(state.peak[t].at[r] - base);
+        others[r] = Exp2(at(t, r) - base);
+        state.total[t].at[r] = state.total[t].at[r] * mine[r] + at(t, kRows + r) * others[r];
+      }
+      GESSO_UNROLL for (int i = 0; i < kWidth / 2; ++i) {
+        float& sum = state.sums[0][i / 4][t].at[i % 4];
+        sum = sum * mine[i % 4 / 2] + at(t, 2 * kRows + i) * others[i % 4 / 2];
+      }
+    });
+  }
+
   template <class Threads>
   GESSO_BOTH void Store(Threads& threads, const BlockWork& work,
                         const State<Threads>& state) const {
     threads.ForEachAnew([&](int t) {
       GESSO_UNROLL for (int r = 0; r < kRows; ++r) {
         const int slot = SlotOf(t, r);
-        if (!keys.HasQuery(work.task, slot)) continue;
+        if (PartOf(t) != 0 || !keys.HasQuery(work.task, slot)) continue;
         const float total = state.total[t].at[r];
         const float share = total == 0 ? 0 : 1 / total;
         const int64_t token = keys.Token(keys.QueryAt(work.task, slot));

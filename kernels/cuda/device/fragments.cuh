@@ -31,6 +31,8 @@ struct RowNumbers {
 
 GESSO_BOTH int GroupOf(int thread) { return thread % kWarp / 4; }
 GESSO_BOTH int PlaceInGroup(int thread) { return thread % 4; }
+// The number of a thread's warp, where 1 or 2 warps count as one.
+GESSO_BOTH int WarpOf(int thread, int sharing) { return thread / kWarp >> (sharing - 1); }
 
 // 2^x; what is below float32's normal numbers may be 0.
 GESSO_BOTH float Exp2(float x) {
@@ -93,9 +95,10 @@ struct Bf16Products {
   template <class Threads, int kWidth, int kTiles>
   class Queries {
    public:
-    // q: rows of the block, of which a warp has 16 * kTiles.
-    GESSO_BOTH void Begin(Threads& threads, const Element* q) {
+    // q: rows of the block, of which a warp, or two that are `sharing`, has 16 * kTiles.
+    GESSO_BOTH void Begin(Threads& threads, const Element* q, int sharing) {
       rows_ = q;
+      sharing_ = sharing;
       GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
         GESSO_UNROLL for (int d = 0; d < kKept; d += 16) Read(threads, m, d, kept_[m][d / 16]);
       }
@@ -118,12 +121,13 @@ struct Bf16Products {
     GESSO_BOTH void Read(Threads& threads, int m, int d,
                          typename Threads::template Each<Registers>& to) const {
       threads.LoadMatrices(to, [&](int t) {
-        const int row = (t / kWarp * kTiles + m) * 16 + t % 16;
+        const int row = (WarpOf(t, sharing_) * kTiles + m) * 16 + t % 16;
         return rows_ + row * (kWidth + kPad) + d + t % kWarp / 16 * 8;
       });
     }
 
     const Element* rows_;
+    int sharing_;
     typename Threads::template Each<Registers> kept_[kTiles][kKept / 16];
   };
 
@@ -206,7 +210,7 @@ struct Float32Products {
   template <class Threads, int kWidth, int kTiles>
   class Queries {
    public:
-    GESSO_BOTH void Begin(Threads&, const Element* q) { rows_ = q; }
+    GESSO_BOTH void Begin(Threads&, const Element* q, int) { rows_ = q; }
     // Tile m, channels d .. d + 7. Matrices of 4 channels: rows 0..7, rows 8..15, then both again 4
     // channels on.
     GESSO_BOTH void Get(Threads& threads, int m, int d,
