@@ -152,10 +152,10 @@ Seen CheckSights(const Keys& keys, int a_block, int a_warp, const Pair& pair) {
 
 TEST(FlashSight, OfNeighborhoods) {
   const auto check = [](const cuda::NeighborKeys& keys, int a_block, int a_warp) {
-    return CheckSights(keys, a_block, a_warp,
-                       [&](const auto& task, int query, const auto& tile, int slot) {
-                         return keys.Sees(keys.FirstKey(keys.QueryAt(task, query)), tile, slot);
-                       });
+    return CheckSights(
+        keys, a_block, a_warp, [&](const auto& task, int query, const auto& tile, int slot) {
+          return keys.Sees(keys.FirstKey(keys.QueryAt(task, query)), tile, slot / 8, slot % 8);
+        });
   };
   for (const int a_warp : {16, 32}) {
     for (const int warps : {1, 2, 4}) {

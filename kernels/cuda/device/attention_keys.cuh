@@ -64,6 +64,7 @@ struct SequenceKeys {
     if constexpr (!kChosen) return true;
     return masked == nullptr || masked[b * keys + key] != 0;
   }
+  GESSO_BOTH bool HasBias() const { return kChosen && bias != nullptr; }
   // Of the query's keys, or null.
   GESSO_BOTH const float* BiasOf(int64_t h, int64_t query) const {
     if constexpr (!kChosen) return nullptr;
@@ -104,7 +105,7 @@ struct SequenceKeys {
     return tile.first + slot < task.keys.columns && Takes(b, tile.first + slot);
   }
   GESSO_BOTH Place FirstKey(Place) const { return {0, 0}; }
-  GESSO_BOTH bool Sees(Place, const KeyTile&, int) const { return true; }
+  GESSO_BOTH bool Sees(Place, const KeyTile&, int, int) const { return true; }
 };
 using AllKeys = SequenceKeys<false>;
 using ChosenKeys = SequenceKeys<true>;
@@ -117,6 +118,7 @@ struct GridKeys {
       : height(static_cast<int>(grid.shape[1])), width(static_cast<int>(grid.shape[2])) {}
 
   GESSO_BOTH bool Takes(int64_t, int64_t) const { return true; }
+  GESSO_BOTH bool HasBias() const { return false; }
   GESSO_BOTH const float* BiasOf(int64_t, int64_t) const { return nullptr; }
   GESSO_BOTH int64_t Token(Place place) const { return int64_t{place.y} * width + place.x; }
 };
@@ -210,12 +212,11 @@ struct NeighborKeys : GridKeys {
   GESSO_BOTH bool HasKey(const AttentionTask&, int, const KeyTile&, int) const {
     return true;  // others are seen by nobody
   }
-  GESSO_BOTH bool Sees(Place first, const KeyTile& tile, int slot) const {
-    const Place key = KeyAt({}, tile, slot);
+  GESSO_BOTH bool Sees(Place first, const KeyTile& tile, int run, int i) const {
     const auto near = [this](int from, int to) {
       return static_cast<unsigned>(to - from) < static_cast<unsigned>(kernel_size);
     };
-    return near(first.x, key.x) && near(first.y, key.y);
+    return near(first.x, tile.place.x + i) && near(first.y, tile.place.y + run);
   }
 
  private:
@@ -295,7 +296,7 @@ struct WindowKeys : GridKeys {
     return tile.first + slot < task.keys.count();
   }
   GESSO_BOTH Place FirstKey(Place) const { return {0, 0}; }
-  GESSO_BOTH bool Sees(Place, const KeyTile&, int) const { return true; }
+  GESSO_BOTH bool Sees(Place, const KeyTile&, int, int) const { return true; }
 
  private:
   GESSO_BOTH int MostTokens() const {

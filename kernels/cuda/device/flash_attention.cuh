@@ -263,31 +263,43 @@ struct AttentionBlock {
                        const TileMemory& memory, State<Threads>& state) const {
     const int query = FirstSlotOf(t);
     if (!keys.HasQuery(work.task, query)) return;
-    for (int first = PartOf(t) * kStep; first < kKeys; first += Parts() * kStep) {
+    GESSO_UNROLL for (int first = PartOf(t) * kStep; first < kKeys; first += Parts() * kStep) {
       const Sight sight =
           keys.SightOf(work.task, query, query + 16 * kTiles - 1, tile, first, first + kStep - 1);
       if (sight == Sight::kNone) continue;
       Products::template Scores<kWidth, kTiles>(threads, state.queries, memory.k + first * kStride,
                                                 state.scores);
-      // The largest score is the one of the largest product only where the scale is positive.
-      const bool plain = sight == Sight::kAll && scale > 0;
-      if (!plain) Finish(threads, work, tile, first, state);
-      Weigh(threads, plain ? scale : 1, state);
+      // The largest score is that of the largest product only where the scale is positive.
+      const bool scaled = keys.HasBias() || !(scale > 0);
+      if (scaled) Scale(threads, state);
+      if (sight != Sight::kAll) Hide(threads, work, tile, first, state);
+      Weigh(threads, scaled ? 1 : scale, state);
       Products::template AddValues<kWidth, kTiles>(threads, state.scores,
                                                    memory.v + first * kStride, state.sums);
     }
   }
 
-  // Scale and bias; keys that the query does not see get -infinity.
   template <class Threads>
-  GESSO_BOTH void Finish(Threads& threads, const BlockWork& work, const KeyTile& tile, int first,
-                         State<Threads>& state) const {
+  GESSO_BOTH void Scale(Threads& threads, State<Threads>& state) const {
+    threads.ForEach([&](int t) {
+      GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+        GESSO_UNROLL for (int n = 0; n < kStep / 8; ++n) {
+          GESSO_UNROLL for (int i = 0; i < 4; ++i) state.scores[m][n][t].at[i] *= scale;
+        }
+      }
+    });
+  }
+
+  // Scores of keys that the query does not see become -infinity; the others get their bias.
+  template <class Threads>
+  GESSO_BOTH void Hide(Threads& threads, const BlockWork& work, const KeyTile& tile, int first,
+                       State<Threads>& state) const {
     threads.ForEachAnew([&](int t) {
-      const auto slot_of = [&](int n, int c) { return first + n * 8 + 2 * PlaceInGroup(t) + c; };
+      const auto in_run = [&](int c) { return 2 * PlaceInGroup(t) + c; };
       uint32_t taken = 0;  // of a thread's keys, a bit each
       GESSO_UNROLL for (int n = 0; n < kStep / 8; ++n) {
         GESSO_UNROLL for (int c = 0; c < 2; ++c) {
-          const bool takes = keys.HasKey(work.task, work.b, tile, slot_of(n, c));
+          const bool takes = keys.HasKey(work.task, work.b, tile, first + n * 8 + in_run(c));
           taken |= static_cast<uint32_t>(takes) << (2 * n + c);
         }
       }
@@ -298,10 +310,11 @@ struct AttentionBlock {
         GESSO_UNROLL for (int n = 0; n < kStep / 8; ++n) {
           GESSO_UNROLL for (int c = 0; c < 2; ++c) {
             float& score = state.scores[r / 2][n][t].at[NumberOf(r, c)];
-            const int slot = slot_of(n, c);
             const bool takes = (taken >> (2 * n + c) & 1) != 0;
-            score = takes && keys.Sees(first_key, tile, slot) ? score * scale : -INFINITY;
-            if (bias != nullptr && takes) score += kLog2E * bias[tile.first + slot];
+            if (!takes || !keys.Sees(first_key, tile, first / 8 + n, in_run(c))) score = -INFINITY;
+            if (bias != nullptr && takes) {
+              score += kLog2E * bias[tile.first + first + n * 8 + in_run(c)];
+            }
           }
         }
       }
