@@ -46,10 +46,10 @@ struct FlashTile {
 
 // As many queries share tiles of keys as a task has and shared memory holds: up to 128 where warps
 // of 32 keep the device busy, and more queries are so at work at once; else up to 64 while there is
-// a block for every multiprocessor. Two warps share queries and halve their keys where schedulers
-// would have no warp. Three tiles of keys are on their way where all blocks run at
-// once: they wait for memory then rather than for arithmetic. pairs: pictures times heads;
-// channels: 8 .. kMostFlashChannels.
+// a block for every multiprocessor. Two warps share queries, and halve the keys, where schedulers
+// would have no warp. Three tiles of keys are on their way where all blocks run at once: they wait
+// for memory then rather than for arithmetic. pairs: pictures times heads; channels: 8 ..
+// kMostFlashChannels.
 template <class Products, class Keys>
 FlashTile ChooseFlashTile(const Keys& keys, int64_t pairs, int64_t channels, BlockLimits limits) {
   constexpr int kSchedulers = 4;  // of a multiprocessor
