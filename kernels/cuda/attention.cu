@@ -49,7 +49,7 @@ std::optional<std::string_view> WhyNotAttention(const AttentionArgs& args) {
   return WhyNot(args.q, args.k, args.v, args.out);
 }
 
-void Attention(Context&, const AttentionArgs& args) { Dispatch<AllKeys>(args); }
+void Attention(Context&, const AttentionArgs& args) { Dispatch<ChosenKeys>(args); }
 
 std::optional<std::string_view> WhyNotWindowAttention(const WindowAttentionArgs& args) {
   return WhyNotGrid(args);

@@ -10,12 +10,10 @@ namespace gesso::cuda {
 
 template <int kMostThreads, int kLeastBlocks, class Body>
 __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
-    ForEachBlockKernel(int64_t blocks, Body body) {
+    ForEachBlockKernel(int64_t first, Body body) {
   extern __shared__ __align__(16) unsigned char shared[];
   BlockThreads threads;
-  for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
-    body(block, threads, shared);
-  }
+  body(first + blockIdx.x, threads, shared);
 }
 
 // Of the device in use.
@@ -45,9 +43,14 @@ void ForEachBlock(const Body& body, int threads, size_t shared_bytes) {
           "asking for shared memory");
     granted = shared_bytes;
   }
-  ForEachBlockKernel<kMostThreads, kLeastBlocks>
-      <<<BlocksFor(body.Blocks(), 1), threads, shared_bytes, Stream()>>>(body.Blocks(), body);
-  Check(cudaGetLastError(), "launching a kernel");
+  // No loop in the kernel, whose counter would take registers; a grid holds 2^31 - 1 blocks.
+  constexpr int64_t kMostBlocks = (int64_t{1} << 31) - 1;
+  for (int64_t first = 0; first < body.Blocks(); first += kMostBlocks) {
+    const int64_t blocks = std::min(body.Blocks() - first, kMostBlocks);
+    ForEachBlockKernel<kMostThreads, kLeastBlocks>
+        <<<static_cast<unsigned>(blocks), threads, shared_bytes, Stream()>>>(first, body);
+    Check(cudaGetLastError(), "launching a kernel");
+  }
 }
 
 }  // namespace gesso::cuda

@@ -22,17 +22,34 @@ FlashTile TileOf(const Args& args) {
                                       : TileOf<Keys, Float32Products>(args);
 }
 
-template <class Body, class Args>
+// Blocks that are to fit on a multiprocessor, by the registers that their warps need.
+template <class Products, int kWidth, int kTiles>
+constexpr int kLeastBlocks = kTiles* kWidth* static_cast<int>(sizeof(typename Products::Element)) <=
+                                     256
+                                 ? 3
+                                 : 2;
+
+template <class Keys, class Products, int kWidth, int kTiles, class Args>
 void Launch(const Args& args, const FlashTile& tile) {
-  ForEachBlock<kMostThreads, 1>(Body(args, tile.warps), tile.warps * kWarp, tile.shared_bytes);
+  ForEachBlock<kMostThreads, kLeastBlocks<Products, kWidth, kTiles>>(
+      AttentionBlock<Keys, Products, kWidth, kTiles>(args, tile), tile.warps * kWarp,
+      tile.shared_bytes);
+}
+
+template <class Keys, class Products, int kWidth, class Args>
+void LaunchWithTiles(const Args& args, const FlashTile& tile) {
+  if constexpr (HasTwoTiles<Keys, Products>(kWidth)) {
+    if (tile.tiles == 2) return Launch<Keys, Products, kWidth, 2>(args, tile);
+  }
+  Launch<Keys, Products, kWidth, 1>(args, tile);
 }
 
 template <class Keys, class Products, class Args>
 void LaunchAtWidth(const Args& args) {
   const FlashTile tile = TileOf<Keys, Products>(args);
-  if (tile.width == 32) return Launch<AttentionBlock<Keys, Products, 32>>(args, tile);
-  if (tile.width == 64) return Launch<AttentionBlock<Keys, Products, 64>>(args, tile);
-  Launch<AttentionBlock<Keys, Products, kMostFlashChannels>>(args, tile);
+  if (tile.width == 32) return LaunchWithTiles<Keys, Products, 32>(args, tile);
+  if (tile.width == 64) return LaunchWithTiles<Keys, Products, 64>(args, tile);
+  LaunchWithTiles<Keys, Products, kMostFlashChannels>(args, tile);
 }
 
 template <class Keys, class Args>
@@ -55,7 +72,10 @@ std::optional<std::string_view> WhyNotFlashAttention(const AttentionArgs& args) 
   return WhyNot<AllKeys>(args);
 }
 
-void FlashAttention(Context&, const AttentionArgs& args) { Run<AllKeys>(args); }
+void FlashAttention(Context&, const AttentionArgs& args) {
+  if (args.bias.empty() && args.key_mask.empty()) return Run<AllKeys>(args);
+  Run<ChosenKeys>(args);
+}
 
 std::optional<std::string_view> WhyNotFlashWindowAttention(const WindowAttentionArgs& args) {
   if (const auto reason = WhyNotWindowAttention(args)) return reason;

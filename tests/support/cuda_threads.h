@@ -35,16 +35,27 @@ class CudaThreads {
   void ForEach(const Body& body) const {
     for (int t = begin_; t < end_; ++t) body(t);
   }
-  template <class Busy, class Body>
-  void ForEachWarp(const Busy& busy, const Body& body) {
+  template <class Body>
+  void ForEachAnew(const Body& body) const {
+    ForEach(body);
+  }
+  // Every warp by itself, told of its first or its last thread: what a body decides is to be the
+  // same for both.
+  template <class Body>
+  void ForEachWarp(const Body& body) {
     for (int warp = 0; warp < count_; warp += 32) {
-      EXPECT_EQ(busy(warp), busy(warp + 31));
       begin_ = warp;
       end_ = warp + 32;
-      if (busy(warp)) body();
+      body(arrival_ == Arrival::kEarly ? warp : warp + 31);
     }
     begin_ = 0;
     end_ = count_;
+  }
+  bool Any(const Each<bool>& says) const {
+    EXPECT_EQ(end_ - begin_, 32);
+    bool any = false;
+    for (int t = begin_; t < end_; ++t) any = any || says[t];
+    return any;
   }
   void Barrier() const {}
 
@@ -55,14 +66,19 @@ class CudaThreads {
     if (arrival_ == Arrival::kEarly) Arrive(groups_.back());
   }
   void CommitCopies() { groups_.emplace_back(); }
-  void AwaitAllButNewest() {
-    for (size_t i = 0; i + 2 < groups_.size(); ++i) Arrive(groups_[i]);
+  // Groups closed so far, but for the `newest`; the last one of the list is open.
+  template <int kNewest>
+  void AwaitAllBut() {
+    for (size_t i = 0; i + 1 + kNewest < groups_.size(); ++i) Arrive(groups_[i]);
   }
+  static const char* Whole(const char* pointer) { return pointer; }
 
-  void GroupMax(Each<cuda::Couple>& values) const {
+  template <int kRows>
+  void GroupMax(Each<cuda::RowNumbers<kRows>>& values) const {
     Reduce(values, [](float a, float b) { return std::fmax(a, b); });
   }
-  void GroupSum(Each<cuda::Couple>& values) const {
+  template <int kRows>
+  void GroupSum(Each<cuda::RowNumbers<kRows>>& values) const {
     Reduce(values, [](float a, float b) { return a + b; });
   }
 
@@ -80,11 +96,11 @@ class CudaThreads {
                     const Each<cuda::Registers>& rights) const {
     Multiply<16>(
         sum,
-        [&](int row, int k) {  // a0, a1 | a2, a3 | a4, a5 | a6, a7 in four registers
-          const int lane = row % 8 * 4 + k % 8 / 2;
+        [&](size_t row, size_t k) {  // a0, a1 | a2, a3 | a4, a5 | a6, a7 in four registers
+          const size_t lane = row % 8 * 4 + k % 8 / 2;
           return Half(left, lane, row / 8 + k / 8 * 2, k % 2);
         },
-        [&](int k, int column) {
+        [&](size_t k, size_t column) {
           return Half(rights, column * 4 + k % 8 / 2, kFirst + k / 8, k % 2);
         });
   }
@@ -92,8 +108,9 @@ class CudaThreads {
   void MultiplyTf32(Each<cuda::Accumulator>& sum, const Each<cuda::Registers>& left,
                     const Each<cuda::Registers>& rights) const {
     Multiply<8>(
-        sum, [&](int row, int k) { return Tf32(left, row % 8 * 4 + k % 4, row / 8 + k / 4 * 2); },
-        [&](int k, int column) { return Tf32(rights, column * 4 + k % 4, kFirst + k / 4); });
+        sum,
+        [&](size_t row, size_t k) { return Tf32(left, row % 8 * 4 + k % 4, row / 8 + k / 4 * 2); },
+        [&](size_t k, size_t column) { return Tf32(rights, column * 4 + k % 4, kFirst + k / 4); });
   }
 
  private:
@@ -113,10 +130,10 @@ class CudaThreads {
     group.clear();
   }
 
-  template <class Op>
-  void Reduce(Each<cuda::Couple>& values, const Op& op) const {
+  template <int kRows, class Op>
+  void Reduce(Each<cuda::RowNumbers<kRows>>& values, const Op& op) const {
     for (int t = begin_; t < end_; t += 4) {
-      for (size_t r = 0; r < 2; ++r) {
+      for (int r = 0; r < kRows; ++r) {
         float result = values[t].at[r];
         for (int i = 1; i < 4; ++i) result = op(result, values[t + i].at[r]);
         for (int i = 0; i < 4; ++i) values[t + i].at[r] = result;
@@ -130,7 +147,7 @@ class CudaThreads {
       for (int matrix = 0; matrix < 4; ++matrix) {
         uint16_t values[8][8];
         for (int row = 0; row < 8; ++row) {
-          const uint16_t* from = at(warp + matrix * 8 + row);
+          const void* from = at(warp + matrix * 8 + row);
           EXPECT_EQ(reinterpret_cast<uintptr_t>(from) % 16, 0u);
           std::memcpy(values[row], from, 16);
         }
@@ -146,11 +163,11 @@ class CudaThreads {
   }
 
   // Numbers of the factors' elements, counted by the lane that holds them; `warp_` is being worked.
-  double Half(const Each<cuda::Registers>& from, int lane, int index, int half) const {
-    return cuda::BitsToFloat(from[warp_ + lane].at[index] >> (16 * half) << 16);
+  double Half(const Each<cuda::Registers>& from, size_t lane, size_t index, size_t half) const {
+    return cuda::BitsToFloat(from[warp_ + static_cast<int>(lane)].at[index] >> (16 * half) << 16);
   }
-  double Tf32(const Each<cuda::Registers>& from, int lane, int index) const {
-    const uint32_t bits = from[warp_ + lane].at[index];
+  double Tf32(const Each<cuda::Registers>& from, size_t lane, size_t index) const {
+    const uint32_t bits = from[warp_ + static_cast<int>(lane)].at[index];
     if ((bits & 0x1fffu) != 0 && !std::isnan(cuda::BitsToFloat(bits))) {
       ADD_FAILURE() << "more bits than TF32 has: " << bits;
     }
@@ -159,14 +176,21 @@ class CudaThreads {
 
   // sum [16, 8] += left [16, kDepth] right [kDepth, 8] of every warp. What a float32 cannot hold is
   // cut off, as tensor cores do it.
-  template <int kDepth, class Left, class Right>
+  template <size_t kDepth, class Left, class Right>
   void Multiply(Each<cuda::Accumulator>& sum, const Left& left, const Right& right) const {
     for (warp_ = begin_; warp_ < end_; warp_ += 32) {
-      for (int row = 0; row < 16; ++row) {
-        for (int column = 0; column < 8; ++column) {
-          float& to = sum[warp_ + row % 8 * 4 + column / 2].at[row / 8 * 2 + column % 2];
+      std::array<std::array<double, kDepth>, 16> rows;
+      std::array<std::array<double, kDepth>, 8> columns;
+      for (size_t k = 0; k < kDepth; ++k) {
+        for (size_t row = 0; row < 16; ++row) rows[row][k] = left(row, k);
+        for (size_t column = 0; column < 8; ++column) columns[column][k] = right(k, column);
+      }
+      for (size_t row = 0; row < 16; ++row) {
+        for (size_t column = 0; column < 8; ++column) {
+          const size_t lane = row % 8 * 4 + column / 2;
+          float& to = sum[warp_ + static_cast<int>(lane)].at[row / 8 * 2 + column % 2];
           double total = to;
-          for (int k = 0; k < kDepth; ++k) total += left(row, k) * right(k, column);
+          for (size_t k = 0; k < kDepth; ++k) total += rows[row][k] * columns[column][k];
           to = static_cast<float>(total);
           if (std::abs(static_cast<double>(to)) > std::abs(total)) to = std::nextafter(to, 0.0f);
         }

@@ -50,7 +50,8 @@ struct AttentionRow {
     const int64_t to = k_strides.At(b, key, h);
     float dot = 0;
     for (int64_t d = 0; d < head_dim; ++d) dot += q.Get(from + d) * k.Get(to + d);
-    return dot * scale + keys.Bias(h, query, j);
+    const float* bias = keys.BiasOf(h, query);
+    return dot * scale + (bias == nullptr ? 0 : bias[j]);
   }
 
   template <class Lanes>

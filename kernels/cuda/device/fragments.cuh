@@ -23,15 +23,16 @@ struct Registers {
   uint32_t at[4];
 };
 
-// Numbers of the two rows of an accumulator: g and g + 8.
-struct Couple {
-  float at[2];
+// Numbers of a thread's rows: g and g + 8 of the warp's first 16, then of its next 16.
+template <int kRows>
+struct RowNumbers {
+  float at[kRows];
 };
 
 GESSO_BOTH int GroupOf(int thread) { return thread % kWarp / 4; }
 GESSO_BOTH int PlaceInGroup(int thread) { return thread % 4; }
-// The first of the 16 rows of a thread's warp.
-GESSO_BOTH int FirstRowOf(int thread) { return thread / kWarp * 16; }
+// The number of a thread's warp, where 1 or 2 warps count as one.
+GESSO_BOTH int WarpOf(int thread, int sharing) { return thread / kWarp >> (sharing - 1); }
 
 // 2^x; what is below float32's normal numbers may be 0.
 GESSO_BOTH float Exp2(float x) {
@@ -49,25 +50,25 @@ struct SplitNumber {
   uint32_t high, low;
 };
 
-// To the nearest, ties away from zero, as cvt.rna.tf32 rounds. NaN stays NaN: rounded like a
-// number, the one with all bits set would become zero.
-GESSO_BOTH uint32_t RoundToTf32(float value) {
-  const uint32_t bits = FloatToBits(value);
-  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-  return (nan ? bits | 0x400000u : bits + 0x1000u) & ~0x1fffu;
-}
-
+// The first to the nearest, ties away from zero; of the rest, which has 12 bits at most, the last
+// may be cut off. NaN stays NaN in `low`, whatever becomes of it in `high`.
 GESSO_BOTH SplitNumber Split(float value) {
-  const uint32_t high = RoundToTf32(value);
-  return {high, RoundToTf32(value - BitsToFloat(high))};
+  constexpr uint32_t kKept = ~0x1fffu;
+  const uint32_t high = (FloatToBits(value) + 0x1000u) & kKept;
+  return {high, FloatToBits(value - BitsToFloat(high)) & kKept};
 }
 
-template <class Threads, int kCount>
-using Tiles = typename Threads::template Each<Accumulator>[kCount];
+// Of a product [16 * kTiles, 8 * kCount] of a warp.
+template <class Threads, int kTiles, int kCount>
+using Matrix = typename Threads::template Each<Accumulator>[kTiles][kCount];
 
-template <class Threads, int kCount>
-GESSO_BOTH void SetToZero(Threads& threads, Tiles<Threads, kCount>& tiles) {
-  threads.ForEach([&](int t) { GESSO_UNROLL for (int n = 0; n < kCount; ++n) tiles[n][t] = {}; });
+template <class Threads, int kTiles, int kCount>
+GESSO_BOTH void SetToZero(Threads& threads, Matrix<Threads, kTiles, kCount>& matrix) {
+  threads.ForEach([&](int t) {
+    GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+      GESSO_UNROLL for (int n = 0; n < kCount; ++n) matrix[m][n][t] = {};
+    }
+  });
 }
 
 // bfloat16 by mma.m16n8k16, accumulated in float32.
@@ -76,62 +77,107 @@ struct Bf16Products {
   static constexpr int kKeys = 64;  // in a tile
   static constexpr int kPad = 8;    // between rows in shared memory, so that banks differ
 
-  // scores [queries, kKeys] = q [queries, channels] k [kKeys, channels]^T, or 0 from key `count` on
-  // but for some up to the next multiple of 16. Channels beyond `channels` up to the next multiple
-  // of 16 are zero. Rows lie kStride elements apart.
-  template <int kWidth, class Threads>
-  GESSO_BOTH static void Scores(Threads& threads, const Element* q, const Element* k, int count,
-                                int channels, Tiles<Threads, kKeys / 8>& scores) {
-    constexpr int kStride = kWidth + kPad;
-    SetToZero<Threads, kKeys / 8>(threads, scores);
-    GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
-      if (d >= channels) break;
-      typename Threads::template Each<Registers> query, keys;
-      // Matrices: rows 0..7, rows 8..15, then both again 8 channels on.
-      threads.LoadMatrices(query, [&](int t) {
-        return q + (FirstRowOf(t) + t % 16) * kStride + d + t % kWarp / 16 * 8;
+  // Two numbers in their type, at once if `together`.
+  GESSO_BOTH static void Store(Element* to, float first, float second, bool together) {
+    const uint32_t packed = PackBf16(first, second);
+    if (together) {
+      *reinterpret_cast<uint32_t*>(to) = packed;
+    } else {
+      to[0] = static_cast<Element>(packed);
+      to[1] = static_cast<Element>(packed >> 16);
+    }
+  }
+
+  static constexpr int kStep = 32;  // keys that are scored at once
+
+  // The queries of a warp as left factors: of as many channels as 32 registers hold they stay
+  // there, others are read for every step.
+  template <class Threads, int kWidth, int kTiles>
+  class Queries {
+   public:
+    // q: rows of the block, of which a warp, or two that are `sharing`, has 16 * kTiles.
+    GESSO_BOTH void Begin(Threads& threads, const Element* q, int sharing) {
+      rows_ = q;
+      sharing_ = sharing;
+      GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+        GESSO_UNROLL for (int d = 0; d < kKept; d += 16) Read(threads, m, d, kept_[m][d / 16]);
+      }
+    }
+    // Tile m, channels d .. d + 15.
+    GESSO_BOTH void Get(Threads& threads, int m, int d,
+                        typename Threads::template Each<Registers>& to) const {
+      if (d < kKept) {
+        to = kept_[m][d / 16];
+      } else {
+        Read(threads, m, d, to);
+      }
+    }
+
+   private:
+    static constexpr int kRoom = 128 / kTiles;  // channels
+    static constexpr int kKept = kRoom < kWidth ? kRoom : kWidth;
+
+    // Matrices: rows 0..7, rows 8..15, then both again 8 channels on.
+    GESSO_BOTH void Read(Threads& threads, int m, int d,
+                         typename Threads::template Each<Registers>& to) const {
+      threads.LoadMatrices(to, [&](int t) {
+        const int row = (WarpOf(t, sharing_) * kTiles + m) * 16 + t % 16;
+        return rows_ + row * (kWidth + kPad) + d + t % kWarp / 16 * 8;
       });
-      GESSO_UNROLL for (int n = 0; n < kKeys; n += 16) {
-        if (n >= count) break;
+    }
+
+    const Element* rows_;
+    int sharing_;
+    typename Threads::template Each<Registers> kept_[kTiles][kKept / 16];
+  };
+
+  // scores [queries, keys] = queries k [keys, kWidth]^T of every warp; rows lie kWidth + kPad
+  // elements apart.
+  template <int kWidth, int kTiles, class Threads>
+  GESSO_BOTH static void Scores(Threads& threads, const Queries<Threads, kWidth, kTiles>& queries,
+                                const Element* k, Matrix<Threads, kTiles, kStep / 8>& scores) {
+    constexpr int kStride = kWidth + kPad;
+    SetToZero<Threads, kTiles, kStep / 8>(threads, scores);
+    GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
+      typename Threads::template Each<Registers> query[kTiles], keys;
+      GESSO_UNROLL for (int m = 0; m < kTiles; ++m) queries.Get(threads, m, d, query[m]);
+      GESSO_UNROLL for (int n = 0; n < kStep; n += 16) {
         // Matrices: keys 0..7, the same 8 channels on, then keys 8..15 likewise.
         threads.LoadMatrices(keys, [&](int t) {
           return k + (n + t % kWarp / 16 * 8 + t % 8) * kStride + d + t % 16 / 8 * 8;
         });
-        threads.template MultiplyBf16<0>(scores[n / 8], query, keys);
-        threads.template MultiplyBf16<2>(scores[n / 8 + 1], query, keys);
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          threads.template MultiplyBf16<0>(scores[m][n / 8], query[m], keys);
+          threads.template MultiplyBf16<2>(scores[m][n / 8 + 1], query[m], keys);
+        }
       }
     }
   }
 
-  // sums [queries, channels] = kept * sums + weights [queries, kKeys] v [kKeys, channels]; weights
-  // are 0 from key `count` on.
-  template <int kWidth, class Threads>
-  GESSO_BOTH static void AddValues(Threads& threads, Tiles<Threads, kKeys / 8>& weights,
-                                   const Element* v, int count, int channels,
-                                   const typename Threads::template Each<Couple>& kept,
-                                   Tiles<Threads, kWidth / 8>& sums) {
+  // sums [queries, kWidth] += weights [queries, keys] v [keys, kWidth] of every warp.
+  template <int kWidth, int kTiles, class Threads>
+  GESSO_BOTH static void AddValues(Threads& threads,
+                                   const Matrix<Threads, kTiles, kStep / 8>& weights,
+                                   const Element* v, Matrix<Threads, kTiles, kWidth / 8>& sums) {
     constexpr int kStride = kWidth + kPad;
-    threads.ForEach([&](int t) {
-      GESSO_UNROLL for (int n = 0; n < kWidth / 8; ++n) {
-        GESSO_UNROLL for (int i = 0; i < 4; ++i) sums[n][t].at[i] *= kept[t].at[i / 2];
-      }
-    });
-    GESSO_UNROLL for (int j = 0; j < kKeys; j += 16) {
-      if (j >= count) break;
-      typename Threads::template Each<Registers> left, values;
+    GESSO_UNROLL for (int j = 0; j < kStep; j += 16) {
+      typename Threads::template Each<Registers> left[kTiles], values;
       threads.ForEach([&](int t) {  // an accumulator's layout is half of a left factor's
-        const float* near = weights[j / 8][t].at;
-        const float* far = weights[j / 8 + 1][t].at;
-        left[t] = {{PackBf16(near[0], near[1]), PackBf16(near[2], near[3]),
-                    PackBf16(far[0], far[1]), PackBf16(far[2], far[3])}};
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          const float(&near)[4] = weights[m][j / 8][t].at;
+          const float(&far)[4] = weights[m][j / 8 + 1][t].at;
+          left[m][t] = {{PackBf16(near[0], near[1]), PackBf16(near[2], near[3]),
+                         PackBf16(far[0], far[1]), PackBf16(far[2], far[3])}};
+        }
       });
       GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
-        if (d >= channels) break;
         // Matrices: keys 0..7, keys 8..15, then both again 8 channels on.
         threads.LoadTransposed(
             values, [&](int t) { return v + (j + t % 16) * kStride + d + t % kWarp / 16 * 8; });
-        threads.template MultiplyBf16<0>(sums[d / 8], left, values);
-        threads.template MultiplyBf16<2>(sums[d / 8 + 1], left, values);
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          threads.template MultiplyBf16<0>(sums[m][d / 8], left[m], values);
+          threads.template MultiplyBf16<2>(sums[m][d / 8 + 1], left[m], values);
+        }
       }
     }
   }
@@ -147,91 +193,137 @@ struct Float32Products {
   static constexpr int kKeys = 32;
   static constexpr int kPad = 4;
 
-  template <int kWidth, class Threads>
-  GESSO_BOTH static void Scores(Threads& threads, const Element* q, const Element* k, int count,
-                                int channels, Tiles<Threads, kKeys / 8>& scores) {
-    constexpr int kStride = kWidth + kPad;
-    Tiles<Threads, kKeys / 8> small;
-    SetToZero<Threads, kKeys / 8>(threads, scores);
-    SetToZero<Threads, kKeys / 8>(threads, small);
-    GESSO_UNROLL for (int d = 0; d < kWidth; d += 8) {
-      if (d >= channels) break;
-      typename Threads::template Each<Registers> high, low, key;
-      threads.ForEach([&](int t) {
-        const Element* row = q + (FirstRowOf(t) + GroupOf(t)) * kStride + d + PlaceInGroup(t);
-        SplitLeft({{row[0], row[8 * kStride], row[4], row[8 * kStride + 4]}}, high[t], low[t]);
+  GESSO_BOTH static void Store(Element* to, float first, float second, bool together) {
+    struct alignas(8) Pair {
+      float first, second;
+    };
+    if (together) {
+      *reinterpret_cast<Pair*>(to) = {first, second};
+    } else {
+      to[0] = first;
+      to[1] = second;
+    }
+  }
+  static constexpr int kStep = kKeys;
+
+  // Read and split for every step.
+  template <class Threads, int kWidth, int kTiles>
+  class Queries {
+   public:
+    GESSO_BOTH void Begin(Threads&, const Element* q, int) { rows_ = q; }
+    // Tile m, channels d .. d + 7. Matrices of 4 channels: rows 0..7, rows 8..15, then both again 4
+    // channels on.
+    GESSO_BOTH void Get(Threads& threads, int m, int d,
+                        typename Threads::template Each<Registers>& high,
+                        typename Threads::template Each<Registers>& low) const {
+      threads.LoadMatrices(high, [&](int t) {
+        const int row = (t / kWarp * kTiles + m) * 16 + t % 16;
+        return rows_ + row * (kWidth + kPad) + d + t % kWarp / 16 * 4;
       });
-      GESSO_UNROLL for (int n = 0; n < kKeys; n += 8) {
-        if (n >= count) break;
-        threads.ForEach([&](int t) {
-          const Element* row = k + (n + GroupOf(t)) * kStride + d + PlaceInGroup(t);
-          key[t] = SplitRight(row[0], row[4]);
+      SplitAll(threads, high, low);
+    }
+
+   private:
+    const Element* rows_;
+  };
+
+  template <int kWidth, int kTiles, class Threads>
+  GESSO_BOTH static void Scores(Threads& threads, const Queries<Threads, kWidth, kTiles>& queries,
+                                const Element* k, Matrix<Threads, kTiles, kStep / 8>& scores) {
+    constexpr int kStride = kWidth + kPad;
+    Matrix<Threads, kTiles, kStep / 8> small;
+    SetToZero<Threads, kTiles, kStep / 8>(threads, scores);
+    SetToZero<Threads, kTiles, kStep / 8>(threads, small);
+    GESSO_UNROLL for (int d = 0; d < kWidth; d += 8) {
+      typename Threads::template Each<Registers> high[kTiles], low[kTiles], keys, rest;
+      GESSO_UNROLL for (int m = 0; m < kTiles; ++m) queries.Get(threads, m, d, high[m], low[m]);
+      GESSO_UNROLL for (int n = 0; n < kStep; n += 16) {
+        // Matrices: keys 0..7, the same 4 channels on, then keys 8..15 likewise.
+        threads.LoadMatrices(keys, [&](int t) {
+          return k + (n + t % kWarp / 16 * 8 + t % 8) * kStride + d + t % 16 / 8 * 4;
         });
-        threads.template MultiplyTf32<0>(small[n / 8], low, key);
-        threads.template MultiplyTf32<2>(small[n / 8], high, key);
-        threads.template MultiplyTf32<0>(scores[n / 8], high, key);
+        SplitAll(threads, keys, rest);
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          threads.template MultiplyTf32<0>(small[m][n / 8], low[m], keys);
+          threads.template MultiplyTf32<2>(small[m][n / 8 + 1], low[m], keys);
+          threads.template MultiplyTf32<0>(scores[m][n / 8], high[m], keys);
+          threads.template MultiplyTf32<2>(scores[m][n / 8 + 1], high[m], keys);
+          threads.template MultiplyTf32<0>(small[m][n / 8], high[m], rest);
+          threads.template MultiplyTf32<2>(small[m][n / 8 + 1], high[m], rest);
+        }
       }
     }
     threads.ForEach([&](int t) {
-      GESSO_UNROLL for (int n = 0; n < kKeys / 8; ++n) {
-        GESSO_UNROLL for (int i = 0; i < 4; ++i) scores[n][t].at[i] += small[n][t].at[i];
+      GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+        GESSO_UNROLL for (int n = 0; n < kStep / 8; ++n) Add(small[m][n][t], scores[m][n][t]);
       }
     });
   }
 
   // Of 8 keys, column i of the left factor and row i of the right one is key 2i, and i + 4 is key
   // 2i + 1: what a thread has in its accumulators is then what it needs as a left factor.
-  template <int kWidth, class Threads>
-  GESSO_BOTH static void AddValues(Threads& threads, Tiles<Threads, kKeys / 8>& weights,
-                                   const Element* v, int count, int channels,
-                                   const typename Threads::template Each<Couple>& kept,
-                                   Tiles<Threads, kWidth / 8>& sums) {
+  template <int kWidth, int kTiles, class Threads>
+  GESSO_BOTH static void AddValues(Threads& threads,
+                                   const Matrix<Threads, kTiles, kStep / 8>& weights,
+                                   const Element* v, Matrix<Threads, kTiles, kWidth / 8>& sums) {
     constexpr int kStride = kWidth + kPad;
-    typename Threads::template Each<Registers> high[kKeys / 8], low[kKeys / 8];
-    threads.ForEach([&](int t) {
-      GESSO_UNROLL for (int n = 0; n < kKeys / 8; ++n) {
-        const float* of = weights[n][t].at;
-        SplitLeft({{of[0], of[2], of[1], of[3]}}, high[n][t], low[n][t]);
+    constexpr int kCount = kStep / 8;
+    typename Threads::template Each<Registers> high[kTiles][kCount], low[kTiles][kCount];
+    GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+      GESSO_UNROLL for (int n = 0; n < kCount; ++n) {
+        threads.ForEach([&](int t) {
+          const float(&of)[4] = weights[m][n][t].at;
+          high[m][n][t] = {
+              {FloatToBits(of[0]), FloatToBits(of[2]), FloatToBits(of[1]), FloatToBits(of[3])}};
+        });
+        SplitAll(threads, high[m][n], low[m][n]);
       }
-    });
-    GESSO_UNROLL for (int d = 0; d < kWidth; d += 8) {
-      if (d >= channels) break;
-      Tiles<Threads, 1> sum;
-      SetToZero<Threads, 1>(threads, sum);
-      GESSO_UNROLL for (int n = 0; n < kKeys / 8; ++n) {
-        if (n * 8 >= count) break;
-        typename Threads::template Each<Registers> value;
+    }
+    GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
+      Matrix<Threads, kTiles, 2> sum;
+      SetToZero<Threads, kTiles, 2>(threads, sum);
+      GESSO_UNROLL for (int n = 0; n < kCount; ++n) {
+        typename Threads::template Each<Registers> values, rest;
         threads.ForEach([&](int t) {
           const Element* row = v + (n * 8 + 2 * PlaceInGroup(t)) * kStride + d + GroupOf(t);
-          value[t] = SplitRight(row[0], row[kStride]);
+          values[t] = {{FloatToBits(row[0]), FloatToBits(row[kStride]), FloatToBits(row[8]),
+                        FloatToBits(row[kStride + 8])}};
         });
-        threads.template MultiplyTf32<0>(sum[0], low[n], value);
-        threads.template MultiplyTf32<2>(sum[0], high[n], value);
-        threads.template MultiplyTf32<0>(sum[0], high[n], value);
+        SplitAll(threads, values, rest);
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          threads.template MultiplyTf32<0>(sum[m][0], low[m][n], values);
+          threads.template MultiplyTf32<2>(sum[m][1], low[m][n], values);
+          threads.template MultiplyTf32<0>(sum[m][0], high[m][n], rest);
+          threads.template MultiplyTf32<2>(sum[m][1], high[m][n], rest);
+          threads.template MultiplyTf32<0>(sum[m][0], high[m][n], values);
+          threads.template MultiplyTf32<2>(sum[m][1], high[m][n], values);
+        }
       }
       threads.ForEach([&](int t) {
-        GESSO_UNROLL for (int i = 0; i < 4; ++i) {
-          float& to = sums[d / 8][t].at[i];
-          to = to * kept[t].at[i / 2] + sum[0][t].at[i];
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          Add(sum[m][0][t], sums[m][d / 8][t]);
+          Add(sum[m][1][t], sums[m][d / 8 + 1][t]);
         }
       });
     }
   }
 
  private:
-  // Columns i and i + 4 of rows g and g + 8, in the order of a left factor's registers.
-  GESSO_BOTH static void SplitLeft(const Accumulator& values, Registers& high, Registers& low) {
-    GESSO_UNROLL for (int i = 0; i < 4; ++i) {
-      const SplitNumber parts = Split(values.at[i]);
-      high.at[i] = parts.high;
-      low.at[i] = parts.low;
-    }
+  // Numbers become their high parts.
+  template <class Threads>
+  GESSO_BOTH static void SplitAll(Threads& threads,
+                                  typename Threads::template Each<Registers>& numbers,
+                                  typename Threads::template Each<Registers>& low) {
+    threads.ForEach([&](int t) {
+      GESSO_UNROLL for (int i = 0; i < 4; ++i) {
+        const SplitNumber parts = Split(BitsToFloat(numbers[t].at[i]));
+        numbers[t].at[i] = parts.high;
+        low[t].at[i] = parts.low;
+      }
+    });
   }
-  // Rows i and i + 4 of column g: the right factor's high parts, then its low parts.
-  GESSO_BOTH static Registers SplitRight(float first, float second) {
-    const SplitNumber a = Split(first);
-    const SplitNumber b = Split(second);
-    return {{a.high, b.high, a.low, b.low}};
+  GESSO_BOTH static void Add(const Accumulator& from, Accumulator& to) {
+    GESSO_UNROLL for (int i = 0; i < 4; ++i) to.at[i] += from.at[i];
   }
 };
 
