@@ -10,7 +10,7 @@ namespace gesso::cuda {
 
 template <int kMostThreads, int kLeastBlocks, class Body>
 __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
-    ForEachBlockKernel(int64_t blocks, Body body) {
+    ForEachBlockKernel(int64_t blocks, const __grid_constant__ Body body) {
   extern __shared__ __align__(16) unsigned char shared[];
   BlockThreads threads;
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {

@@ -19,7 +19,7 @@ enum class Arrival { kEarly, kLate };
 
 class CudaThreads {
  public:
-  static constexpr int kMost = 256;
+  static constexpr int kMost = 512;
 
   template <class T>
   struct Each {
@@ -31,22 +31,32 @@ class CudaThreads {
   CudaThreads(int warps, Arrival arrival) : count_(32 * warps), end_(count_), arrival_(arrival) {}
 
   int count() const { return count_; }
+  // In one order or in the other: threads that do not wait for each other have none.
   template <class Body>
   void ForEach(const Body& body) const {
-    for (int t = begin_; t < end_; ++t) body(t);
+    const bool backwards = Toss();
+    for (int i = begin_; i < end_; ++i) body(backwards ? begin_ + end_ - 1 - i : i);
   }
   template <class Busy, class Body>
   void ForEachWarp(const Busy& busy, const Body& body) {
-    for (int warp = 0; warp < count_; warp += 32) {
-      EXPECT_EQ(busy(warp), busy(warp + 31));
-      begin_ = warp;
-      end_ = warp + 32;
-      if (busy(warp)) body();
+    ForEachWarp([&](int t) {
+      EXPECT_EQ(busy(begin_), busy(end_ - 1));
+      if (busy(t)) body();
+    });
+  }
+  template <class Body>
+  void ForEachWarp(const Body& body) {
+    const bool backwards = Toss();
+    for (int i = 0; i < count_; i += 32) {
+      begin_ = backwards ? count_ - 32 - i : i;
+      end_ = begin_ + 32;
+      body(arrival_ == Arrival::kEarly ? begin_ : end_ - 1);
     }
     begin_ = 0;
     end_ = count_;
   }
   void Barrier() const {}
+  void WarpBarrier() const {}
 
   void Copy(void* to, const void* from, bool takes) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(to) % 16, 0u);
@@ -55,8 +65,10 @@ class CudaThreads {
     if (arrival_ == Arrival::kEarly) Arrive(groups_.back());
   }
   void CommitCopies() { groups_.emplace_back(); }
-  void AwaitAllButNewest() {
-    for (size_t i = 0; i + 2 < groups_.size(); ++i) Arrive(groups_[i]);
+  void AwaitAllButNewest() { AwaitAllBut<1>(); }
+  template <int kNewest>
+  void AwaitAllBut() {
+    for (size_t i = 0; i + 1 + kNewest < groups_.size(); ++i) Arrive(groups_[i]);
   }
 
   void GroupMax(Each<cuda::Couple>& values) const {
@@ -97,6 +109,11 @@ class CudaThreads {
   }
 
  private:
+  bool Toss() const {
+    tossed_ = tossed_ * 1664525u + 1013904223u;
+    return tossed_ >> 31 != 0;
+  }
+
   struct Chunk {
     void* to;
     const void* from;  // or null: zeros
@@ -175,6 +192,7 @@ class CudaThreads {
   }
 
   int count_;
+  mutable uint32_t tossed_ = 1;
   int begin_ = 0;  // of the threads at work
   int end_;
   Arrival arrival_;

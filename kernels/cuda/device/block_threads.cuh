@@ -27,7 +27,14 @@ struct BlockThreads {
   __device__ void ForEachWarp(const Busy& busy, const Body& body) const {
     if (busy(static_cast<int>(threadIdx.x))) body();
   }
+  // body(a thread of it) by every warp; they do ForEach and products alone.
+  template <class Body>
+  __device__ void ForEachWarp(const Body& body) const {
+    body(static_cast<int>(threadIdx.x));
+  }
   __device__ void Barrier() const { __syncthreads(); }
+  // Of a warp's threads alone.
+  __device__ void WarpBarrier() const { __syncwarp(); }
 
   // 16 bytes into shared memory, or zeros if not `takes`; both addresses are multiples of 16.
   __device__ void Copy(void* to, const void* from, bool takes) const {
@@ -36,7 +43,12 @@ struct BlockThreads {
   // Closes the group of copies made since the last call.
   __device__ void CommitCopies() const { __pipeline_commit(); }
   // Until this thread's copies are done but for those of the newest group.
-  __device__ void AwaitAllButNewest() const { __pipeline_wait_prior(1); }
+  __device__ void AwaitAllButNewest() const { AwaitAllBut<1>(); }
+  // ... of the newest groups.
+  template <int kNewest>
+  __device__ void AwaitAllBut() const {
+    __pipeline_wait_prior(kNewest);
+  }
 
   // Over the four threads that have the same rows; all of them get the result.
   __device__ void GroupMax(Each<Couple>& values) const {
