@@ -4,13 +4,12 @@
 
 #include "kernels/cuda/device/fragments.cuh"
 #include "kernels/cuda/device/heads.cuh"
+#include "kernels/cuda/device/softplus.cuh"
 #include "kernels/cuda/device/token_numbers.cuh"
 #include "kernels/cuda/scan_plan.h"
 #include "kernels/scan.h"
 
 namespace gesso::cuda {
-
-constexpr float kLog2OfE = 1.4426950408889634f;
 
 // What a thread knows of its tokens of a tile; zeros beyond the last token.
 struct ScanTokens {
