@@ -10,7 +10,7 @@ namespace gesso::cuda {
 
 template <int kMostThreads, int kLeastBlocks, class Body>
 __global__ void __launch_bounds__(kMostThreads, kLeastBlocks)
-    ForEachBlockKernel(int64_t first, Body body) {
+    ForEachBlockKernel(int64_t first, const __grid_constant__ Body body) {
   extern __shared__ __align__(16) unsigned char shared[];
   BlockThreads threads;
   body(first + blockIdx.x, threads, shared);

@@ -3,7 +3,9 @@
 #include "kernels/cuda/block_launch.cuh"
 #include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/scan.cuh"
+#include "kernels/cuda/device/ssd.cuh"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -12,31 +14,106 @@ namespace {
 enum ScanScratch { kStates, kExponents, kPartial };
 static_assert(kPartial < kScratchSlots);
 
-constexpr int kScanThreads = kScanWarps * kScanLanes;
-
 float* ScratchFloats(int slot, int64_t count) {
   return static_cast<float*>(Scratch(slot, static_cast<size_t>(count) * sizeof(float)));
 }
 
-template <class Body>
-void Launch(const Body& body) {
-  ForEachBlock<kScanThreads, kScanBlocks>(body, kScanThreads, body.SharedBytes());
+// What chunks of up to two scans at once hand on.
+template <size_t kScans>
+std::array<ScanCarry, kScans> Carries(const std::array<ScanShape, kScans>& shapes,
+                                      const ScanChunks& chunks) {
+  std::array<int64_t, kScans + 1> states = {};
+  std::array<int64_t, kScans + 1> exponents = {};
+  for (size_t i = 0; i < kScans; ++i) {
+    const int64_t ends = shapes[i].pictures * chunks.count * shapes[i].channels;
+    exponents[i + 1] = exponents[i] + ends;
+    states[i + 1] = states[i] + ends * shapes[i].states;
+  }
+  float* const all_states = ScratchFloats(kStates, states[kScans]);
+  float* const all_exponents = ScratchFloats(kExponents, exponents[kScans]);
+  std::array<ScanCarry, kScans> carries;
+  for (size_t i = 0; i < kScans; ++i) {
+    carries[i] = {all_states + states[i], all_exponents + exponents[i]};
+  }
+  return carries;
 }
 
 template <class Terms>
-void Scan(const Terms& terms) {
+void MakeStarts(const Terms& terms, const ScanChunks& chunks, const ScanCarry& carry) {
   const ScanShape& shape = terms.shape;
-  const ScanChunks chunks = ChooseScanChunks(shape, Limits().multiprocessors);
+  ForEach(shape.pictures * shape.channels * shape.states,
+          ScanStartsElement<Terms>{terms, chunks, carry});
+}
+
+template <ScanType kType, bool kWrites>
+void LaunchAs(const SelectiveScans& scans) {
+  const ScanBlock<kType, kWrites> body{scans};
+  constexpr int kThreads = kScanWarps * kWarp;
+  ForEachBlock<kThreads, kScanBlocks>(body, kThreads, body.SharedBytes());
+}
+
+template <bool kWrites>
+void Launch(const SelectiveScans& scans) {
+  switch (scans.type()) {
+    case ScanType::kF32:
+      return LaunchAs<ScanType::kF32, kWrites>(scans);
+    case ScanType::kBF16:
+      return LaunchAs<ScanType::kBF16, kWrites>(scans);
+    case ScanType::kMixed:
+      return LaunchAs<ScanType::kMixed, kWrites>(scans);
+  }
+}
+
+void Scan(SelectiveScans scans) {
+  const ScanShape& shape = scans.terms[0].shape;
+  scans.chunks =
+      ChooseScanChunks(shape.length, scans.count * shape.pictures * shape.ChannelBlocks(),
+                       kSelectiveCosts, Limits().multiprocessors);
+  if (scans.chunks.count > 1) {
+    const auto carries = Carries<2>({shape, scans.terms[scans.count - 1].shape}, scans.chunks);
+    for (int i = 0; i < scans.count; ++i) scans.carry[i] = carries[static_cast<size_t>(i)];
+    Launch<false>(scans);
+    for (int i = 0; i < scans.count; ++i) {
+      MakeStarts(scans.terms[i], scans.chunks, scans.carry[i]);
+    }
+  }
+  Launch<true>(scans);
+}
+
+template <class Products, int kWidth>
+void ScanInTiles(const SsdTerms& terms) {
+  using Tile = SsdTile<Products, kWidth>;
+  constexpr int kThreads = Tile::kThreads;
+  const ScanShape& shape = terms.shape;
+  const auto resident = static_cast<int>(Limits().shared_bytes / Tile::kSharedBytes);
+  const int64_t blocks = shape.pictures * terms.heads * Tile::PartsOf(terms.head_dim);
+  const ScanChunks chunks = ChooseScanChunks(
+      shape.length, blocks, SsdCosts(Tile::kTokens, resident), Limits().multiprocessors);
   ScanCarry carry;
   if (chunks.count > 1) {
-    const int64_t ends = shape.pictures * chunks.count * shape.channels;
-    carry.states = ScratchFloats(kStates, ends * shape.states);
-    carry.exponents = ScratchFloats(kExponents, ends);
-    Launch(ScanBlock<Terms, false>{terms, chunks, carry});
-    ForEach(shape.pictures * shape.channels * shape.states,
-            ScanStartsElement<Terms>{terms, chunks, carry});
+    carry = Carries<1>({shape}, chunks)[0];
+    const SsdBlock<Products, kWidth, false> ends(terms, chunks, carry);
+    ForEachBlock<kThreads, Tile::kBlocks>(ends, kThreads, ends.SharedBytes());
+    MakeStarts(terms, chunks, carry);
   }
-  Launch(ScanBlock<Terms, true>{terms, chunks, carry});
+  const SsdBlock<Products, kWidth, true> body(terms, chunks, carry);
+  ForEachBlock<kThreads, Tile::kBlocks>(body, kThreads, body.SharedBytes());
+}
+
+// body(products, width) with what arguments of this kind take: tensor cores' bfloat16 where
+// everything is, and rows of 64, 128 or 256 states.
+template <class Body>
+auto WithSsdTile(const SsdArgs& args, const Body& body) {
+  const auto at_width = [&](const auto& products) {
+    using std::integral_constant;
+    const int64_t states = args.b.shape[3];
+    if (states <= 64) return body(products, integral_constant<int, 64>());
+    if (states <= 128) return body(products, integral_constant<int, 128>());
+    return body(products, integral_constant<int, static_cast<int>(kMostScanStates)>());
+  };
+  const bool bf16 =
+      args.x.dtype == DType::kBF16 && args.b.dtype == DType::kBF16 && args.c.dtype == DType::kBF16;
+  return bf16 ? at_width(SsdBf16Products()) : at_width(SsdFloat32Products());
 }
 
 std::optional<std::string_view> WhyNotStates(int64_t states) {
@@ -44,9 +121,24 @@ std::optional<std::string_view> WhyNotStates(int64_t states) {
   return std::nullopt;
 }
 
+// Within a tile, places are counted in 32 bits.
+std::optional<std::string_view> WhyNotTokens(std::initializer_list<ConstView> views) {
+  constexpr int64_t kMostTokens = 64;  // of a tile
+  for (const ConstView& view : views) {
+    if (view.empty()) continue;
+    const int64_t bytes = view.strides[1] * static_cast<int64_t>(SizeOf(view.dtype));
+    if (bytes > INT32_MAX / kMostTokens) return "tokens too far apart";
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string_view> WhyNotDirection(const ScanDirection& in) {
   if (in.u.empty()) return std::nullopt;
   if (const auto reason = WhyNotStates(in.a.shape[1])) return reason;
+  if (ScanSharedBytes(in.a.shape[1]) > Limits().shared_bytes) {
+    return "too little shared memory for a block";
+  }
+  if (const auto reason = WhyNotTokens({in.u, in.delta, in.b, in.c})) return reason;
   return WhyNotReachable(
       {in.u, in.delta, in.a, in.b, in.c, in.d, in.delta_bias, in.initial_state, in.final_state});
 }
@@ -56,28 +148,41 @@ std::optional<std::string_view> WhyNotDirection(const ScanDirection& in) {
 std::optional<std::string_view> WhyNotSelectiveScan(const SelectiveScanArgs& args) {
   if (const auto reason = WhyNotDirection(args.forward)) return reason;
   if (const auto reason = WhyNotDirection(args.backward)) return reason;
+  if (const auto reason = WhyNotTokens({args.z, args.out})) return reason;
   return WhyNotReachable({args.z, args.out});
 }
 
 void SelectiveScan(Context&, const SelectiveScanArgs& args) {
-  Numbers partial(args.out);
-  const bool both = !args.forward.u.empty() && !args.backward.u.empty();
-  if (both && args.out.dtype != DType::kF32) {
-    // The sum of both directions must not be rounded before the gate.
-    partial.data = ScratchFloats(kPartial, args.out.numel());
-    partial.bf16 = false;
+  if (args.forward.u.empty() || args.backward.u.empty()) {
+    SelectiveScans scan;
+    scan.terms[0] = SelectiveTerms(args, args.forward.u.empty());
+    return Scan(scan);
   }
-  if (!args.forward.u.empty()) Scan(SelectiveTerms(args, false, partial));
-  if (!args.backward.u.empty()) Scan(SelectiveTerms(args, true, partial));
+  // The sum of both must not be rounded before the gate.
+  const bool in_place = args.out.dtype == DType::kF32;
+  const int64_t numbers = args.out.numel();
+  float* const backward = ScratchFloats(kPartial, (in_place ? 1 : 2) * numbers);
+  float* const forward = in_place ? static_cast<float*>(args.out.data) : backward + numbers;
+  Scan(BothScans(args, forward, backward));
+  ForEachVector(numbers, ScanSumElement(args, forward, backward));
 }
 
 std::optional<std::string_view> WhyNotSsd(const SsdArgs& args) {
   if (const auto reason = WhyNotStates(args.b.shape[3])) return reason;
+  const size_t bytes = WithSsdTile(args, [](const auto& products, auto width) {
+    return SsdTile<std::decay_t<decltype(products)>, decltype(width)::value>::kSharedBytes;
+  });
+  if (bytes > Limits().shared_bytes) return "too little shared memory for a block";
+  if (const auto reason = WhyNotTokens({args.x, args.b, args.c, args.out})) return reason;
   return WhyNotReachable({args.x, args.dt, args.a, args.b, args.c, args.d, args.dt_bias,
                           args.initial_state, args.final_state, args.out});
 }
 
-void Ssd(Context&, const SsdArgs& args) { Scan(SsdTerms(args)); }
+void Ssd(Context&, const SsdArgs& args) {
+  WithSsdTile(args, [&](const auto& products, auto width) {
+    ScanInTiles<std::decay_t<decltype(products)>, decltype(width)::value>(SsdTerms(args));
+  });
+}
 
 std::optional<std::string_view> WhyNotCausalConv1d(const CausalConv1dArgs& args) {
   return WhyNotReachable(

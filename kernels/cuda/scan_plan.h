@@ -1,5 +1,5 @@
-// How scans (device/scan.cuh) are cut into blocks of threads, and long sequences of few channels
-// into chunks of tokens. Decided on the host, without a GPU.
+// How scans (device/scan.cuh, device/ssd.cuh) are cut into blocks of threads, and long sequences of
+// few channels into chunks of tokens. Decided on the host, without a GPU.
 #pragma once
 
 #include <algorithm>
@@ -7,11 +7,10 @@
 
 namespace gesso::cuda {
 
-constexpr int kScanLanes = 32;  // channels of a block, a lane each
-constexpr int kScanWarps = 8;   // of a block
+constexpr int kScanLanes = 32;  // channels of a block
+constexpr int kScanWarps = 4;   // of a block
 constexpr int kScanTokens = 8;  // in a row that a warp has of a tile
 constexpr int kScanTile = kScanWarps * kScanTokens;
-constexpr int kScanRows = 16;   // states whose b and c are in shared memory together
 constexpr int kScanBlocks = 3;  // that a multiprocessor holds at once
 constexpr int kMostScanStates = 256;
 
@@ -28,21 +27,51 @@ struct ScanShape {
 
 struct ScanChunks {
   int64_t count;
-  int64_t tokens;  // of each but the last, a multiple of kScanTile
+  int64_t tokens;  // of each but the last, a multiple of the tile
 };
 
-// One chunk is read once, tile after tile. More of them keep more multiprocessors busy, but all but
-// the last are gone through twice, for their ends before what they give. They are made where that
-// is faster: as many as blocks that the device holds at once.
-inline ScanChunks ChooseScanChunks(const ScanShape& shape, int multiprocessors) {
-  constexpr int64_t kLaunchTiles = 3;  // what two more launches take, in tiles
-  const int64_t tiles = (shape.length + kScanTile - 1) / kScanTile;
-  const int64_t blocks = shape.pictures * shape.ChannelBlocks();
+// What a kind of scan costs, in the time that a block by itself on a multiprocessor takes a tile.
+// By counts of instructions.
+struct ScanCosts {
+  int tile;         // tokens of it
+  int resident;     // blocks that a multiprocessor holds at once
+  double shared;    // a tile of each of n resident blocks takes n times this, at least 1
+  double fill;      // until a block is at work, and until it has done
+  double end;       // a tile of which the end alone is wanted
+  double launches;  // two more of them
+};
+constexpr ScanCosts kSelectiveCosts = {kScanTile, kScanBlocks, 0.8, 1.5, 0.7, 4};
+constexpr ScanCosts SsdCosts(int tile, int resident) { return {tile, resident, 0.5, 0.5, 0.4, 2}; }
+
+// Of one chunk everything is read once, tile after tile. More of them keep more multiprocessors
+// busy, but all but the last are gone through twice, for their ends before what they give, and take
+// two launches more. blocks: those of one chunk.
+inline ScanChunks ChooseScanChunks(int64_t length, int64_t blocks, const ScanCosts& costs,
+                                   int multiprocessors) {
+  const int64_t tiles = (length + costs.tile - 1) / costs.tile;
+  const auto time = [&](int64_t all, double each) {
+    const int64_t a_wave = int64_t{multiprocessors} * costs.resident;
+    const int64_t waves = (all + a_wave - 1) / a_wave;
+    const int64_t together = (std::min(all, a_wave) + multiprocessors - 1) / multiprocessors;
+    return static_cast<double>(waves) * (each + costs.fill) *
+           std::max(1.0, static_cast<double>(together) * costs.shared);
+  };
   const int64_t most =
-      std::clamp<int64_t>(int64_t{kScanBlocks} * multiprocessors / blocks, 1, tiles);
-  const int64_t each = (tiles + most - 1) / most;
-  if (2 * each + kLaunchTiles >= tiles) return {1, tiles * kScanTile};
-  return {(tiles + each - 1) / each, each * kScanTile};
+      std::clamp<int64_t>(int64_t{costs.resident} * multiprocessors / blocks, 1, tiles);
+  int64_t best = tiles;
+  double least = time(blocks, static_cast<double>(tiles));
+  for (int64_t count = 2; count <= most; ++count) {
+    const int64_t each = (tiles + count - 1) / count;
+    const int64_t chunks = (tiles + each - 1) / each;
+    const auto length_of_each = static_cast<double>(each);
+    const double total = time(blocks * chunks, length_of_each) + costs.launches +
+                         time(blocks * (chunks - 1), length_of_each) * costs.end;
+    if (total < least) {
+      least = total;
+      best = each;
+    }
+  }
+  return {(tiles + best - 1) / best, best * costs.tile};
 }
 
 }  // namespace gesso::cuda

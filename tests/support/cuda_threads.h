@@ -19,7 +19,7 @@ enum class Arrival { kEarly, kLate };
 
 class CudaThreads {
  public:
-  static constexpr int kMost = 256;
+  static constexpr int kMost = 512;
 
   template <class T>
   struct Each {
@@ -31,9 +31,11 @@ class CudaThreads {
   CudaThreads(int warps, Arrival arrival) : count_(32 * warps), end_(count_), arrival_(arrival) {}
 
   int count() const { return count_; }
+  // In one order or in the other: threads that do not wait for each other have none.
   template <class Body>
   void ForEach(const Body& body) const {
-    for (int t = begin_; t < end_; ++t) body(t);
+    const bool backwards = Toss();
+    for (int i = begin_; i < end_; ++i) body(backwards ? begin_ + end_ - 1 - i : i);
   }
   template <class Body>
   void ForEachAnew(const Body& body) const {
@@ -43,10 +45,11 @@ class CudaThreads {
   // same for both.
   template <class Body>
   void ForEachWarp(const Body& body) {
-    for (int warp = 0; warp < count_; warp += 32) {
-      begin_ = warp;
-      end_ = warp + 32;
-      body(arrival_ == Arrival::kEarly ? warp : warp + 31);
+    const bool backwards = Toss();
+    for (int i = 0; i < count_; i += 32) {
+      begin_ = backwards ? count_ - 32 - i : i;
+      end_ = begin_ + 32;
+      body(arrival_ == Arrival::kEarly ? begin_ : end_ - 1);
     }
     begin_ = 0;
     end_ = count_;
@@ -58,6 +61,7 @@ class CudaThreads {
     return any;
   }
   void Barrier() const {}
+  void WarpBarrier() const {}
 
   void Copy(void* to, const void* from, bool takes) {
     EXPECT_EQ(reinterpret_cast<uintptr_t>(to) % 16, 0u);
@@ -114,6 +118,11 @@ class CudaThreads {
   }
 
  private:
+  bool Toss() const {
+    tossed_ = tossed_ * 1664525u + 1013904223u;
+    return tossed_ >> 31 != 0;
+  }
+
   struct Chunk {
     void* to;
     const void* from;  // or null: zeros
@@ -199,6 +208,7 @@ class CudaThreads {
   }
 
   int count_;
+  mutable uint32_t tossed_ = 1;
   int begin_ = 0;  // of the threads at work
   int end_;
   Arrival arrival_;

@@ -39,6 +39,8 @@ struct BlockThreads {
   // Whether a thread of the warp says so.
   __device__ bool Any(const Each<bool>& says) const { return __any_sync(~0u, says.own); }
   __device__ void Barrier() const { __syncthreads(); }
+  // Of a warp's threads alone.
+  __device__ void WarpBarrier() const { __syncwarp(); }
 
   // 16 bytes into shared memory, or zeros if not `takes`; both addresses are multiples of 16.
   __device__ void Copy(void* to, const void* from, bool takes) const {

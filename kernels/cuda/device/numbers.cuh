@@ -111,8 +111,6 @@ GESSO_BOTH float Activated(Activation activation, float x) {
   return x;
 }
 
-GESSO_BOTH float Softplus(float x) { return fmaxf(x, 0) + log1pf(expf(-fabsf(x))); }
-
 template <Activation kActivation>
 struct ActivatedBy {
   GESSO_BOTH float operator()(float x) const { return Activated(kActivation, x); }

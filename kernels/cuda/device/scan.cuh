@@ -1,366 +1,374 @@
-// Scans of state-space models, parallel over channels and tokens. A block has 32 channels, a lane
-// each, and a chunk of the tokens, which it goes through tile by tile; every warp has a few tokens
-// of a tile. State by state a warp takes its tokens from zero to an end, learns from the ends of
-// the warps before it where it starts, and takes its tokens from there. No exponential is computed
-// twice, and neighbouring lanes read and write neighbouring channels.
+// Selective scans, parallel over channels, states and tokens. A block has 32 channels and a chunk
+// of the tokens, which it goes through tile by tile. Each of its warps has 8 tokens of a tile, and
+// each lane two channels of those and every other state. Warps follow each other: when one has
+// taken four states through its tokens, these go on to the next warp, and it takes the next four.
+// All warps are at work at once, no exponential is computed twice, and what a state is lies in one
+// place.
+//
+// Between two barriers, in a turn, a warp takes four states through its tokens, makes two of the
+// tokens ready that it will have in the next tile and finishes two of the last one. What that needs
+// from memory has been asked for a turn before, so that no turn takes longer than others.
 //
 // Of several chunks (scan_plan.h) the ends come first, from zeros; ScanStartsElement makes starts
 // of them, from which the chunks are gone through once more.
 //
-// Gu & Dao 2023, "Mamba"; Dao & Gu 2024, "Transformers are SSMs", section 6 (chunks).
+// Gu & Dao 2023, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces".
 #pragma once
 
-#include "kernels/cuda/device/fragments.cuh"
-#include "kernels/cuda/device/scan_terms.cuh"
+#include "kernels/cuda/device/scan_part.cuh"
 
 namespace gesso::cuda {
 
-static_assert(kScanLanes == kWarp);
-
-// What several chunks hand on.
-struct ScanCarry {
-  float* states = nullptr;     // [B, chunks, D, N]: ends, then starts; the last has no end
-  float* exponents = nullptr;  // [B, chunks, D]: of a chunk's whole decay, times rates if there are
-};
-
-// Of one state of a warp's tokens: start * decay + end is where they lead.
-struct alignas(8) ScanSegment {
-  float decay, end;
-};
-
-// Of a block: b and c, the states' ends and rates, and the segments of states at work.
-template <class Terms>
-constexpr size_t ScanSharedBytes(int64_t states) {
-  const size_t rows = size_t{2} * kScanRows * (kScanTile + 4);
-  const size_t of_states =
-      static_cast<size_t>(states) * (kScanLanes + 1) * (Terms::kHasRates ? 2 : 1);
-  return (rows + of_states) * sizeof(float) +
-         size_t{2} * Terms::kAtOnce * kScanWarps * kScanLanes * sizeof(ScanSegment);
-}
-
-// One chunk of up to 32 channels of a picture. kWrites: what it gives, from where it starts; if not
-// so: its end from zeros, of all chunks but the last.
-template <class Terms, bool kWrites>
+// kWrites: what a chunk gives, from where it starts; if not so: its end from zeros, of all chunks
+// but the last.
+template <ScanType kType, bool kWrites>
 struct ScanBlock {
-  static constexpr int kAtOnce = Terms::kAtOnce;
-  static constexpr int kThreads = kScanWarps * kScanLanes;
+  using Bits = ScanBits<kType>;
 
-  Terms terms;
-  ScanChunks chunks;
-  ScanCarry carry;  // of several chunks
+  SelectiveScans scans;
 
-  int64_t Blocks() const {
-    return terms.shape.pictures * terms.shape.ChannelBlocks() * (chunks.count - (kWrites ? 0 : 1));
+  int64_t Blocks() const { return int64_t{scans.count} * ScanPart::BlocksOfScan(scans, Chunks()); }
+  size_t SharedBytes() const {
+    return ScanSharedBytes(
+        std::max(scans.terms[0].shape.states, scans.terms[scans.count - 1].shape.states));
   }
-  size_t SharedBytes() const { return ScanSharedBytes<Terms>(terms.shape.states); }
 
   // shared: SharedBytes(), aligned to 16 bytes.
   template <class Threads>
   GESSO_BOTH void operator()(int64_t block, Threads& threads, void* shared) const {
-    const Part part(terms.shape, chunks, block);
-    const Memory memory(shared, terms.shape.states);
-    const int states = static_cast<int>(terms.shape.states);
+    const auto part = ScanPart::Of(scans, static_cast<int>(block), Chunks());
+    const ScanMemory memory(shared);
     typename Threads::template Each<Own> own;
-    int turn = 0;
-    LoadStates(threads, part, memory, own);
-    for (int64_t first = part.begin; first < part.end; first += kScanTile) {
-      LoadTokens(threads, part, first, own);
-      for (int n = 0; n < states; n += kScanRows) {
-        threads.Barrier();
-        LoadRows(threads, part, first, n, memory);
-        threads.Barrier();
-        const int count = states - n < kScanRows ? states - n : kScanRows;
-        for (int i = 0; i < count; i += kAtOnce, turn ^= 1) {
-          FindEnds(threads, memory, n, i, count, turn, own);
-          threads.Barrier();  // one: the segments of the next turn lie elsewhere
-          TakeTokens(threads, memory, n, i, count, turn, own);
-        }
-      }
-      if constexpr (kWrites) StoreTokens(threads, part, first, own);
-    }
+    threads.ForEach([&](int t) { Begin(part, t, own[t]); });
+    LoadStates(threads, part, memory);
+    threads.ForEach([&](int t) { PutFirst(part, memory, t, own[t]); });
     threads.Barrier();
-    StoreStates(threads, part, memory, own);
-    threads.Barrier();  // before the next block overwrites the states
+    const int turns = part.tiles * part.runs * kScanTurns + kScanWarps - 1;
+    const int end = part.begin + part.tiles * kScanTile;
+    for (int turn = 0; turn < turns; ++turn) {
+      threads.ForEachWarp([&](int thread) {
+        if (turn < ScanWarpOf(thread) || own[thread].now.first >= end) return;
+        threads.ForEach([&](int t) {
+          if (own[t].turn == 0 && own[t].now.states == 0) TakeInputs(memory, t, own[t]);
+          if (kWrites && Finishes(part, own[t])) Finish(part, memory, t, own[t]);
+        });
+        threads.WarpBarrier();  // what was read just now may be overwritten
+        threads.ForEach([&](int t) {
+          Advance(part, memory, t, own[t]);
+          MakeReady(part, memory, t, own[t]);
+          EndTurn(part, memory, t, own[t]);
+        });
+      });
+      threads.Barrier();
+    }
+    if constexpr (kWrites) {
+      threads.ForEach([&](int t) { FinishTile(part, memory, t, own[t]); });
+    } else {
+      StoreExponents(threads, part, memory, own);
+    }
+    StoreStates(threads, part, memory);
+    threads.Barrier();  // before the next block overwrites everything
   }
 
  private:
-  static constexpr int kStride = kScanTile + 4;        // of b and c in shared memory
-  static constexpr int kStateStride = kScanLanes + 1;  // of states, so that banks differ
-
-  // What a block works at.
-  struct Part {
-    int64_t picture, chunk, group, channel;
-    int channels;
-    int64_t begin, end;  // steps
-
-    GESSO_BOTH Part(const ScanShape& shape, const ScanChunks& chunks, int64_t block) {
-      const int64_t count = kWrites ? chunks.count : chunks.count - 1;
-      const int64_t blocks = shape.ChannelBlocks();
-      const int64_t of_group = shape.channels / shape.groups;
-      const int64_t place = block % blocks;
-      const int64_t at = place % shape.BlocksOfGroup() * kScanLanes;
-      picture = block / blocks / count;
-      chunk = block / blocks % count;
-      group = place / shape.BlocksOfGroup();
-      channel = group * of_group + at;
-      channels = static_cast<int>(of_group - at < kScanLanes ? of_group - at : kScanLanes);
-      begin = chunk * chunks.tokens;
-      end = begin + chunks.tokens < shape.length ? begin + chunks.tokens : shape.length;
-    }
-    // How many of the steps from `first` on that a warp has in a tile exist.
-    GESSO_BOTH int Count(int64_t first) const {
-      const int64_t left = end - first;
-      return static_cast<int>(left < 0 ? 0 : left < kScanTokens ? left : kScanTokens);
-    }
-  };
-
-  struct Memory {
-    float *b, *c;  // [kScanRows, kStride]
-    ScanSegment* segments;
-    float *states, *rates;  // [N, kStateStride]
-
-    GESSO_BOTH Memory(void* shared, int64_t state_count)
-        : b(static_cast<float*>(shared)),
-          c(b + kScanRows * kStride),
-          segments(reinterpret_cast<ScanSegment*>(c + kScanRows * kStride)),
-          states(reinterpret_cast<float*>(segments + 2 * kAtOnce * kScanWarps * kScanLanes)),
-          rates(states + state_count * kStateStride) {}
-    GESSO_BOTH ScanSegment& Segment(int turn, int i, int warp, int lane) const {
-      return segments[((turn * kAtOnce + i) * kScanWarps + warp) * kScanLanes + lane];
-    }
+  // Of a token: u and delta of the lane's channels, and two of its numbers of b or c. Where there
+  // is no token they are those of another one: without a step they do not count.
+  struct Inputs {
+    Bits u, delta, row;
+    bool exists;
   };
 
   struct Own {
-    ScanTokens tokens;
-    float decay[Terms::kHasRates ? kAtOnce : 1][kScanTokens];
-    float start[kAtOnce];
-    float exponent;        // of the tokens together
-    float whole_decay;     // without rates
-    float whole_exponent;  // of all tiles so far
+    ScanPair step[kScanTokens], input[kScanTokens], y[kScanTokens];
+    ScanRun now, asked;  // where the warp is, and which tokens are to be asked for next
+    int turn;            // of the run: which states
+    int rows;            // which of two times rows are read
+    // To the first tokens that the lane asks for in `asked`, and that it has in `now`; half of its
+    // warp makes ready and finishes the even tokens, the other the odd ones.
+    ScanWalk u, delta, row, z, out;
+    int end, row_end;  // of the steps in which the lane has channels, and a row
+    int flags;
+    float whole[kScanPair];  // sums of the steps
+    Inputs inputs;
+    Inputs first_inputs[kScanTurns];  // of the first tile
+    ScanPair first_bias;
+    Bits z_bits;
   };
 
-  struct alignas(16) Row {
-    float at[kScanTokens];
-  };
-  GESSO_BOTH static const Row& RowOf(const float* rows, int n, int warp) {
-    return *reinterpret_cast<const Row*>(rows + n * kStride + warp * kScanTokens);
+  GESSO_BOTH int Chunks() const { return static_cast<int>(scans.chunks.count) - (kWrites ? 0 : 1); }
+
+  // As the lane of a row: two numbers of b, or of c in the upper half of those that share a token.
+  GESSO_BOTH static int RowOf(int t) { return t % kScanRows * 2; }
+  GESSO_BOTH static bool HasC(int t) { return RowOf(t) >= kScanRows; }
+  GESSO_BOTH static int RowState(const ScanRun& run, int t) {
+    return run.states * kScanRows + RowOf(t) % kScanRows;
+  }
+  GESSO_BOTH static int RowEnd(const ScanPart& part, const ScanRun& run, int t) {
+    return (kWrites || !HasC(t)) && RowState(run, t) < part.states ? part.end : 0;
   }
 
-  GESSO_BOTH static int LaneOf(int t) { return t % kScanLanes; }
-  GESSO_BOTH static int WarpOf(int t) { return t / kScanLanes; }
-
-  // Where the states [D, N] of this picture and chunk begin in ScanCarry.
-  GESSO_BOTH int64_t Place(const Part& part) const {
-    return (part.picture * chunks.count + part.chunk) * terms.shape.channels;
-  }
-
-  template <class Threads, class All>
-  GESSO_BOTH void LoadStates(Threads& threads, const Part& part, const Memory& memory,
-                             All& own) const {
-    const int64_t states = terms.shape.states;
-    Numbers from;  // of the first channel
-    if (kWrites && chunks.count == 1 && !terms.initial_state.absent()) {
-      from = terms.initial_state;
-      from.data = static_cast<float*>(from.data) +
-                  (part.picture * terms.shape.channels + part.channel) * states;
-    } else if (kWrites && chunks.count > 1) {
-      from.data = carry.states + (Place(part) + part.channel) * states;
+  // Asks for the first tile.
+  GESSO_BOTH void Begin(const ScanPart& part, int t, Own& mine) const {
+    const SelectiveTerms& of = part.terms;
+    const int channel = part.channel + ScanPairOf(t);
+    mine = {};
+    mine.now = mine.asked = {part.begin + ScanWarpOf(t) * kScanTokens, 0};
+    mine.flags = of.flags;
+    mine.end = ScanPairOf(t) < part.channels ? part.end : 0;
+    mine.row_end = RowEnd(part, mine.now, t);
+    const int64_t token = of.Token(mine.now.first + ScanHalfOf(t));
+    const auto walk = [&](const ScanColumns& columns, int i) {
+      return columns.From(part.picture, part.group, i, token);
+    };
+    mine.u = walk(of.u, channel);
+    mine.delta = walk(of.delta, channel);
+    mine.row = walk(HasC(t) ? of.c : of.b, RowOf(t) % kScanRows);
+    if constexpr (kWrites) {
+      mine.z = walk(of.z, channel);
+      mine.out = walk(of.out, channel);
     }
-    threads.ForEach([&](int t) {
-      own[t].whole_exponent = 0;
-      for (int64_t i = t; i < kScanLanes * states; i += kThreads) {
-        const int64_t lane = i / states;
-        const int64_t n = i % states;
-        const bool exists = lane < part.channels;
-        memory.states[n * kStateStride + lane] = exists ? from.GetOr(i, 0) : 0;
-        if constexpr (Terms::kHasRates) {
-          memory.rates[n * kStateStride + lane] = exists ? terms.Rate(part.channel + lane, n) : 0;
+    GESSO_UNROLL for (int i = 0; i < kScanTurns; ++i) {
+      Ask(part, i * kScanHalves, t, mine, mine.first_inputs[i]);
+    }
+    GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+      mine.first_bias.at[i] = part.Bias(ScanPairOf(t) + i);
+    }
+  }
+
+  // Makes it ready, and asks for the second one.
+  GESSO_BOTH void PutFirst(const ScanPart& part, const ScanMemory& memory, int t, Own& mine) const {
+    GESSO_UNROLL for (int i = 0; i < kScanTurns; ++i) {
+      Put(part, memory, i * kScanHalves, mine.rows, true, mine.first_bias, mine.first_inputs[i], t,
+          mine);
+    }
+    Ask(part, 0, t, mine, mine.inputs);
+  }
+
+  // Asks for the lane's one of tokens k and k + 1; after the last goes on to the next run.
+  GESSO_BOTH void Ask(const ScanPart& part, int k, int t, Own& mine, Inputs& bits) const {
+    const SelectiveTerms& of = part.terms;
+    const bool row_bf16 = HasC(t) ? of.c.values.bf16 : of.b.values.bf16;
+    const int step = mine.asked.first + k + ScanHalfOf(t);
+    bits.exists = step < mine.end;
+    if (bits.exists) {
+      const bool second = ScanPairOf(t) + 1 < part.channels;
+      bits.u.Ask(mine.u.After(k), of.u.values.bf16, second);
+      bits.delta.Ask(mine.delta.After(k), of.delta.values.bf16, second);
+    }
+    if (step < mine.row_end) {
+      const bool second = RowState(mine.asked, t) + 1 < part.states;
+      bits.row.Ask(mine.row.After(k), row_bf16, second);
+    } else if (mine.row_end == 0) {
+      bits.row = {};  // of a state that there is not
+    }
+    if (k == kScanTokens - kScanHalves) {
+      const ScanRun next = mine.asked.Next(part);
+      const int tokens = next.first - mine.asked.first;
+      const int states = (next.states - mine.asked.states) * kScanRows;
+      mine.u.at = mine.u.After(tokens);
+      mine.delta.at = mine.delta.After(tokens);
+      mine.row.at = mine.row.After(tokens) + states * (Bits::IsBf16(row_bf16) ? 2 : 4);
+      mine.row_end = RowEnd(part, next, t);
+      mine.asked = next;
+    }
+  }
+
+  // The lane's one of tokens k and k + 1 of what comes next, for the warp's other lanes.
+  GESSO_BOTH void Put(const ScanPart& part, const ScanMemory& memory, int k, int rows, bool counts,
+                      const ScanPair& bias, const Inputs& bits, int t, Own& mine) const {
+    const SelectiveTerms& of = part.terms;
+    const bool row_bf16 = HasC(t) ? of.c.values.bf16 : of.b.values.bf16;
+    float* const row = memory.RowAt(t, rows, RowOf(t)).at + k + ScanHalfOf(t);
+    ScanPair step, u;
+    GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+      step.at[i] = bits.delta.Number(of.delta.values.bf16, i) + bias.at[i];
+    }
+    const bool softplus = (mine.flags & SelectiveTerms::kSoftplus) != 0;
+    GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+      const float smooth = Softplus(step.at[i]);  // without a branch, beside the rest of the turn
+      if (softplus) step.at[i] = smooth;
+    }
+    GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+      if (!bits.exists) step.at[i] = 0;
+      if (!kWrites && counts) mine.whole[i] += step.at[i];
+      u.at[i] = bits.u.Number(of.u.values.bf16, i);
+      row[i * kScanRowStride] = bits.row.Number(row_bf16, i);
+    }
+    memory.Step(t, k + ScanHalfOf(t)) = step;
+    memory.Input(t, k + ScanHalfOf(t)) = u;
+  }
+
+  // Tokens of the next run, and asks for those after them.
+  GESSO_BOTH void MakeReady(const ScanPart& part, const ScanMemory& memory, int t,
+                            Own& mine) const {
+    const bool counts = mine.now.states + 1 == part.runs;
+    const int k = mine.turn * kScanHalves;
+    Put(part, memory, k, mine.rows ^ 1, counts, ScanMemory::PairAt(memory.biases, t), mine.inputs,
+        t, mine);
+    Ask(part, (k + kScanHalves) & (kScanTokens - 1), t, mine, mine.inputs);
+  }
+
+  // The tokens of a new tile.
+  GESSO_BOTH void TakeInputs(const ScanMemory& memory, int t, Own& mine) const {
+    ScanPair skip = ScanMemory::PairAt(memory.skips, t);
+    if (ScanHalfOf(t) != 0) skip = {};  // one of the two that have a channel does it
+    GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
+      mine.step[k] = memory.Step(t, k);
+      const ScanPair u = memory.Input(t, k);
+      GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+        mine.input[k].at[i] = mine.step[k].at[i] * u.at[i];
+        if constexpr (kWrites) mine.y[k].at[i] = skip.at[i] * u.at[i];
+      }
+    }
+  }
+
+  // The turn's states through the warp's tokens; some may be none, of zeros. All are read before
+  // the first is written, so that none waits for another.
+  GESSO_BOTH void Advance(const ScanPart& part, const ScanMemory& memory, int t, Own& mine) const {
+    const int first = mine.turn * kScanHalves * kScanAtOnce;
+    if (mine.now.states * kScanRows + first >= part.states) return;
+    const int row = first + ScanHalfOf(t);
+    const int n = mine.now.states * kScanRows + row;
+    ScanStates of[kScanAtOnce];
+    ScanRow b[kScanAtOnce], c[kScanAtOnce];
+    GESSO_UNROLL for (int j = 0; j < kScanAtOnce; ++j) {
+      of[j] = memory.StatesAt(n + j * kScanHalves, ScanPairOf(t));
+      b[j] = memory.RowAt(t, mine.rows, row + j * kScanHalves);
+      c[j] = memory.RowAt(t, mine.rows, row + j * kScanHalves + (kWrites ? kScanRows : 0));
+    }
+    GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
+      GESSO_UNROLL for (int j = 0; j < kScanAtOnce; ++j) {
+        GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+          float& h = of[j].h.at[i];
+          h = Exp2(of[j].rate.at[i] * mine.step[k].at[i]) * h + mine.input[k].at[i] * b[j].at[k];
+          if constexpr (kWrites) mine.y[k].at[i] += c[j].at[k] * h;
         }
       }
-    });
+    }
+    GESSO_UNROLL for (int j = 0; j < kScanAtOnce; ++j) {
+      memory.StatesAt(n + j * kScanHalves, ScanPairOf(t)).h = of[j].h;
+    }
   }
 
-  template <class Threads, class All>
-  GESSO_BOTH void LoadTokens(Threads& threads, const Part& part, int64_t first, All& own) const {
-    threads.ForEach([&](int t) {
-      Own& mine = own[t];
-      const int64_t begin = first + WarpOf(t) * kScanTokens;
-      const int count = LaneOf(t) < part.channels ? part.Count(begin) : 0;
-      if (count > 0) {
-        terms.Load(part.picture, part.channel + LaneOf(t), begin, count, mine.tokens);
-      } else {
-        mine.tokens = {};
-      }
-      mine.exponent = 0;
-      GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
-        mine.exponent += mine.tokens.exponent[k];
-        if constexpr (!Terms::kHasRates) mine.decay[0][k] = Exp2(mine.tokens.exponent[k]);
-      }
-      if constexpr (!Terms::kHasRates) mine.whole_decay = Exp2(mine.exponent);
-      mine.whole_exponent += mine.exponent;
-    });
+  GESSO_BOTH void EndTurn(const ScanPart& part, const ScanMemory& memory, int t, Own& mine) const {
+    if (++mine.turn < kScanTurns) return;
+    mine.turn = 0;
+    mine.rows ^= 1;
+    mine.now = mine.now.Next(part);
+    if constexpr (kWrites) {
+      if (mine.now.states == 0) EndTile(part, memory, t, mine);
+    }
+  }
+  GESSO_BOTH void EndTile(const ScanPart& part, const ScanMemory& memory, int t, Own& mine) const {
+    GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
+      memory.Sum(t, ScanHalfOf(t), k) = mine.y[k];
+    }
+    mine.z.at = mine.z.After(kScanTile);
+    mine.out.at = mine.out.After(kScanTile);
+    AskForZ(part, 0, t, mine, mine.z_bits);
   }
 
-  // b and c of states n .. n + kScanRows - 1 of a tile's tokens; zeros where there are none.
+  // Whether there is a tile before of which tokens are to be finished in this turn.
+  GESSO_BOTH static bool Finishes(const ScanPart& part, const Own& mine) {
+    return mine.now.states == 0 && mine.now.first - kScanTile >= part.begin;
+  }
+  // Whether the lane has one of tokens k and k + 1 of that tile.
+  GESSO_BOTH static bool Has(int k, int t, const Own& mine) {
+    return mine.now.first - kScanTile + k + ScanHalfOf(t) < mine.end;
+  }
+
+  GESSO_BOTH void AskForZ(const ScanPart& part, int k, int t, const Own& mine, Bits& bits) const {
+    if ((mine.flags & SelectiveTerms::kGated) == 0 || !Has(k, t, mine)) return;
+    bits.Ask(mine.z.After(k - kScanTile), part.terms.z.values.bf16,
+             ScanPairOf(t) + 1 < part.channels);
+  }
+
+  // Adds up and writes the lane's one of tokens k and k + 1 of that tile.
+  GESSO_BOTH void Write(const ScanPart& part, const ScanMemory& memory, int k, const Bits& z_bits,
+                        int t, const Own& mine) const {
+    if (!Has(k, t, mine)) return;
+    ScanPair y = memory.Sum(t, 0, k + ScanHalfOf(t));
+    const ScanPair other = memory.Sum(t, 1, k + ScanHalfOf(t));
+    GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) y.at[i] += other.at[i];
+    if ((mine.flags & SelectiveTerms::kGated) != 0) {
+      GESSO_UNROLL for (int i = 0; i < kScanPair; ++i) {
+        y.at[i] *= Activated(Activation::kSilu, z_bits.Number(part.terms.z.values.bf16, i));
+      }
+    }
+    Bits::Set(mine.out.After(k - kScanTile), (mine.flags & SelectiveTerms::kBf16Out) != 0, y.at[0],
+              y.at[1], ScanPairOf(t) + 1 < part.channels);
+  }
+
+  // Tokens of the tile before, and asks for what the next ones need.
+  GESSO_BOTH void Finish(const ScanPart& part, const ScanMemory& memory, int t, Own& mine) const {
+    const int k = mine.turn * kScanHalves;
+    Write(part, memory, k, mine.z_bits, t, mine);
+    if (mine.turn + 1 < kScanTurns) AskForZ(part, k + kScanHalves, t, mine, mine.z_bits);
+  }
+
+  // The last tile.
+  GESSO_BOTH void FinishTile(const ScanPart& part, const ScanMemory& memory, int t,
+                             Own& mine) const {
+    Bits all[kScanTurns] = {mine.z_bits};
+    GESSO_UNROLL for (int i = 1; i < kScanTurns; ++i)
+        AskForZ(part, i * kScanHalves, t, mine, all[i]);
+    GESSO_UNROLL for (int i = 0; i < kScanTurns; ++i) {
+      Write(part, memory, i * kScanHalves, all[i], t, mine);
+    }
+  }
+
   template <class Threads>
-  GESSO_BOTH void LoadRows(Threads& threads, const Part& part, int64_t first, int n,
-                           const Memory& memory) const {
-    threads.ForEach([&](int t) {
-      GESSO_UNROLL for (int i = 0; i < kScanTile * kScanRows / kThreads; ++i) {
-        const int place = i * kThreads + t;
-        const int state = place % kScanRows;
-        const int slot = place / kScanRows;
-        const bool exists = n + state < terms.shape.states && first + slot < part.end;
-        const int64_t token = terms.Token(first + slot);
-        float* const b = memory.b + state * kStride + slot;
-        float* const c = memory.c + state * kStride + slot;
-        *b = exists ? terms.b.At(part.picture, token, part.group, n + state) : 0;
-        if constexpr (kWrites) {
-          *c = exists ? terms.c.At(part.picture, token, part.group, n + state) : 0;
-        }
-      }
-    });
+  GESSO_BOTH void LoadStates(Threads& threads, const ScanPart& part,
+                             const ScanMemory& memory) const {
+    Numbers from;
+    int64_t row = part.picture;
+    if (kWrites && scans.chunks.count > 1) {
+      from.data = part.carry.states;
+      row = row * scans.chunks.count + part.chunk;
+    } else if (kWrites) {
+      from = part.terms.initial_state;
+    }
+    LoadScanStates(threads, part, memory, from, part.StatesAt(row));
   }
 
-  // Of states n + i on: what a warp's tokens make of zero; the first warp's, of what came before.
-  template <class Threads, class All>
-  GESSO_BOTH void FindEnds(Threads& threads, const Memory& memory, int n, int i, int count,
-                           int turn, All& own) const {
-    threads.ForEach([&](int t) {
-      Own& mine = own[t];
-      const int lane = LaneOf(t);
-      const int warp = WarpOf(t);
-      GESSO_UNROLL for (int j = 0; j < kAtOnce; ++j) {
-        if (i + j >= count) break;
-        const int at = (n + i + j) * kStateStride + lane;
-        const Row& b = RowOf(memory.b, i + j, warp);
-        float whole = mine.whole_decay;
-        if constexpr (Terms::kHasRates) {
-          const float rate = memory.rates[at];
-          whole = Exp2(rate * mine.exponent);
-          GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
-            mine.decay[j][k] = Exp2(rate * mine.tokens.exponent[k]);
-          }
-        }
-        mine.start[j] = warp == 0 ? memory.states[at] : 0;
-        float h = mine.start[j];
-        GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
-          h = Decay(mine, j, k) * h + mine.tokens.input[k] * b.at[k];
-        }
-        memory.Segment(turn, j, warp, lane) = {whole, h};
-      }
-    });
-  }
-
-  GESSO_BOTH static float Decay(const Own& mine, int j, int k) {
-    return mine.decay[Terms::kHasRates ? j : 0][k];
-  }
-
-  // The tokens from where they start; the last warp leaves the states as they are after the tile.
-  template <class Threads, class All>
-  GESSO_BOTH void TakeTokens(Threads& threads, const Memory& memory, int n, int i, int count,
-                             int turn, All& own) const {
-    threads.ForEach([&](int t) {
-      Own& mine = own[t];
-      const int lane = LaneOf(t);
-      const int warp = WarpOf(t);
-      const bool last = warp == kScanWarps - 1;
-      if (!kWrites && !last) return;
-      GESSO_UNROLL for (int j = 0; j < kAtOnce; ++j) {
-        if (i + j >= count) break;
-        float h = mine.start[j];
-        GESSO_UNROLL for (int other = 0; other < kScanWarps - (kWrites ? 1 : 0); ++other) {
-          if (other > warp || (kWrites && other == warp)) break;
-          const ScanSegment segment = memory.Segment(turn, j, other, lane);
-          h = segment.decay * h + segment.end;
-        }
-        if constexpr (kWrites) {
-          const Row& b = RowOf(memory.b, i + j, warp);
-          const Row& c = RowOf(memory.c, i + j, warp);
-          GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
-            h = Decay(mine, j, k) * h + mine.tokens.input[k] * b.at[k];
-            mine.tokens.y[k] += h * c.at[k];
-          }
-        }
-        if (last) memory.states[(n + i + j) * kStateStride + lane] = h;
-      }
-    });
-  }
-
-  template <class Threads, class All>
-  GESSO_BOTH void StoreTokens(Threads& threads, const Part& part, int64_t first,
-                              const All& own) const {
-    threads.ForEach([&](int t) {
-      const int64_t begin = first + WarpOf(t) * kScanTokens;
-      const int count = LaneOf(t) < part.channels ? part.Count(begin) : 0;
-      if (count == 0) return;
-      terms.Store(part.picture, part.channel + LaneOf(t), begin, count, own[t].tokens);
-    });
-  }
-
-  // The last chunk's states to final_state, or, of ends, those and the decay to the carry.
-  template <class Threads, class All>
-  GESSO_BOTH void StoreStates(Threads& threads, const Part& part, const Memory& memory,
-                              const All& own) const {
-    const int64_t states = terms.shape.states;
-    float* to = nullptr;
+  // The last chunk's states to final_state, or, of ends, to the carry.
+  template <class Threads>
+  GESSO_BOTH void StoreStates(Threads& threads, const ScanPart& part,
+                              const ScanMemory& memory) const {
     if (!kWrites) {
-      to = carry.states + (Place(part) + part.channel) * states;
-    } else if (part.chunk == chunks.count - 1 && !terms.final_state.absent()) {
-      to = static_cast<float*>(terms.final_state.data) +
-           (part.picture * terms.shape.channels + part.channel) * states;
-    }
-    threads.ForEach([&](int t) {
-      if (to != nullptr) {
-        for (int64_t i = t; i < part.channels * states; i += kThreads) {
-          to[i] = memory.states[i % states * kStateStride + i / states];
-        }
-      }
-      if (!kWrites) memory.Segment(0, 0, WarpOf(t), LaneOf(t)).decay = own[t].whole_exponent;
-    });
-    if constexpr (!kWrites) {
-      threads.Barrier();
-      threads.ForEach([&](int t) {
-        if (t >= part.channels) return;
-        float sum = 0;
-        for (int warp = 0; warp < kScanWarps; ++warp) sum += memory.Segment(0, 0, warp, t).decay;
-        carry.exponents[Place(part) + part.channel + t] = sum;
-      });
+      const int64_t row = part.picture * scans.chunks.count + part.chunk;
+      StoreScanStates(threads, part, memory, part.carry.states + part.StatesAt(row));
+    } else if (part.end == part.terms.shape.length && !part.terms.final_state.absent()) {
+      StoreScanStates(
+          threads, part, memory,
+          static_cast<float*>(part.terms.final_state.data) + part.StatesAt(part.picture));
     }
   }
-};
 
-// Makes starts of the ends of one state's chunks; i counts [B, D, N].
-template <class Terms>
-struct ScanStartsElement {
-  Terms terms;
-  ScanChunks chunks;
-  ScanCarry carry;
-
-  GESSO_BOTH void operator()(int64_t i) const {
-    constexpr int kAtOnce = 8;  // ends that are on their way together
-    const int64_t states = terms.shape.states;
-    const int64_t channel = i / states % terms.shape.channels;
-    const int64_t n = i % states;
-    const int64_t picture = i / states / terms.shape.channels;
-    float rate = 1;
-    if constexpr (Terms::kHasRates) rate = terms.Rate(channel, n);
-    float h = terms.initial_state.GetOr(i, 0);
-    for (int64_t first = 0; first < chunks.count; first += kAtOnce) {
-      float ends[kAtOnce], decays[kAtOnce];
-      const int64_t place = (picture * chunks.count + first) * terms.shape.channels + channel;
-      GESSO_UNROLL for (int k = 0; k < kAtOnce; ++k) {
-        if (first + k + 1 >= chunks.count) break;  // the last has none
-        const int64_t at = place + k * terms.shape.channels;
-        ends[k] = carry.states[at * states + n];
-        decays[k] = Exp2(rate * carry.exponents[at]);
+  // The sums of all steps, of which the decay of a chunk is made.
+  template <class Threads, class All>
+  GESSO_BOTH void StoreExponents(Threads& threads, const ScanPart& part, const ScanMemory& memory,
+                                 const All& own) const {
+    threads.ForEach([&](int t) {
+      memory.Sum(t, ScanHalfOf(t), 0) = {{own[t].whole[0], own[t].whole[1]}};
+    });
+    threads.Barrier();
+    threads.ForEach([&](int t) {
+      if (t >= part.channels / kScanPair + part.channels % kScanPair) return;
+      float* const to =
+          part.carry.exponents +
+          (part.picture * scans.chunks.count + part.chunk) * part.terms.shape.channels +
+          part.channel + ScanPairOf(t);
+      for (int i = 0; i < kScanPair && ScanPairOf(t) + i < part.channels; ++i) {
+        float sum = 0;
+        for (int warp = 0; warp < kScanWarps; ++warp) {
+          for (int half = 0; half < kScanHalves; ++half) {
+            sum += memory.Sum(warp * kWarp + t, half, 0).at[i];
+          }
+        }
+        to[i] = sum;
       }
-      GESSO_UNROLL for (int k = 0; k < kAtOnce; ++k) {
-        if (first + k >= chunks.count) break;
-        carry.states[(place + k * terms.shape.channels) * states + n] = h;
-        if (first + k + 1 < chunks.count) h = decays[k] * h + ends[k];
-      }
-    }
+    });
   }
 };
 
