@@ -4,6 +4,7 @@
 
 #include "kernels/core/context.h"
 #include "kernels/core/op_table.h"
+#include "kernels/factors.h"
 
 namespace gesso {
 
@@ -16,7 +17,8 @@ struct AttentionArgs {
   ConstView bias;      // [H, Tq, Tk] f32 contiguous, or empty
   ConstView key_mask;  // [B, Tk] i32 contiguous, or empty
   float scale = 1;
-  View out;  // [B, Tq, H, D] dtype of q, contiguous
+  View out;                           // [B, Tq, H, D] dtype of q, contiguous
+  Factors factors = Factors::kWhole;  // of float32: kWhole or kRounded
 };
 void Attention(Context& ctx, const AttentionArgs& args);
 
@@ -30,7 +32,8 @@ struct WindowAttentionArgs {
   int64_t window = 8;
   int64_t shift = 0;  // 0 <= shift < window
   float scale = 1;
-  View out;  // [B, Y, X, H, D] dtype of q, contiguous
+  View out;                           // [B, Y, X, H, D] dtype of q, contiguous
+  Factors factors = Factors::kWhole;  // of float32: kWhole or kRounded
 };
 void WindowAttention(Context& ctx, const WindowAttentionArgs& args);
 
@@ -43,7 +46,8 @@ struct NeighborhoodAttentionArgs {
   ConstView v;  // like q
   int64_t kernel_size = 7;  // odd, <= Y and <= X
   float scale = 1;
-  View out;  // [B, Y, X, H, D] dtype of q, contiguous
+  View out;                           // [B, Y, X, H, D] dtype of q, contiguous
+  Factors factors = Factors::kWhole;  // of float32: kWhole or kRounded
 };
 void NeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args);
 

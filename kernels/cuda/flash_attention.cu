@@ -55,6 +55,7 @@ void LaunchAtWidth(const Args& args) {
 template <class Keys, class Args>
 void Run(const Args& args) {
   if (args.q.dtype == DType::kBF16) return LaunchAtWidth<Keys, Bf16Products>(args);
+  if (args.factors == Factors::kRounded) return LaunchAtWidth<Keys, RoundedProducts>(args);
   LaunchAtWidth<Keys, Float32Products>(args);
 }
 

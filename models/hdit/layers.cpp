@@ -71,6 +71,7 @@ void SelfAttention::Attend(const Pass& pass, ConstView qkv, View out) const {
     return nn::SplitHeads(tokens.Slice(last, i * width, (i + 1) * width), heads_);
   };
   const View heads = nn::SplitHeads(grid ? out : Tokens(out), heads_);
+  const Factors factors = pass.activation == DType::kBF16 ? Factors::kRounded : Factors::kWhole;
   switch (config_.kind) {
     case AttentionKind::kGlobal:
       return Attention(pass.ctx, {.q = part(0),
@@ -79,14 +80,16 @@ void SelfAttention::Attend(const Pass& pass, ConstView qkv, View out) const {
                                   .bias = {},
                                   .key_mask = {},
                                   .scale = 1,
-                                  .out = heads});
+                                  .out = heads,
+                                  .factors = factors});
     case AttentionKind::kNeighborhood:
       return NeighborhoodAttention(pass.ctx, {.q = part(0),
                                               .k = part(1),
                                               .v = part(2),
                                               .kernel_size = config_.kernel_size,
                                               .scale = 1,
-                                              .out = heads});
+                                              .out = heads,
+                                              .factors = factors});
     case AttentionKind::kShiftedWindow:
       return WindowAttention(pass.ctx, {.q = part(0),
                                         .k = part(1),
@@ -94,7 +97,8 @@ void SelfAttention::Attend(const Pass& pass, ConstView qkv, View out) const {
                                         .window = config_.window_size,
                                         .shift = shift_,
                                         .scale = 1,
-                                        .out = heads});
+                                        .out = heads,
+                                        .factors = factors});
     case AttentionKind::kNone:
       CHECK(false);
   }

@@ -187,8 +187,9 @@ struct Bf16Products {
 // a' b' is below float32's precision. Tensor cores cut off what does not fit into the accumulator,
 // always towards zero; sums over many keys are therefore made of short ones, added as float32
 // usually is. Ootomo & Yokota 2022, "Recovering single precision accuracy from Tensor Cores while
-// surpassing the FP32 theoretical peak performance".
-struct Float32Products {
+// surpassing the FP32 theoretical peak performance". Not kWhole: by a b alone.
+template <bool kWhole>
+struct Tf32Products {
   using Element = float;
   static constexpr int kKeys = 32;
   static constexpr int kPad = 4;
@@ -244,20 +245,26 @@ struct Float32Products {
         });
         SplitAll(threads, keys, rest);
         GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
-          threads.template MultiplyTf32<0>(small[m][n / 8], low[m], keys);
-          threads.template MultiplyTf32<2>(small[m][n / 8 + 1], low[m], keys);
+          if constexpr (kWhole) {
+            threads.template MultiplyTf32<0>(small[m][n / 8], low[m], keys);
+            threads.template MultiplyTf32<2>(small[m][n / 8 + 1], low[m], keys);
+          }
           threads.template MultiplyTf32<0>(scores[m][n / 8], high[m], keys);
           threads.template MultiplyTf32<2>(scores[m][n / 8 + 1], high[m], keys);
-          threads.template MultiplyTf32<0>(small[m][n / 8], high[m], rest);
-          threads.template MultiplyTf32<2>(small[m][n / 8 + 1], high[m], rest);
+          if constexpr (kWhole) {
+            threads.template MultiplyTf32<0>(small[m][n / 8], high[m], rest);
+            threads.template MultiplyTf32<2>(small[m][n / 8 + 1], high[m], rest);
+          }
         }
       }
     }
-    threads.ForEach([&](int t) {
-      GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
-        GESSO_UNROLL for (int n = 0; n < kStep / 8; ++n) Add(small[m][n][t], scores[m][n][t]);
-      }
-    });
+    if constexpr (kWhole) {
+      threads.ForEach([&](int t) {
+        GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
+          GESSO_UNROLL for (int n = 0; n < kStep / 8; ++n) Add(small[m][n][t], scores[m][n][t]);
+        }
+      });
+    }
   }
 
   // Of 8 keys, column i of the left factor and row i of the right one is key 2i, and i + 4 is key
@@ -291,10 +298,12 @@ struct Float32Products {
         });
         SplitAll(threads, values, rest);
         GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
-          threads.template MultiplyTf32<0>(sum[m][0], low[m][n], values);
-          threads.template MultiplyTf32<2>(sum[m][1], low[m][n], values);
-          threads.template MultiplyTf32<0>(sum[m][0], high[m][n], rest);
-          threads.template MultiplyTf32<2>(sum[m][1], high[m][n], rest);
+          if constexpr (kWhole) {
+            threads.template MultiplyTf32<0>(sum[m][0], low[m][n], values);
+            threads.template MultiplyTf32<2>(sum[m][1], low[m][n], values);
+            threads.template MultiplyTf32<0>(sum[m][0], high[m][n], rest);
+            threads.template MultiplyTf32<2>(sum[m][1], high[m][n], rest);
+          }
           threads.template MultiplyTf32<0>(sum[m][0], high[m][n], values);
           threads.template MultiplyTf32<2>(sum[m][1], high[m][n], values);
         }
@@ -326,5 +335,7 @@ struct Float32Products {
     GESSO_UNROLL for (int i = 0; i < 4; ++i) to.at[i] += from.at[i];
   }
 };
+using Float32Products = Tf32Products<true>;
+using RoundedProducts = Tf32Products<false>;
 
 }  // namespace gesso::cuda
