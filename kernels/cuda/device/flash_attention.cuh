@@ -110,7 +110,7 @@ struct AttentionBlock {
       threads.Barrier();  // the tile is there, and nobody reads the one before it any more
       Prefetch(threads, work, After(work, tile, Ahead()), memory);
       threads.ForEachWarp(
-          [&](int t) { Work(threads, t, work, tile, memory.Of(tile, Ahead()), state); });
+          [&](int t) { Work(threads, t, work, tile, memory.Of(tile, Ahead() + 1), state); });
       tile = keys.Next(work.task, tile, kKeys);
     } while (keys.HasTile(work.task, tile));
     threads.GroupSum(state.total);
@@ -144,11 +144,12 @@ struct AttentionBlock {
           q(reinterpret_cast<Element*>(static_cast<char*>(shared) + kFlashWorkBytes)),
           tiles(q + queries_a_block * kStride),
           exchange(reinterpret_cast<float*>(q)) {}
-    // Places for ahead + 1 tiles, a power of two, by turns.
-    GESSO_BOTH TileMemory Of(const KeyTile& tile, int ahead) const {
-      const int turn = static_cast<int>(static_cast<unsigned>(tile.first) / kKeys) & ahead;
-      Element* keys = tiles + turn * (2 * kKeys * kStride);
-      return {keys, keys + kKeys * kStride};
+    // By turns, of which there are a power of two.
+    GESSO_BOTH TileMemory Of(const KeyTile& tile, int turns) const {
+      const unsigned number = static_cast<unsigned>(tile.first) / kKeys;
+      const int turn = static_cast<int>(number) & (turns - 1);
+      Element* first = tiles + turn * (2 * kKeys * kStride);
+      return {first, first + kKeys * kStride};
     }
   };
 
@@ -228,7 +229,7 @@ struct AttentionBlock {
   template <class Threads>
   GESSO_BOTH void Prefetch(Threads& threads, const BlockWork& work, const KeyTile& tile,
                            const Memory& memory) const {
-    if (keys.HasTile(work.task, tile)) LoadKeys(threads, work, tile, memory.Of(tile, Ahead()));
+    if (keys.HasTile(work.task, tile)) LoadKeys(threads, work, tile, memory.Of(tile, Ahead() + 1));
     threads.CommitCopies();
   }
 
