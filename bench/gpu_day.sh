@@ -101,9 +101,11 @@ else
     --gtest_filter="$ops:$more:-*Cuda*:*Threads.*"
   OnDevice 50 memcheck_products compute-sanitizer --error-exitcode 9 \
     "$build/tests/kernels_test" --gtest_filter='CudaProducts.*'
+  blocks='*AttentionTest.EqualsRef/?:*ScanTest.EqualsRef/?:*SsdTest.EqualsRef/?'
   OnDevice 60 racecheck compute-sanitizer --tool racecheck --error-exitcode 9 \
-    "$build/tests/kernels_test" \
-    --gtest_filter='*AttentionTest.EqualsRef/?:*ScanTest.EqualsRef/?:*SsdTest.EqualsRef/?:*NormTest*:*RopeTest*:SampleTokens.*'
+    "$build/tests/kernels_test" --gtest_filter="$blocks:*NormTest*:*RopeTest*:SampleTokens.*"
+  OnDevice 30 synccheck compute-sanitizer --tool synccheck --error-exitcode 9 \
+    "$build/tests/kernels_test" --gtest_filter="$blocks"
   Step 40 memcheck_graphs compute-sanitizer --error-exitcode 9 "$gesso" generate "a red apple" \
     --device cuda --dtype bfloat16 --seed 1 --steps 4 --sampling-method euler --overwrite \
     -o "$results/memcheck.png"
