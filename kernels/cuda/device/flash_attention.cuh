@@ -71,7 +71,7 @@ struct AttentionBlock {
         a_block(16 * kTiles * tile.warps / tile.parts),
         ahead(tile.ahead),
         parts(tile.parts),
-        scale(args.scale * kLog2E),
+        scale(args.scale * kLog2OfE),
         keys(args) {
     tasks = keys.Tasks(a_block);
   }
@@ -119,7 +119,6 @@ struct AttentionBlock {
   }
 
  private:
-  static constexpr float kLog2E = 1.4426950408889634f;
   static constexpr float kSlack = 8;
 
   // What a block is to do; kept in shared memory, as registers are short.
@@ -314,7 +313,7 @@ struct AttentionBlock {
             const bool takes = (taken >> (2 * n + c) & 1) != 0;
             if (!takes || !keys.Sees(first_key, tile, first / 8 + n, in_run(c))) score = -INFINITY;
             if (bias != nullptr && takes) {
-              score += kLog2E * bias[tile.first + first + n * 8 + in_run(c)];
+              score += kLog2OfE * bias[tile.first + first + n * 8 + in_run(c)];
             }
           }
         }

@@ -34,6 +34,8 @@ GESSO_BOTH int PlaceInGroup(int thread) { return thread % 4; }
 // The number of a thread's warp, where 1 or 2 warps count as one.
 GESSO_BOTH int WarpOf(int thread, int sharing) { return thread / kWarp >> (sharing - 1); }
 
+constexpr float kLog2OfE = 1.4426950408889634f;
+
 // 2^x; what is below float32's normal numbers may be 0.
 GESSO_BOTH float Exp2(float x) {
 #ifdef __CUDA_ARCH__
@@ -43,6 +45,13 @@ GESSO_BOTH float Exp2(float x) {
 #else
   return exp2f(x);
 #endif
+}
+
+// To TF32's 11 bits, to the nearest, ties away from zero. NaN stays NaN: rounded like a number, the
+// one with all bits set would become zero.
+GESSO_BOTH uint32_t RoundToTf32(uint32_t bits) {
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return (nan ? bits | 0x400000u : bits + 0x1000u) & ~0x1fffu;
 }
 
 // A float32 number as the sum of two of TF32's 11 bits of precision each.
@@ -69,6 +78,12 @@ GESSO_BOTH void SetToZero(Threads& threads, Matrix<Threads, kTiles, kCount>& mat
       GESSO_UNROLL for (int n = 0; n < kCount; ++n) matrix[m][n][t] = {};
     }
   });
+}
+
+// Two accumulators beside each other as a left factor in bfloat16, of which each is half.
+GESSO_BOTH Registers AsLeftFactor(const Accumulator& near, const Accumulator& far) {
+  return {{PackBf16(near.at[0], near.at[1]), PackBf16(near.at[2], near.at[3]),
+           PackBf16(far.at[0], far.at[1]), PackBf16(far.at[2], far.at[3])}};
 }
 
 // bfloat16 by mma.m16n8k16, accumulated in float32.
@@ -162,12 +177,9 @@ struct Bf16Products {
     constexpr int kStride = kWidth + kPad;
     GESSO_UNROLL for (int j = 0; j < kStep; j += 16) {
       typename Threads::template Each<Registers> left[kTiles], values;
-      threads.ForEach([&](int t) {  // an accumulator's layout is half of a left factor's
+      threads.ForEach([&](int t) {
         GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
-          const float(&near)[4] = weights[m][j / 8][t].at;
-          const float(&far)[4] = weights[m][j / 8 + 1][t].at;
-          left[m][t] = {{PackBf16(near[0], near[1]), PackBf16(near[2], near[3]),
-                         PackBf16(far[0], far[1]), PackBf16(far[2], far[3])}};
+          left[m][t] = AsLeftFactor(weights[m][j / 8][t], weights[m][j / 8 + 1][t]);
         }
       });
       GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
@@ -318,16 +330,21 @@ struct Tf32Products {
   }
 
  private:
-  // Numbers become their high parts.
+  // Numbers become their high parts, or are rounded, which leaves nothing.
   template <class Threads>
   GESSO_BOTH static void SplitAll(Threads& threads,
                                   typename Threads::template Each<Registers>& numbers,
                                   typename Threads::template Each<Registers>& low) {
     threads.ForEach([&](int t) {
       GESSO_UNROLL for (int i = 0; i < 4; ++i) {
-        const SplitNumber parts = Split(BitsToFloat(numbers[t].at[i]));
-        numbers[t].at[i] = parts.high;
-        low[t].at[i] = parts.low;
+        uint32_t& number = numbers[t].at[i];
+        if constexpr (kWhole) {
+          const SplitNumber parts = Split(BitsToFloat(number));
+          number = parts.high;
+          low[t].at[i] = parts.low;
+        } else {
+          number = RoundToTf32(number);
+        }
       }
     });
   }

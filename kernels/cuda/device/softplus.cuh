@@ -5,8 +5,6 @@
 
 namespace gesso::cuda {
 
-constexpr float kLog2OfE = 1.4426950408889634f;
-
 // As exact as log1pf(expf(x)) to a bit or two, in half as many instructions.
 GESSO_BOTH float Softplus(float x) {
   constexpr float kLogOf2 = 0.69314718055994531f;

@@ -55,12 +55,8 @@ struct SsdBf16Products {
     GESSO_UNROLL for (int j = 0; j < kTokens; j += 16) {
       if (j >= count) break;
       typename Threads::template Each<Registers> rows, columns;
-      threads.ForEach([&](int t) {  // an accumulator's layout is half of a left factor's
-        const float(&near)[4] = weights[j / 8][t].at;
-        const float(&far)[4] = weights[j / 8 + 1][t].at;
-        rows[t] = {{PackBf16(near[0], near[1]), PackBf16(near[2], near[3]),
-                    PackBf16(far[0], far[1]), PackBf16(far[2], far[3])}};
-      });
+      threads.ForEach(
+          [&](int t) { rows[t] = AsLeftFactor(weights[j / 8][t], weights[j / 8 + 1][t]); });
       GESSO_UNROLL for (int n = 0; n < kCount; n += 2) {
         // Matrices: tokens 0..7, tokens 8..15, then both again 8 columns on.
         threads.LoadTransposed(columns, [&](int t) {
