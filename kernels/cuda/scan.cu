@@ -100,20 +100,29 @@ void ScanInTiles(const SsdTerms& terms) {
   ForEachBlock<kThreads, Tile::kBlocks>(body, kThreads, body.SharedBytes());
 }
 
-// body(products, width) with what arguments of this kind take: tensor cores' bfloat16 where
-// everything is, and rows of 64, 128 or 256 states.
-template <class Body>
-auto WithSsdTile(const SsdArgs& args, const Body& body) {
-  const auto at_width = [&](const auto& products) {
-    using std::integral_constant;
-    const int64_t states = args.b.shape[3];
-    if (states <= 64) return body(products, integral_constant<int, 64>());
-    if (states <= 128) return body(products, integral_constant<int, 128>());
-    return body(products, integral_constant<int, static_cast<int>(kMostScanStates)>());
-  };
-  const bool bf16 =
-      args.x.dtype == DType::kBF16 && args.b.dtype == DType::kBF16 && args.c.dtype == DType::kBF16;
-  return bf16 ? at_width(SsdBf16Products()) : at_width(SsdFloat32Products());
+// body(products, width) with rows of 64, 128 or 256 states.
+template <class Products, class Body>
+auto AtSsdWidth(const SsdArgs& args, const Products& products, const Body& body) {
+  using std::integral_constant;
+  const int64_t states = args.b.shape[3];
+  if (states <= 64) return body(products, integral_constant<int, 64>());
+  if (states <= 128) return body(products, integral_constant<int, 128>());
+  return body(products, integral_constant<int, static_cast<int>(kMostScanStates)>());
+}
+
+// Of a block.
+template <class Products>
+size_t SsdBytes(const SsdArgs& args) {
+  return AtSsdWidth(args, Products(), [](const Products&, auto width) {
+    return SsdTile<Products, decltype(width)::value>::kSharedBytes;
+  });
+}
+
+// Whether tensor cores multiply in bfloat16: where all factors are, unless their larger tiles do
+// not fit.
+bool MultipliesSsdInBf16(const SsdArgs& args) {
+  return args.x.dtype == DType::kBF16 && args.b.dtype == DType::kBF16 &&
+         args.c.dtype == DType::kBF16 && SsdBytes<SsdBf16Products>(args) <= Limits().shared_bytes;
 }
 
 std::optional<std::string_view> WhyNotStates(int64_t states) {
@@ -169,19 +178,20 @@ void SelectiveScan(Context&, const SelectiveScanArgs& args) {
 
 std::optional<std::string_view> WhyNotSsd(const SsdArgs& args) {
   if (const auto reason = WhyNotStates(args.b.shape[3])) return reason;
-  const size_t bytes = WithSsdTile(args, [](const auto& products, auto width) {
-    return SsdTile<std::decay_t<decltype(products)>, decltype(width)::value>::kSharedBytes;
-  });
-  if (bytes > Limits().shared_bytes) return "too little shared memory for a block";
+  if (!MultipliesSsdInBf16(args) && SsdBytes<SsdFloat32Products>(args) > Limits().shared_bytes) {
+    return "too little shared memory for a block";
+  }
   if (const auto reason = WhyNotTokens({args.x, args.b, args.c, args.out})) return reason;
   return WhyNotReachable({args.x, args.dt, args.a, args.b, args.c, args.d, args.dt_bias,
                           args.initial_state, args.final_state, args.out});
 }
 
 void Ssd(Context&, const SsdArgs& args) {
-  WithSsdTile(args, [&](const auto& products, auto width) {
+  const auto scan = [&](const auto& products, auto width) {
     ScanInTiles<std::decay_t<decltype(products)>, decltype(width)::value>(SsdTerms(args));
-  });
+  };
+  if (MultipliesSsdInBf16(args)) return AtSsdWidth(args, SsdBf16Products(), scan);
+  AtSsdWidth(args, SsdFloat32Products(), scan);
 }
 
 std::optional<std::string_view> WhyNotCausalConv1d(const CausalConv1dArgs& args) {

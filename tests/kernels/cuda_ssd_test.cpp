@@ -193,5 +193,15 @@ TEST(CudaSsdTypes, MayDiffer) {
   EXPECT_LT(RmsError(got, want), 1e-5);
 }
 
+// Which tiles fit into the shared memory that GPUs give a block, least and most.
+TEST(SsdTile, FitsIntoABlock) {
+  constexpr size_t kLeast = 99 << 10;
+  constexpr size_t kMost = 227 << 10;
+  EXPECT_LE((cuda::SsdTile<cuda::SsdBf16Products, 64>::kSharedBytes), kLeast);
+  EXPECT_LE((cuda::SsdTile<cuda::SsdFloat32Products, 128>::kSharedBytes), kLeast);
+  EXPECT_LE((cuda::SsdTile<cuda::SsdBf16Products, 256>::kSharedBytes), kMost);
+  EXPECT_LE((cuda::SsdTile<cuda::SsdFloat32Products, 256>::kSharedBytes), size_t{173} << 10);
+}
+
 }  // namespace
 }  // namespace gesso

@@ -67,7 +67,6 @@ struct ScanBlock {
       StoreExponents(threads, part, memory, own);
     }
     StoreStates(threads, part, memory);
-    threads.Barrier();  // before the next block overwrites everything
   }
 
  private:

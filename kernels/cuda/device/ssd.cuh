@@ -377,7 +377,8 @@ struct SsdBlock {
   GESSO_BOTH void StoreTokens(Threads& threads, const Part& part, int first, int count,
                               const Memory& memory, const TileMemory& tile,
                               Work<Threads>& work) const {
-    const bool in_pairs = terms.out.bf16 && terms.head_dim % 2 == 0;
+    const bool in_pairs = terms.out.bf16 && terms.head_dim % 2 == 0 &&
+                          reinterpret_cast<uintptr_t>(terms.out.data) % 4 == 0;
     const int64_t begin = (part.picture * terms.shape.length + first) * terms.shape.channels +
                           part.head * terms.head_dim + part.channel;
     threads.ForEach([&](int t) {
