@@ -18,7 +18,7 @@ struct AttentionArgs {
   ConstView key_mask;  // [B, Tk] i32 contiguous, or empty
   float scale = 1;
   View out;                           // [B, Tq, H, D] dtype of q, contiguous
-  Factors factors = Factors::kWhole;  // of float32: kWhole or kRounded
+  Factors factors = Factors::kWhole;  // of float32; kSplit counts as kWhole
 };
 void Attention(Context& ctx, const AttentionArgs& args);
 
@@ -33,7 +33,7 @@ struct WindowAttentionArgs {
   int64_t shift = 0;  // 0 <= shift < window
   float scale = 1;
   View out;                           // [B, Y, X, H, D] dtype of q, contiguous
-  Factors factors = Factors::kWhole;  // of float32: kWhole or kRounded
+  Factors factors = Factors::kWhole;  // of float32; kSplit counts as kWhole
 };
 void WindowAttention(Context& ctx, const WindowAttentionArgs& args);
 
@@ -47,7 +47,7 @@ struct NeighborhoodAttentionArgs {
   int64_t kernel_size = 7;  // odd, <= Y and <= X
   float scale = 1;
   View out;                           // [B, Y, X, H, D] dtype of q, contiguous
-  Factors factors = Factors::kWhole;  // of float32: kWhole or kRounded
+  Factors factors = Factors::kWhole;  // of float32; kSplit counts as kWhole
 };
 void NeighborhoodAttention(Context& ctx, const NeighborhoodAttentionArgs& args);
 

@@ -123,12 +123,14 @@ struct Avx512BF16Kernel : PairKernel {
 // parts of its inputs, then the second ones.
 template <class Kernel>
 struct SplitInputs : Kernel {
+  static constexpr int64_t kBlockBytes = Kernel::kBlockBytes / kParts;  // counted of one part
+
   static Rows<const BFloat16> RowsOf(const Job& job, int64_t begin, int64_t end) {
     const int64_t padded = cpu::PaddedDepth(job.depth);
     const Rows<BFloat16> rows = ScratchRows(end - begin, kParts * padded);
     const float* from = static_cast<const float*>(job.x.data) + begin * job.stride;
     for (int64_t row = begin; row < end; ++row, from += job.stride) {
-      SplitRow(from, job.depth, rows.At(row - begin, 0).data, padded);
+      StoreParts(from, job.depth, rows.At(row - begin, 0).data, padded);
     }
     return {rows.data, rows.stride};
   }
@@ -142,7 +144,7 @@ struct SplitInputs : Kernel {
   }
 
  private:
-  static void SplitRow(const float* from, int64_t depth, BFloat16* to, int64_t padded) {
+  static void StoreParts(const float* from, int64_t depth, BFloat16* to, int64_t padded) {
     const auto split = [&](VecF value, int64_t k) HWY_ATTR {
       const VecF first = FirstParts(value);
       Store(first, to + k);

@@ -1,8 +1,9 @@
-// Products of float32 numbers by AMX's tiles for bfloat16, for convolutions (conv_split.cpp; those
-// of matrices take digits, which need a scale a row: gemm_digits.cpp). Included once a Highway
+// float32 numbers as sums of two bfloat16 ones: for inputs of products with bfloat16 weights
+// (gemm_bf16.cpp), and, by AMX's tiles, for convolutions in float32 (conv_split.cpp; products of
+// float32 matrices take digits, which need a scale a row: gemm_digits.cpp). Included once a Highway
 // target; empty for those without AVX-512.
 //
-// Each factor is the sum of two bfloat16 numbers, each product that of all four of their parts:
+// In a convolution each factor is such a sum, each product that of all four of their parts:
 //   x w ~ (x1 + x2)(w1 + w2),  x1 = bf16(x), x2 = bf16(x - x1)
 // A factor is off by 2^-16 of itself at most, 2^-18.5 in the mean (RMS) of random ones; so are
 // products by twice and 1.4 times as much. Sums are float32 chains in the order of k, for each step
