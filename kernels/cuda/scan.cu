@@ -1,5 +1,8 @@
 #include "kernels/cuda/scan.h"
 
+#include <array>
+#include <initializer_list>
+
 #include "kernels/cuda/block_launch.cuh"
 #include "kernels/cuda/device/causal_conv.cuh"
 #include "kernels/cuda/device/scan.cuh"
@@ -18,21 +21,22 @@ float* ScratchFloats(int slot, int64_t count) {
   return static_cast<float*>(Scratch(slot, static_cast<size_t>(count) * sizeof(float)));
 }
 
-// What chunks of up to two scans at once hand on.
-template <size_t kScans>
-std::array<ScanCarry, kScans> Carries(const std::array<ScanShape, kScans>& shapes,
-                                      const ScanChunks& chunks) {
-  std::array<int64_t, kScans + 1> states = {};
-  std::array<int64_t, kScans + 1> exponents = {};
-  for (size_t i = 0; i < kScans; ++i) {
-    const int64_t ends = shapes[i].pictures * chunks.count * shapes[i].channels;
-    exponents[i + 1] = exponents[i] + ends;
-    states[i + 1] = states[i] + ends * shapes[i].states;
+// What chunks of one or two scans at once hand on.
+std::array<ScanCarry, 2> Carries(std::initializer_list<ScanShape> shapes,
+                                 const ScanChunks& chunks) {
+  std::array<int64_t, 3> states = {};
+  std::array<int64_t, 3> exponents = {};
+  size_t count = 0;
+  for (const ScanShape& shape : shapes) {
+    const int64_t ends = shape.pictures * chunks.count * shape.channels;
+    exponents[count + 1] = exponents[count] + ends;
+    states[count + 1] = states[count] + ends * shape.states;
+    ++count;
   }
-  float* const all_states = ScratchFloats(kStates, states[kScans]);
-  float* const all_exponents = ScratchFloats(kExponents, exponents[kScans]);
-  std::array<ScanCarry, kScans> carries;
-  for (size_t i = 0; i < kScans; ++i) {
+  float* const all_states = ScratchFloats(kStates, states[count]);
+  float* const all_exponents = ScratchFloats(kExponents, exponents[count]);
+  std::array<ScanCarry, 2> carries;
+  for (size_t i = 0; i < count; ++i) {
     carries[i] = {all_states + states[i], all_exponents + exponents[i]};
   }
   return carries;
@@ -70,7 +74,8 @@ void Scan(SelectiveScans scans) {
       ChooseScanChunks(shape.length, scans.count * shape.pictures * shape.ChannelBlocks(),
                        kSelectiveCosts, Limits().multiprocessors);
   if (scans.chunks.count > 1) {
-    const auto carries = Carries<2>({shape, scans.terms[scans.count - 1].shape}, scans.chunks);
+    const auto carries = scans.count == 1 ? Carries({shape}, scans.chunks)
+                                          : Carries({shape, scans.terms[1].shape}, scans.chunks);
     for (int i = 0; i < scans.count; ++i) scans.carry[i] = carries[static_cast<size_t>(i)];
     Launch<false>(scans);
     for (int i = 0; i < scans.count; ++i) {
@@ -91,7 +96,7 @@ void ScanInTiles(const SsdTerms& terms) {
       shape.length, blocks, SsdCosts(Tile::kTokens, resident), Limits().multiprocessors);
   ScanCarry carry;
   if (chunks.count > 1) {
-    carry = Carries<1>({shape}, chunks)[0];
+    carry = Carries({shape}, chunks)[0];
     const SsdBlock<Products, kWidth, false> ends(terms, chunks, carry);
     ForEachBlock<kThreads, Tile::kBlocks>(ends, kThreads, ends.SharedBytes());
     MakeStarts(terms, chunks, carry);
