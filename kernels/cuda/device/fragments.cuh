@@ -67,17 +67,20 @@ GESSO_BOTH SplitNumber Split(float value) {
   return {high, FloatToBits(value - BitsToFloat(high)) & kKept};
 }
 
-// Of a product [16 * kTiles, 8 * kCount] of a warp.
+// Of a product [16, 8 * kCount] of a warp.
+template <class Threads, int kCount>
+using Tiles = typename Threads::template Each<Accumulator>[kCount];
+// Of one [16 * kTiles, 8 * kCount].
 template <class Threads, int kTiles, int kCount>
-using Matrix = typename Threads::template Each<Accumulator>[kTiles][kCount];
+using Matrix = Tiles<Threads, kCount>[kTiles];
 
+template <class Threads, int kCount>
+GESSO_BOTH void SetToZero(Threads& threads, Tiles<Threads, kCount>& tiles) {
+  threads.ForEach([&](int t) { GESSO_UNROLL for (int n = 0; n < kCount; ++n) tiles[n][t] = {}; });
+}
 template <class Threads, int kTiles, int kCount>
 GESSO_BOTH void SetToZero(Threads& threads, Matrix<Threads, kTiles, kCount>& matrix) {
-  threads.ForEach([&](int t) {
-    GESSO_UNROLL for (int m = 0; m < kTiles; ++m) {
-      GESSO_UNROLL for (int n = 0; n < kCount; ++n) matrix[m][n][t] = {};
-    }
-  });
+  GESSO_UNROLL for (int m = 0; m < kTiles; ++m) SetToZero<Threads, kCount>(threads, matrix[m]);
 }
 
 // Two accumulators beside each other as a left factor in bfloat16, of which each is half.

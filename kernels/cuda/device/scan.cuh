@@ -233,7 +233,7 @@ struct ScanBlock {
     GESSO_UNROLL for (int j = 0; j < kScanAtOnce; ++j) {
       of[j] = memory.StatesAt(n + j * kScanHalves, ScanPairOf(t));
       b[j] = memory.RowAt(t, mine.rows, row + j * kScanHalves);
-      c[j] = memory.RowAt(t, mine.rows, row + j * kScanHalves + (kWrites ? kScanRows : 0));
+      if constexpr (kWrites) c[j] = memory.RowAt(t, mine.rows, row + j * kScanHalves + kScanRows);
     }
     GESSO_UNROLL for (int k = 0; k < kScanTokens; ++k) {
       GESSO_UNROLL for (int j = 0; j < kScanAtOnce; ++j) {

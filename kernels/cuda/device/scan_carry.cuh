@@ -11,7 +11,7 @@ namespace gesso::cuda {
 struct ScanCarry {
   float* states = nullptr;  // [B, chunks, D, N]: ends, then starts; the last has no end
   float* exponents =
-      nullptr;  // [B, chunks, D]: of 2, a chunk's whole decay; times the state's rate
+      nullptr;  // [B, chunks, D]: of 2, a chunk's decay, to be times the state's rate
 
   // Where those of a picture's chunk begin, in channels.
   GESSO_BOTH static int64_t Place(const ScanShape& shape, const ScanChunks& chunks, int64_t picture,

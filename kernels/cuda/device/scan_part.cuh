@@ -77,7 +77,7 @@ struct ScanPart {
     const auto length = static_cast<int>(shape.length);
     const auto tokens = static_cast<int>(scans.chunks.tokens);
     const int a_group = static_cast<int>(shape.channels) / static_cast<int>(shape.groups);
-    const int blocks_of_group = (a_group + kScanLanes - 1) / kScanLanes;
+    const auto blocks_of_group = static_cast<int>(shape.BlocksOfGroup());
     const int blocks = blocks_of_group * static_cast<int>(shape.groups);
     const int place = block % blocks;
     const int first = place % blocks_of_group * kScanLanes;

@@ -172,9 +172,9 @@ struct SsdBlock {
   template <class Threads>
   struct Work {
     typename Threads::template Each<Own> own;
-    SsdMatrix<Threads, kStates / 8> states;   // [16 channels, 64 states]
-    SsdMatrix<Threads, kTokens / 8> weights;  // [16 tokens or channels, kTokens]
-    SsdMatrix<Threads, kColumns / 8> y;       // [16 tokens, kColumns]
+    Tiles<Threads, kStates / 8> states;   // [16 channels, 64 states]
+    Tiles<Threads, kTokens / 8> weights;  // [16 tokens or channels, kTokens]
+    Tiles<Threads, kColumns / 8> y;       // [16 tokens, kColumns]
   };
 
   // The first row and the first columns of a thread's warp.
@@ -185,8 +185,7 @@ struct SsdBlock {
 
   // body(r, column, number) for what a thread has of a matrix; r: of its two rows.
   template <int kCount, class Threads, class Body>
-  GESSO_BOTH static void ForEachNumber(int t, SsdMatrix<Threads, kCount>& matrix,
-                                       const Body& body) {
+  GESSO_BOTH static void ForEachNumber(int t, Tiles<Threads, kCount>& matrix, const Body& body) {
     GESSO_UNROLL for (int n = 0; n < kCount; ++n) {
       GESSO_UNROLL for (int k = 0; k < 4; ++k) {
         body(k / 2, n * 8 + 2 * PlaceInGroup(t) + k % 2, matrix[n][t].at[k]);

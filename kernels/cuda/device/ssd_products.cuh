@@ -7,15 +7,6 @@
 
 namespace gesso::cuda {
 
-// Of a warp: [16, 8 * kCount].
-template <class Threads, int kCount>
-using SsdMatrix = typename Threads::template Each<Accumulator>[kCount];
-
-template <int kCount, class Threads>
-GESSO_BOTH void SetSsdMatrixToZero(Threads& threads, SsdMatrix<Threads, kCount>& matrix) {
-  threads.ForEach([&](int t) { GESSO_UNROLL for (int n = 0; n < kCount; ++n) matrix[n][t] = {}; });
-}
-
 // bfloat16 by mma.m16n8k16, accumulated in float32.
 struct SsdBf16Products {
   using Element = uint16_t;
@@ -26,9 +17,9 @@ struct SsdBf16Products {
   // from `size` on to a multiple of 16. Rows of the right factor from `count` on may be left out.
   template <int kWidth, int kCount, class Threads>
   GESSO_BOTH static void Multiply(Threads& threads, const Element* left, const Element* right,
-                                  int size, int count, SsdMatrix<Threads, kCount>& product) {
+                                  int size, int count, Tiles<Threads, kCount>& product) {
     constexpr int kStride = kWidth + kPad;
-    SetSsdMatrixToZero<kCount>(threads, product);
+    SetToZero<Threads, kCount>(threads, product);
     GESSO_UNROLL for (int d = 0; d < kWidth; d += 16) {
       if (d >= size) break;
       typename Threads::template Each<Registers> rows, columns;
@@ -50,8 +41,8 @@ struct SsdBf16Products {
   // sums += weights [16, kTokens] values [kTokens, 8 * kCount]; weights are 0 from token `count`
   // on.
   template <int kStride, int kCount, class Threads>
-  GESSO_BOTH static void Add(Threads& threads, const SsdMatrix<Threads, kTokens / 8>& weights,
-                             const Element* values, int count, SsdMatrix<Threads, kCount>& sums) {
+  GESSO_BOTH static void Add(Threads& threads, const Tiles<Threads, kTokens / 8>& weights,
+                             const Element* values, int count, Tiles<Threads, kCount>& sums) {
     GESSO_UNROLL for (int j = 0; j < kTokens; j += 16) {
       if (j >= count) break;
       typename Threads::template Each<Registers> rows, columns;
@@ -84,11 +75,11 @@ struct SsdFloat32Products {
 
   template <int kWidth, int kCount, class Threads>
   GESSO_BOTH static void Multiply(Threads& threads, const Element* left, const Element* right,
-                                  int size, int count, SsdMatrix<Threads, kCount>& product) {
+                                  int size, int count, Tiles<Threads, kCount>& product) {
     constexpr int kStride = kWidth + kPad;
-    SsdMatrix<Threads, kCount> small;
-    SetSsdMatrixToZero<kCount>(threads, product);
-    SetSsdMatrixToZero<kCount>(threads, small);
+    Tiles<Threads, kCount> small;
+    SetToZero<Threads, kCount>(threads, product);
+    SetToZero<Threads, kCount>(threads, small);
     GESSO_UNROLL for (int d = 0; d < kWidth; d += 8) {
       if (d >= size) break;
       typename Threads::template Each<Registers> high, low, columns;
@@ -115,8 +106,8 @@ struct SsdFloat32Products {
   // Of 8 tokens, column i of the left factor and row i of the right one is token 2i, and i + 4 is
   // token 2i + 1: what a thread has of `weights` is then what it needs as a left factor.
   template <int kStride, int kCount, class Threads>
-  GESSO_BOTH static void Add(Threads& threads, const SsdMatrix<Threads, kTokens / 8>& weights,
-                             const Element* values, int count, SsdMatrix<Threads, kCount>& sums) {
+  GESSO_BOTH static void Add(Threads& threads, const Tiles<Threads, kTokens / 8>& weights,
+                             const Element* values, int count, Tiles<Threads, kCount>& sums) {
     constexpr int kSteps = kTokens / 8;
     typename Threads::template Each<Registers> high[kSteps], low[kSteps];
     threads.ForEach([&](int t) {
@@ -126,8 +117,8 @@ struct SsdFloat32Products {
       }
     });
     GESSO_UNROLL for (int n = 0; n < kCount; ++n) {
-      SsdMatrix<Threads, 1> sum;  // tensor cores cut sums off: none is longer than a tile
-      SetSsdMatrixToZero<1>(threads, sum);
+      Tiles<Threads, 1> sum;  // tensor cores cut sums off: none is longer than a tile
+      SetToZero<Threads, 1>(threads, sum);
       GESSO_UNROLL for (int j = 0; j < kSteps; ++j) {
         if (j * 8 >= count) break;
         typename Threads::template Each<Registers> columns;
