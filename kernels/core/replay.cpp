@@ -1,21 +1,23 @@
 #include "kernels/core/replay.h"
 
-#include "kernels/core/error.h"
-
 namespace gesso {
 
 namespace {
 
-// Samplers have a handful of buffers that they pass around. More would be memory lost on the
-// device.
-constexpr size_t kMostPasses = 16;
+// Samplers have a handful of buffers that they pass around, next-scale models a pass for each of
+// their scales. More would be memory lost on the device.
+constexpr size_t kMostPasses = 64;
 
 }  // namespace
 
+bool Replayer::Records() {
+  const Backend* const backend = CurrentBackend();
+  return backend != nullptr && backend->records();
+}
+
 Backend* Replayer::BackendFor(const Context& ctx) {
-  Backend* const backend = ctx.device == Device::kCuda ? CurrentBackend() : nullptr;
   const bool looked_at = ctx.profiler != nullptr || ctx.tap != nullptr;
-  return backend != nullptr && backend->records() && !looked_at ? backend : nullptr;
+  return ctx.device == Device::kCuda && Records() && !looked_at ? CurrentBackend() : nullptr;
 }
 
 Replayer::Pass& Replayer::PassAt(const Key& key, const Backend& backend) {
@@ -29,21 +31,13 @@ Replayer::Pass& Replayer::PassAt(const Key& key, const Backend& backend) {
 }
 
 void Replayer::Learn(Pass& pass, const ObstacleWatch& watch, Backend& backend) {
-  pass.state = watch.first().empty() ? State::kWarm : State::kRefused;
-  if (pass.state == State::kRefused) backend.AddObstacle(watch.first());
+  if (!watch.first().empty()) return Refuse(pass, watch.first(), backend);
+  pass.state = State::kWarm;
 }
 
-bool Replayer::Keep(Pass& pass, RecordingScope& scope, Backend& backend) {
-  try {
-    pass.recording = scope.End();
-  } catch (const Error& error) {
-    pass.state = State::kRefused;
-    backend.AddObstacle(error.what());
-    return false;
-  }
-  pass.scratch_moves = backend.ScratchMoves();
-  pass.state = State::kRecorded;
-  return true;
+void Replayer::Refuse(Pass& pass, const std::string& why, Backend& backend) {
+  pass.state = State::kRefused;
+  backend.AddObstacle(why);
 }
 
 }  // namespace gesso

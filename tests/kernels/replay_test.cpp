@@ -4,64 +4,16 @@
 
 #include <algorithm>
 #include <functional>
-#include <vector>
 
 #include "kernels/core/host_copy.h"
 #include "kernels/reduce.h"
+#include "tests/support/fake_backend.h"
 #include "tests/support/ops.h"
 
 namespace gesso {
 namespace {
 
-using Work = std::vector<std::function<void()>>;
-
-struct FakeRecording : Recording {
-  Work work;
-  int* plays;
-
-  FakeRecording(Work w, int* p) : work(std::move(w)), plays(p) {}
-  void Play() override {
-    ++*plays;
-    for (const auto& one : work) one();
-  }
-};
-
-class FakeBackend : public Backend {
- public:
-  std::shared_ptr<void> Allocate(size_t bytes, FirstUse) override {
-    return {std::malloc(bytes), std::free};
-  }
-  void Wait() override { CHECK(!recording); }
-  std::string Describe() const override { return "fake"; }
-  void Write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void Read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
-  void Upload(const void*, size_t) override {}
-  size_t FreeBytes() const override { return 0; }
-  void BeginRecording() override {
-    recording = true;
-    recorded.clear();
-  }
-  std::unique_ptr<Recording> EndRecording() override {
-    recording = false;
-    if (refuses) Fail(ErrorKind::kDevice, "preparing recorded work");
-    ++recordings;
-    return std::make_unique<FakeRecording>(recorded, &plays);
-  }
-  void DropRecording() noexcept override {
-    recording = false;
-    ++drops;
-  }
-  int64_t ScratchMoves() const override { return scratch_moves; }
-
-  // As a kernel that is launched.
-  void Launch(const std::function<void()>& one) { recording ? recorded.push_back(one) : one(); }
-
-  bool recording = false;
-  bool refuses = false;  // to make a recording
-  Work recorded;
-  int recordings = 0, plays = 0, drops = 0;
-  int64_t scratch_moves = 0;
-};
+using testing_support::FakeBackend;
 
 class ReplayTest : public testing::Test {
  protected:
@@ -139,6 +91,22 @@ TEST_F(ReplayTest, TellsBuffersAndPlacesInTheArenaApart) {
   EXPECT_EQ(host_runs, 5);
 }
 
+TEST_F(ReplayTest, TellsWorkOverTheSameBuffersApartByItsNumbers) {
+  for (int i = 0; i < 3; ++i) {
+    for (const int64_t which : {1, 2}) {
+      replayer.Run(ctx, x, out.mutable_view(),
+                   [&] {
+                     auto* into = static_cast<float*>(out.mutable_view().data);
+                     backend->Launch([=] { into[0] = static_cast<float>(which); });
+                   },
+                   {0, which, 0});
+      EXPECT_EQ(out.Data<float>()[0], static_cast<float>(which)) << i;
+    }
+  }
+  EXPECT_EQ(backend->recordings, 2);
+  EXPECT_EQ(backend->plays, 4);
+}
+
 TEST_F(ReplayTest, RecordsAnewAfterScratchMemoryMoved) {
   for (int i = 0; i < 3; ++i) Run();
   ++backend->scratch_moves;
@@ -199,6 +167,20 @@ TEST_F(ReplayTest, DoesNothingWhereSomeoneLooksOnOrNothingIsToBeRecorded) {
   EXPECT_EQ(backend->recordings, 0);
 }
 
+TEST_F(ReplayTest, DoesAsItComesWhatFailsOnlyWhileItIsRecorded) {
+  const auto run = [&] {
+    replayer.Run(ctx, x, out.mutable_view(), [&] {
+      ++host_runs;
+      if (backend->recording) Fail(ErrorKind::kDevice, "not permitted while recording");
+    });
+  };
+  for (int i = 0; i < 3; ++i) run();
+  EXPECT_EQ(host_runs, 4);
+  EXPECT_EQ(backend->drops, 1);
+  EXPECT_EQ(backend->recordings, 0);
+  EXPECT_TRUE(backend->obstacles().contains("not permitted while recording"));
+}
+
 TEST_F(ReplayTest, DropsARecordingThatFails) {
   Run();
   bool fails = true;
@@ -230,14 +212,15 @@ TEST_F(ReplayTest, DoesAsItComesWhatTheDeviceCannotRecord) {
 }
 
 TEST_F(ReplayTest, KeepsABoundedNumberOfRecordings) {
-  Tensor many({64}, DType::kF32);
-  for (int64_t i = 0; i < 64; ++i) {
+  constexpr int64_t kMany = 256;
+  Tensor many({kMany}, DType::kF32);
+  for (int64_t i = 0; i < kMany; ++i) {
     for (int pass = 0; pass < 2; ++pass) RunInto(many.mutable_view().Slice(0, i, i + 1));
   }
-  RunInto(many.mutable_view().Slice(0, 63, 64));
-  EXPECT_EQ(host_runs, 128);
+  RunInto(many.mutable_view().Slice(0, kMany - 1, kMany));
+  EXPECT_EQ(host_runs, 2 * kMany);
   RunInto(many.mutable_view().Slice(0, 0, 1));  // was let go
-  EXPECT_EQ(host_runs, 129);
+  EXPECT_EQ(host_runs, 2 * kMany + 1);
 }
 
 }  // namespace
