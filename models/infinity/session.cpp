@@ -16,10 +16,21 @@ namespace {
 constexpr int64_t kMaxRows = 1 << 16;
 constexpr int64_t kMaxTokens = 1 << 24;
 
-int64_t TokensOf(std::span<const TokenMap> maps) {
+int64_t TokensBefore(std::span<const TokenMap> maps, int64_t scale) {
   int64_t tokens = 0;
-  for (const TokenMap& map : maps) tokens += map.tokens();
+  for (const TokenMap& map : maps.first(static_cast<size_t>(scale))) tokens += map.tokens();
   return tokens;
+}
+
+// The scale of each token of all maps.
+Tensor LevelIds(std::span<const TokenMap> maps) {
+  std::vector<int32_t> ids;
+  for (size_t scale = 0; scale < maps.size(); ++scale) {
+    ids.insert(ids.end(), static_cast<size_t>(maps[scale].tokens()), static_cast<int32_t>(scale));
+  }
+  Tensor tensor({std::ssize(ids)}, DType::kI32);
+  std::ranges::copy(ids, tensor.MutableData<int32_t>());
+  return tensor;
 }
 
 void Add(Context& ctx, ConstView a, ConstView b, View out) {
@@ -32,7 +43,7 @@ void Copy(Context& ctx, ConstView x, View out) {
   LinearCombination(ctx, {.terms = term, .out = out});
 }
 
-void CheckOptions(const SessionOptions& options, const Config& config) {
+SessionOptions Checked(SessionOptions options, const Config& config) {
   const auto scales = static_cast<int64_t>(options.maps.size());
   Require(options.rows >= 1 && options.rows <= kMaxRows, ErrorKind::kUsage,
           "{} rows at once; possible are 1 to {}", options.rows, kMaxRows);
@@ -48,7 +59,7 @@ void CheckOptions(const SessionOptions& options, const Config& config) {
           "the first map is {} x {}; Infinity starts from a single token",
           options.maps.front().height, options.maps.front().width);
   const LayerGuidance& guidance = options.guidance;
-  if (guidance.layers.empty()) return;
+  if (guidance.layers.empty()) return options;
   Require(options.rows % 2 == 0 && guidance.scales.size() == options.maps.size(), ErrorKind::kUsage,
           "guidance inside the network needs an unconditional row for each conditional one and a "
           "value for each of the {} scales",
@@ -57,6 +68,7 @@ void CheckOptions(const SessionOptions& options, const Config& config) {
     Require(layer >= 0 && layer < config.depth, ErrorKind::kUsage,
             "guidance after layer {}, but the model has {}", layer, config.depth);
   }
+  return options;
 }
 
 }  // namespace
@@ -98,24 +110,17 @@ TextBatch MakeTextBatch(const Model& model, std::span<const ConstView> prompts,
 
 Session::Session(std::shared_ptr<const Model> model, SessionOptions options,
                  std::unique_ptr<Hooks> hooks)
-    : model_(std::move(model)), options_(std::move(options)), hooks_(std::move(hooks)) {
+    : model_(std::move(model)),
+      options_(Checked(std::move(options), model_->config)),
+      hooks_(std::move(hooks)),
+      states_(model_->blocks, rows(), hooks_.get()) {
   const Config& config = model_->config;
-  CheckOptions(options_, config);
   rotary_ = MakeRotary(options_.maps, options_.reference, config.head_dim());
+  level_ids_ = LevelIds(options_.maps);
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
   cond_ = Tensor::Unwritten({rows(), config.embed_dim}, DType::kF32);
   modulations_ = Tensor::Unwritten({config.depth, rows(), 6 * config.embed_dim}, DType::kF32);
   head_ = Tensor::Unwritten({rows(), 2 * config.embed_dim}, DType::kF32);
-}
-
-void Session::ReserveCaches() {
-  const Config& config = model_->config;
-  const int64_t all = TokensOf(std::span(options_.maps).first(options_.maps.size() - 1));
-  caches_.clear();
-  for (int64_t layer = 0; layer < config.depth; ++layer) {
-    const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
-    caches_.emplace_back(rows(), config.num_heads, config.head_dim(), tokens, model_->activation);
-  }
 }
 
 void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
@@ -128,16 +133,13 @@ void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
           ErrorKind::kShape, "mask: expected int32 [{}, {}], got {} {}", rows(), text.shape[1],
           NameOf(mask.dtype), mask.shape);
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);
-  ReserveCaches();
+  states_.ReserveKeys(hooks_.get(), config.num_heads, config.head_dim(),
+                      TokensBefore(options_.maps, scales() - 1), model_->activation);
   const Arena::Scope scope(*ctx.arena);
   const View states = ctx.arena->Alloc({rows(), text.shape[1], config.embed_dim}, DType::kF32);
   model_->text.Forward(ctx, text, mask, cond_.mutable_view(), states);
   ctx.Show("cond_BD", cond_);
-  text_keys_.clear();
-  for (const next_scale::Block& block : model_->blocks) {
-    text_keys_.push_back(block.TextKeys(ctx, model_->activation, states));
-  }
-  if (ctx.device != Device::kMeta) text_mask_ = Cast(mask, DType::kI32);
+  states_.EncodeText(ctx, model_->blocks, model_->activation, states, mask);
   model_->ada.Forward(ctx, cond_, modulations_.mutable_view(), head_.mutable_view());
   next_scale_ = 0;
 }
@@ -145,12 +147,11 @@ void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
 // The scale's level embedding for each token, [N, C].
 View Session::LevelRows(Context& ctx, int64_t scale) const {
   const int64_t tokens = map(scale).tokens();
+  const int64_t begin = TokensBefore(options_.maps, scale);
   const View levels = ctx.arena->Alloc({tokens, model_->config.embed_dim}, DType::kF32);
-  const View ids = ctx.arena->Alloc({tokens}, DType::kI32);
-  if (ctx.device != Device::kMeta) {
-    std::fill_n(ids.Data<int32_t>(), tokens, static_cast<int32_t>(scale));
-  }
-  GatherRows(ctx, {.table = model_->level_embedding, .ids = ids, .out = levels});
+  GatherRows(ctx, {.table = model_->level_embedding,
+                   .ids = level_ids_.view().Slice(0, begin, begin + tokens),
+                   .out = levels});
   return levels;
 }
 
@@ -177,16 +178,16 @@ void Session::Embed(Context& ctx, int64_t scale, ConstView input, ConstView leve
 void Session::RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x) {
   const Config& config = model_->config;
   const LayerGuidance& guidance = options_.guidance;
-  const int64_t begin = TokensOf(std::span(options_.maps).first(static_cast<size_t>(scale)));
+  const int64_t begin = TokensBefore(options_.maps, scale);
   next_scale::Pass pass{.ctx = ctx,
                         .activation = model_->activation,
                         .hooks = hooks_.get(),
                         .scale = scale,
                         .map = map(scale),
+                        .caches_stay = states_.stay(),
                         .cos = rotary_.cos.view().Slice(0, begin, begin + x.shape[1]),
                         .sin = rotary_.sin.view().Slice(0, begin, begin + x.shape[1])};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
-    const auto at = static_cast<size_t>(layer);
     pass.is_last = next_scale::IsLast(hooks_.get(), layer, scale, scales());
     const bool begins_chunk = layer % (config.depth / config.block_chunks) == 0;
     if (!config.level_embedding_once && begins_chunk && layer > 0) {
@@ -195,13 +196,10 @@ void Session::RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x) {
         Add(ctx, to, levels, to);
       }
     }
-    const next_scale::BlockState state{
-        .modulation =
-            modulations_.view().Slice(0, layer, layer + 1).Reshape({rows(), 6 * config.embed_dim}),
-        .cache = &caches_[at],
-        .text_keys = text_keys_[at],
-        .text_mask = text_mask_};
-    model_->blocks[at].Forward(pass, layer, state, x);
+    const ConstView modulation =
+        modulations_.view().Slice(0, layer, layer + 1).Reshape({rows(), 6 * config.embed_dim});
+    model_->blocks[static_cast<size_t>(layer)].Forward(pass, layer, states_.Of(layer, modulation),
+                                                       x);
     if (ctx.tap != nullptr) ctx.Show(fmt::format("scale{}.block{}", scale, layer), x);
     if (std::ranges::count(guidance.layers, layer) == 0) continue;
     const auto cfg = static_cast<float>(guidance.scales[static_cast<size_t>(scale)]);
@@ -235,6 +233,10 @@ void Session::CheckForward(int64_t scale, ConstView input, View logits) const {
 void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits) {
   CheckForward(scale, input, logits);
   next_scale_ = scale + 1;
+  states_.Run(ctx, scale, input, logits, [&] { Compute(ctx, scale, input, logits); });
+}
+
+void Session::Compute(Context& ctx, int64_t scale, ConstView input, View logits) {
   const int64_t width = model_->config.embed_dim;
   const Arena::Scope scope(*ctx.arena);
   const View x = ctx.arena->Alloc({rows(), map(scale).tokens(), width}, DType::kF32);
@@ -262,12 +264,10 @@ Session Session::Fork(std::span<const int64_t> rows) const {
   Session fork(model_, std::move(options));
   if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
   fork.next_scale_ = next_scale_;
-  for (const nn::KvCache& cache : caches_) fork.caches_.push_back(cache.Fork(rows));
+  fork.states_ = states_.Fork(rows);
   fork.cond_ = Select(cond_, 0, rows);
   fork.modulations_ = Select(modulations_, 1, rows);
   fork.head_ = Select(head_, 0, rows);
-  for (const Tensor& keys : text_keys_) fork.text_keys_.push_back(Select(keys, 0, rows));
-  fork.text_mask_ = Select(text_mask_, 0, rows);
   return fork;
 }
 

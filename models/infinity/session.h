@@ -8,6 +8,7 @@
 
 #include "models/infinity/model.h"
 #include "models/infinity/rotary.h"
+#include "models/next_scale/states.h"
 
 namespace gesso::infinity {
 
@@ -28,6 +29,8 @@ TextBatch MakeTextBatch(const Model& model, std::span<const ConstView> prompts,
 struct LayerGuidance {
   std::vector<int64_t> layers;
   std::vector<double> scales;  // by scale of the schedule; 1 = none
+
+  bool operator==(const LayerGuidance&) const = default;
 };
 
 struct SessionOptions {
@@ -35,6 +38,8 @@ struct SessionOptions {
   TokenMap reference;          // grid of the rotary embedding: the 1M template's last map
   int64_t rows = 1;            // R; with guidance twice the pictures
   LayerGuidance guidance = {};
+
+  bool operator==(const SessionOptions&) const = default;
 };
 
 class Session {
@@ -46,6 +51,7 @@ class Session {
   const Model& model() const { return *model_; }
   int64_t rows() const { return options_.rows; }
   int64_t scales() const { return static_cast<int64_t>(options_.maps.size()); }
+  const SessionOptions& options() const { return options_; }
   const TokenMap& map(int64_t scale) const { return options_.maps[static_cast<size_t>(scale)]; }
   // Whether Forward is to be called for the scale; one that hooks leave out adds nothing.
   bool Runs(int64_t scale) const { return hooks_ == nullptr || hooks_->RunsScale(scale); }
@@ -59,8 +65,10 @@ class Session {
   // bit i; any Q up to R. Throws kUsage out of order. Allocates on the arena only.
   void Forward(Context& ctx, int64_t scale, ConstView input, View logits);
 
+  // Whether its memory stays where it is from picture to picture, and passes are recorded.
+  bool stays() const { return states_.stay(); }
   // What the keys and values of all layers take now.
-  size_t CacheBytes() const { return nn::BytesOf(caches_); }
+  size_t CacheBytes() const { return states_.KeyBytes(); }
 
   // A session in the state of this one, whose row i is row rows[i] here; rows may repeat.
   Session Fork(std::span<const int64_t> rows) const;
@@ -71,22 +79,21 @@ class Session {
 
  private:
   void CheckForward(int64_t scale, ConstView input, View logits) const;
-  void ReserveCaches();
   View LevelRows(Context& ctx, int64_t scale) const;
   void Embed(Context& ctx, int64_t scale, ConstView input, ConstView levels, View x) const;
   void RunBlocks(Context& ctx, int64_t scale, ConstView levels, View x);
+  void Compute(Context& ctx, int64_t scale, ConstView input, View logits);
 
   std::shared_ptr<const Model> model_;
   SessionOptions options_;
   std::unique_ptr<Hooks> hooks_;
   Rotary rotary_;
+  Tensor level_ids_;  // [tokens of all maps] i32: the scale of each
+  next_scale::States states_;
   int64_t next_scale_ = -1;  // -1: not begun
-  std::vector<nn::KvCache> caches_;
-  Tensor cond_;                    // [R, C]
-  Tensor modulations_;             // [depth, R, 6C]
-  Tensor head_;                    // [R, 2C]: scale, shift
-  std::vector<Tensor> text_keys_;  // of each block, [R, L, 2C]
-  Tensor text_mask_;               // [R, L]
+  Tensor cond_;              // [R, C]
+  Tensor modulations_;       // [depth, R, 6C]
+  Tensor head_;              // [R, 2C]: scale, shift
 };
 
 }  // namespace gesso::infinity

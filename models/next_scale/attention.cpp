@@ -89,11 +89,8 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
                   .out = nn::SplitHeads(attended, config_.heads)});
   proj_.Forward(ctx, attended, out, residual);
   if (cache == nullptr) return;
-  if (pass.is_last) {
-    cache->Release();
-  } else {
-    Retain(pass, layer, normed, all, *cache);
-  }
+  if (!pass.is_last) return Retain(pass, layer, normed, all, *cache);
+  if (!pass.caches_stay) cache->Release();
 }
 
 // What the hooks choose of all keys, or all of them, for the scales to come.
@@ -150,13 +147,8 @@ void CrossAttention::Prepare() {
   std::copy_n(v_bias_.Data<float>(), width, kv_bias_.MutableData<float>() + width);
 }
 
-Tensor CrossAttention::TextKeys(Context& ctx, DType activation, ConstView text) const {
-  Tensor kv =
-      Tensor::Unwritten({text.shape[0], text.shape[1], 2 * mat_q_.out_features()}, activation);
-  Linear(
-      ctx,
-      {.x = text, .weight = &mat_kv_, .bias = kv_bias_, .residual = {}, .out = kv.mutable_view()});
-  return kv;
+void CrossAttention::TextKeys(Context& ctx, ConstView text, View kv) const {
+  Linear(ctx, {.x = text, .weight = &mat_kv_, .bias = kv_bias_, .residual = {}, .out = kv});
 }
 
 void CrossAttention::Forward(const Pass& pass, ConstView normed, ConstView kv, ConstView mask,

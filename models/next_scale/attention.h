@@ -31,7 +31,7 @@ class SelfAttention {
   // out = attention(normed) + residual (may be empty), f32 [R, K, C]. normed [R, K, C] holds the
   // normed input at `tokens` [R, K] i32 (empty = all of the map). They attend to what `cache` holds
   // and to each other; then their keys join it, thinned out by the hooks. At the last scale that
-  // runs the layer the cache gives its memory back instead.
+  // runs the layer the cache gives its memory back instead, if the pass does not say that it stays.
   // Without a cache they attend to each other only.
   void Forward(const Pass& pass, int64_t layer, ConstView tokens, ConstView normed,
                nn::KvCache* cache, ConstView residual, View out) const;
@@ -59,8 +59,9 @@ class CrossAttention {
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
   void Prepare();
 
-  // Keys and values [R, L, 2C] of a text [R, L, text_width] f32, the same for all scales.
-  Tensor TextKeys(Context& ctx, DType activation, ConstView text) const;
+  // Writes keys and values kv [R, L, 2C] f32 or bf16 of a text [R, L, text_width] f32, the same for
+  // all scales.
+  void TextKeys(Context& ctx, ConstView text, View kv) const;
 
   // out = attention(normed) + residual (may be empty), f32 [R, K, C]. kv from TextKeys; mask
   // [R, L] i32 (0 = no token), or empty.

@@ -57,14 +57,6 @@ void Block::Prepare() {
   if (ca_) ca_->Prepare();
 }
 
-mamba::State Block::MakeScanState(int64_t rows) const {
-  return mamba_ ? mamba_->MakeState(rows) : mamba::State();
-}
-
-Tensor Block::TextKeys(Context& ctx, DType activation, ConstView text) const {
-  return ca_ ? ca_->TextKeys(ctx, activation, text) : Tensor();
-}
-
 void Block::Forward(const Pass& pass, int64_t layer, const BlockState& state, View x) const {
   if (pass.hooks != nullptr && !pass.hooks->RunsLayer(layer, pass.scale)) return;
   const Modulation first = ModulationOf(state.modulation, branches(), 0);

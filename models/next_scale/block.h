@@ -54,15 +54,18 @@ class Block {
 
   // Modulated branches, each with a gamma, a scale and a shift.
   int64_t branches() const { return mamba_ ? 3 : 2; }
-  // Before the first token; without a scan, an empty state.
-  mamba::State MakeScanState(int64_t rows) const;
+  bool scans() const { return mamba_.has_value(); }
+  // Before the first token; for a block that scans.
+  mamba::State MakeScanState(int64_t rows) const { return mamba_->MakeState(rows); }
 
   // The weights of adaLN are not the block's own (next_scale/ada_ln.h).
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
   void Prepare();  // once, after the weights are loaded
 
-  // Keys and values of the text for BlockState; an empty tensor without cross-attention.
-  Tensor TextKeys(Context& ctx, DType activation, ConstView text) const;
+  // Of a token's keys and values of the text for BlockState: 2C.
+  int64_t text_keys_width() const { return 2 * config_.attention.width; }
+  // Writes them [R, L, 2C] f32 or bf16; for a block with cross-attention.
+  void TextKeys(Context& ctx, ConstView text, View kv) const { ca_->TextKeys(ctx, text, kv); }
 
   // x [R, N, C] f32 in place; `layer` is the block's number.
   void Forward(const Pass& pass, int64_t layer, const BlockState& state, View x) const;

@@ -16,9 +16,10 @@ struct Pass {
   Hooks* hooks = nullptr;  // optional
   int64_t scale = 0;
   TokenMap map;
-  bool is_last = false;  // no later scale runs the layer, so that nobody needs its keys
-  ConstView cos = {};    // rotary angles [N, head_dim / 2] f32 of the map's tokens, or empty
-  ConstView sin = {};    // like cos
+  bool is_last = false;      // no later scale runs the layer, so that nobody needs its keys
+  bool caches_stay = false;  // where they are, for the next picture
+  ConstView cos = {};        // rotary angles [N, head_dim / 2] f32 of the map's tokens, or empty
+  ConstView sin = {};        // like cos
 };
 
 // Whether `layer` runs at none of the `scales` after `scale`; `hooks` may be null.

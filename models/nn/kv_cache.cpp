@@ -32,6 +32,12 @@ KvCache::KvCache(int64_t rows, int64_t heads, int64_t head_dim, int64_t capacity
   CHECK(dtype == DType::kF32 || dtype == DType::kBF16);
 }
 
+void KvCache::Hold(int64_t tokens) {
+  CHECK(tokens >= 0 && tokens <= capacity());
+  size_ = tokens;
+  used_ = std::max(used_, tokens);
+}
+
 KvCache::Extension KvCache::Extend(Context& ctx, int64_t tokens) {
   const int64_t all = size_ + tokens;
   if (all <= capacity()) {

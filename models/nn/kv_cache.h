@@ -20,6 +20,10 @@ class KvCache {
   // The memory it takes: room that has not been used yet takes none.
   size_t bytes() const;
 
+  // Says that the first `tokens` tokens of its room are held: none, to begin anew, or those that a
+  // device has written without the host's part in it (kernels/core/replay.h).
+  void Hold(int64_t tokens);
+
   // Gives the memory back; nothing can be appended any more.
   void Release() { *this = KvCache(); }
 

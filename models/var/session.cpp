@@ -16,6 +16,12 @@ namespace {
 
 constexpr int64_t kMaxRows = 1 << 16;
 
+int64_t CheckedRows(int64_t rows) {
+  Require(rows >= 1 && rows <= kMaxRows, ErrorKind::kUsage, "{} rows at once; possible are 1 to {}",
+          rows, kMaxRows);
+  return rows;
+}
+
 void Copy(Context& ctx, ConstView x, View out) {
   const std::array<Term, 1> term = {{{1, x}}};
   LinearCombination(ctx, {.terms = term, .out = out});
@@ -24,19 +30,20 @@ void Copy(Context& ctx, ConstView x, View out) {
 }  // namespace
 
 Session::Session(std::shared_ptr<const Model> model, int64_t rows, std::unique_ptr<Hooks> hooks)
-    : model_(std::move(model)), rows_(rows), hooks_(std::move(hooks)) {
+    : model_(std::move(model)),
+      rows_(CheckedRows(rows)),
+      hooks_(std::move(hooks)),
+      states_(model_->blocks, rows, hooks_.get()) {
   const Config& config = model_->config;
-  Require(rows >= 1 && rows <= kMaxRows, ErrorKind::kUsage, "{} rows at once; possible are 1 to {}",
-          rows, kMaxRows);
   if (hooks_ != nullptr) hooks_->Begin(model_->maps(), config.depth);
-  for (const next_scale::Block& block : model_->blocks) {
-    if (config.mamba) scan_states_.push_back(block.MakeScanState(rows));
-  }
   cond_ = Tensor::Unwritten({rows, config.width}, DType::kF32);
   modulations_ = Tensor::Unwritten({config.depth, rows, config.modulation_chunks() * config.width},
                                    DType::kF32);
   head_ = Tensor::Unwritten({rows, 2 * config.width}, DType::kF32);
 }
+
+Session::Session(std::shared_ptr<const Model> model, int64_t rows, next_scale::States states)
+    : model_(std::move(model)), rows_(rows), states_(std::move(states)) {}
 
 void Session::CheckConditioning(const Context& ctx, const Conditioning& conditioning) const {
   const Config& config = model_->config;
@@ -79,29 +86,19 @@ void Session::EmbedCondition(Context& ctx, const Conditioning& conditioning) {
   const View pooled = ctx.arena->Alloc({rows_, model_->config.text->dim}, DType::kF32);
   MaskedMean(ctx, {.x = conditioning.text, .mask = conditioning.mask, .out = pooled});
   model_->text_proj.front().Forward(ctx, pooled, cond_.mutable_view());
-  text_keys_.clear();
-  for (const next_scale::Block& block : model_->blocks) {
-    text_keys_.push_back(block.TextKeys(ctx, model_->activation, conditioning.text));
-  }
-  text_mask_ = Cast(conditioning.mask, DType::kI32);
-}
-
-void Session::ReserveCaches() {
-  const Config& config = model_->config;
-  caches_.clear();
-  for (int64_t layer = 0; layer < config.depth && !config.mamba; ++layer) {
-    const int64_t all = config.offset(model_->scales() - 1);
-    const int64_t tokens = hooks_ == nullptr ? all : hooks_->CacheCapacity(layer, all);
-    caches_.emplace_back(rows_, config.heads, config.width / config.heads, tokens,
-                         model_->activation);
-  }
+  states_.EncodeText(ctx, model_->blocks, model_->activation, conditioning.text, conditioning.mask);
 }
 
 void Session::Begin(Context& ctx, const Conditioning& conditioning) {
   CheckConditioning(ctx, conditioning);
-  if (hooks_ != nullptr) hooks_->Begin(model_->maps(), model_->config.depth);
-  ReserveCaches();
-  for (mamba::State& state : scan_states_) state.Reset();
+  const Config& config = model_->config;
+  if (hooks_ != nullptr) hooks_->Begin(model_->maps(), config.depth);
+  if (config.mamba) {
+    states_.ResetScans();
+  } else {
+    states_.ReserveKeys(hooks_.get(), config.heads, config.width / config.heads,
+                        config.offset(model_->scales() - 1), model_->activation);
+  }
   EmbedCondition(ctx, conditioning);
   model_->ada_ln.Forward(ctx, cond_, modulations_.mutable_view(), head_.mutable_view());
   next_scale_ = 0;
@@ -152,27 +149,27 @@ void Session::Forward(Context& ctx, int64_t scale, ConstView input, View logits)
           ErrorKind::kShape, "logits of scale {}: expected [up to {}, {}, {}], got {}", scale,
           rows_, tokens, config.vocab_size, logits.shape);
   next_scale_ = scale + 1;
+  states_.Run(ctx, scale, input, logits, [&] { Compute(ctx, scale, input, logits); });
+}
+
+void Session::Compute(Context& ctx, int64_t scale, ConstView input, View logits) {
+  const Config& config = model_->config;
   const Arena::Scope scope(*ctx.arena);
-  const View x = ctx.arena->Alloc({rows_, tokens, config.width}, DType::kF32);
+  const View x = ctx.arena->Alloc({rows_, logits.shape[1], config.width}, DType::kF32);
   Embed(ctx, scale, input, x);
   ctx.Show("embedded", x);
   next_scale::Pass pass{.ctx = ctx,
                         .activation = model_->activation,
                         .hooks = hooks_.get(),
                         .scale = scale,
-                        .map = model_->map(scale)};
+                        .map = model_->map(scale),
+                        .caches_stay = states_.stay()};
   for (int64_t layer = 0; layer < config.depth; ++layer) {
-    const auto at = static_cast<size_t>(layer);
     pass.is_last = next_scale::IsLast(hooks_.get(), layer, scale, model_->scales());
-    const next_scale::BlockState state{
-        .modulation = modulations_.view()
-                          .Slice(0, layer, layer + 1)
-                          .Reshape({rows_, modulations_.shape()[2]}),
-        .cache = config.mamba ? nullptr : &caches_[at],
-        .scan = config.mamba ? &scan_states_[at] : nullptr,
-        .text_keys = text_keys_.empty() ? ConstView() : text_keys_[at].view(),
-        .text_mask = text_mask_};
-    model_->blocks[at].Forward(pass, layer, state, x);
+    const ConstView modulation =
+        modulations_.view().Slice(0, layer, layer + 1).Reshape({rows_, modulations_.shape()[2]});
+    model_->blocks[static_cast<size_t>(layer)].Forward(pass, layer, states_.Of(layer, modulation),
+                                                       x);
   }
   const int64_t asked = logits.shape[0];
   const View normed = x.Slice(0, 0, asked);
@@ -191,18 +188,12 @@ Session Session::Fork(std::span<const int64_t> rows) const {
     Require(row >= 0 && row < rows_, ErrorKind::kUsage, "row {} of {} cannot be forked", row,
             rows_);
   }
-  Session fork;
-  fork.model_ = model_;
-  fork.rows_ = static_cast<int64_t>(rows.size());
+  Session fork(model_, std::ssize(rows), states_.Fork(rows));
   if (hooks_ != nullptr) fork.hooks_ = hooks_->Fork(rows);
   fork.next_scale_ = next_scale_;
-  for (const nn::KvCache& cache : caches_) fork.caches_.push_back(cache.Fork(rows));
-  for (const mamba::State& state : scan_states_) fork.scan_states_.push_back(state.Fork(rows));
   fork.cond_ = Select(cond_, 0, rows);
   fork.modulations_ = Select(modulations_, 1, rows);
   fork.head_ = Select(head_, 0, rows);
-  for (const Tensor& keys : text_keys_) fork.text_keys_.push_back(Select(keys, 0, rows));
-  fork.text_mask_ = Select(text_mask_, 0, rows);
   return fork;
 }
 

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "models/next_scale/states.h"
 #include "models/var/model.h"
 
 namespace gesso::var {
@@ -38,8 +39,10 @@ class Session {
   // to R. Throws kUsage out of order. Allocates on the arena only.
   void Forward(Context& ctx, int64_t scale, ConstView input, View logits);
 
+  // Whether its memory stays where it is from picture to picture, and passes are recorded.
+  bool stays() const { return states_.stay(); }
   // What the keys and values of all layers take now.
-  size_t CacheBytes() const { return nn::BytesOf(caches_); }
+  size_t CacheBytes() const { return states_.KeyBytes(); }
 
   // A session in the state of this one, whose row i is row rows[i] here; rows may repeat.
   Session Fork(std::span<const int64_t> rows) const;
@@ -49,23 +52,21 @@ class Session {
   size_t ArenaBytes(const Conditioning& conditioning);
 
  private:
-  Session() = default;  // for Fork to fill
+  // A copy without its numbers, for Fork to fill.
+  Session(std::shared_ptr<const Model> model, int64_t rows, next_scale::States states);
   void CheckConditioning(const Context& ctx, const Conditioning& conditioning) const;
-  void ReserveCaches();
   void EmbedCondition(Context& ctx, const Conditioning& conditioning);
   void Embed(Context& ctx, int64_t scale, ConstView input, View x) const;
+  void Compute(Context& ctx, int64_t scale, ConstView input, View logits);
 
   std::shared_ptr<const Model> model_;
   int64_t rows_ = 0;
   std::unique_ptr<Hooks> hooks_;
-  int64_t next_scale_ = -1;                // -1: not begun
-  std::vector<nn::KvCache> caches_;        // of each block: VAR
-  std::vector<mamba::State> scan_states_;  // of each block: M-VAR
-  Tensor cond_;                            // [R, C]
-  Tensor modulations_;                     // [depth, R, chunks C]
-  Tensor head_;                            // [R, 2C]: scale, shift
-  std::vector<Tensor> text_keys_;          // of each block, with text
-  Tensor text_mask_;
+  next_scale::States states_;
+  int64_t next_scale_ = -1;  // -1: not begun
+  Tensor cond_;              // [R, C]
+  Tensor modulations_;       // [depth, R, chunks C]
+  Tensor head_;              // [R, 2C]: scale, shift
 };
 
 }  // namespace gesso::var

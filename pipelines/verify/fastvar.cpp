@@ -238,7 +238,9 @@ void VerifyFastVarInfinityBlock(Context& ctx, ParityCase& parity_case) {
   const Tensor modulation = ModulationOf(parity_case, model.ada_gss);
   const int64_t rows = modulation.shape()[0];
   const PaddedText text = PadText(parity_case, rows);
-  const Tensor keys = model.block.TextKeys(ctx, activation, text.states);
+  Tensor keys =
+      Tensor::Unwritten({rows, text.states.shape()[1], model.block.text_keys_width()}, activation);
+  model.block.TextKeys(ctx, text.states, keys.mutable_view());
   nn::KvCache kv(rows, heads, model.width / heads, hooks.CacheCapacity(layer, 0), activation);
   CacheTap tap(parity_case, layer, cached[1]);
   Context tapped = ctx;

@@ -118,6 +118,18 @@ TEST_F(KvCacheTest, KeepsDifferentTokensInEachHead) {
   EXPECT_EQ(Held(cache_, 1, 1), (std::vector<int>{1020, 1022}));
 }
 
+TEST_F(KvCacheTest, HoldsWhatWasWrittenWithoutIt) {
+  Extended(ctx_, cache_, 1, 5);  // not kept, but there
+  cache_.Hold(6);
+  EXPECT_EQ(Held(cache_, 0, 1), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  const size_t bytes = cache_.bytes();
+  cache_.Hold(0);
+  EXPECT_EQ(cache_.size(), 0);
+  EXPECT_EQ(cache_.bytes(), bytes);  // the memory has been used
+  cache_.Keep(Extended(ctx_, cache_, 2, 30));
+  EXPECT_EQ(Held(cache_, 1, 0), (std::vector<int>{1030, 1031}));
+}
+
 TEST_F(KvCacheTest, ForksRowsThatGoOnAlone) {
   const std::array<int64_t, 3> rows = {1, 0, 1};
   KvCache fork = cache_.Fork(rows);
