@@ -28,7 +28,7 @@ void CodeSum::Add(Context& ctx, int64_t scale, ConstView tokens) {
 }
 
 void CodeSum::AddMixture(Context& ctx, int64_t scale, ConstView weights) {
-  CHECK(mixing_.rows() > 0);
+  CHECK(mixes());
   const Arena::Scope scope(*ctx.arena);
   const vqvae::MapSize size = map(scale);
   const View codes =

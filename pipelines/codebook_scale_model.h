@@ -20,6 +20,7 @@ class CodeSum {
 
   const vqvae::QuantizerConfig& config() const { return quantizer_->config(); }
   int64_t pictures() const { return f_hat_.shape()[0]; }
+  bool mixes() const { return mixing_.rows() > 0; }
   int64_t scales() const { return static_cast<int64_t>(maps_.size()); }
   vqvae::MapSize map(int64_t scale) const { return maps_[static_cast<size_t>(scale)]; }
   ConstView f_hat() const { return f_hat_; }  // [B, H, W, Z]

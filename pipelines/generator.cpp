@@ -6,6 +6,7 @@
 #include <random>
 
 #include "kernels/core/backend.h"
+#include "kernels/core/replay.h"
 #include "pipelines/installed_models.h"
 #include "pipelines/mask/edited_picture.h"
 #include "pipelines/memory.h"
@@ -42,22 +43,27 @@ struct Work {
   int64_t bytes = 0;  // of its arena
 };
 
-// Throws kMemory if not even one picture fits.
-Work Fit(const PictureModel& model, Request& resolved) {
+// Throws kMemory if not even one picture fits. What `last` keeps is used again, or given back where
+// room is short.
+Work Fit(const PictureModel& model, Request& resolved, std::unique_ptr<PictureBatch>& last) {
   Work work{model.Prepare(resolved), nullptr};
   const PictureJob& job = *work.job;
   job.RequireRoom();
+  const auto fits = [&](int64_t bytes) {
+    if (bytes > AvailableMemory()) last.reset();
+    return bytes <= AvailableMemory();
+  };
   const std::string name = fmt::format("a picture of {} x {}", *resolved.width, *resolved.height);
   int64_t& size = work.size;
   size = std::min(*resolved.batch_count, job.MaxBatch());
-  while (size > 1 && job.StateBytes(size) > AvailableMemory()) size /= 2;
+  while (!fits(job.StateBytes(size)) && size > 1) size /= 2;
   RequireMemory(job.StateBytes(size), name);
-  work.batch = job.MakeBatch(size);
+  work.batch = job.MakeBatch(size, std::move(last));
   work.bytes = work.batch->ArenaBytes();
   for (; size > 1 && work.bytes > AvailableMemory(); work.bytes = work.batch->ArenaBytes()) {
     size /= 2;
     work.batch.reset();
-    work.batch = job.MakeBatch(size);
+    work.batch = job.MakeBatch(size, nullptr);
   }
   RequireMemory(work.bytes, name);
   return work;
@@ -65,17 +71,17 @@ Work Fit(const PictureModel& model, Request& resolved) {
 
 // The same, in tiles where the whole does not fit, which is then told to people and left in the
 // settings. Throws kMemory if tiles do not fit either.
-Work FitOrTile(const PictureModel& model, Request& resolved) {
+Work FitOrTile(const PictureModel& model, Request& resolved, std::unique_ptr<PictureBatch> last) {
   const Request asked = resolved;
   try {
-    return Fit(model, resolved);
+    return Fit(model, resolved, last);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kMemory) throw;
     const std::vector<TiledSettings> ways = model.InTiles(asked);
     for (const TiledSettings& way : ways) {
       resolved = way.request;
       try {
-        Work work = Fit(model, resolved);
+        Work work = Fit(model, resolved, last);
         spdlog::warn("{}: it is {}", error.what(), way.how);
         return work;
       } catch (const Error& of_tiles) {
@@ -93,6 +99,7 @@ const PictureModel& Generator::ModelOf(const Request& request) {
   const std::filesystem::path path = FindModel(*request.model);
   const DType dtype = ParseDType(*request.dtype);
   if (model_ == nullptr || path_ != path || dtype_ != dtype) {
+    last_.reset();
     model_.reset();
     model_ = LoadPictureModel(path, device_, dtype);
     path_ = path;
@@ -116,7 +123,7 @@ Request Generator::Resolve(const Request& request) {
 
 void Generator::Run(const Request& asked, GenerateObserver& observer) {
   Request resolved = asked;
-  auto [job, batch, size, bytes] = FitOrTile(ModelOf(asked), resolved);
+  auto [job, batch, size, bytes] = FitOrTile(ModelOf(asked), resolved, std::move(last_));
   const int64_t total = *resolved.batch_count;
   Arena arena(device_, static_cast<size_t>(bytes));
   Context ctx{.device = device_, .arena = &arena};
@@ -124,7 +131,7 @@ void Generator::Run(const Request& asked, GenerateObserver& observer) {
     if (size > total - first) {
       size = total - first;
       batch.reset();
-      batch = job->MakeBatch(size);
+      batch = job->MakeBatch(size, nullptr);
     }
     std::vector<Image> images = batch->Run(ctx, first, observer);
     for (int64_t i = 0; i < size; ++i) {
@@ -132,6 +139,7 @@ void Generator::Run(const Request& asked, GenerateObserver& observer) {
           {std::move(images[static_cast<size_t>(i)]), first + i, SettingsOf(resolved, first + i)});
     }
   }
+  if (Replayer::Records()) last_ = std::move(batch);
 }
 
 }  // namespace gesso

@@ -30,6 +30,7 @@ class Generator {
  private:
   Device device_;
   std::unique_ptr<PictureModel> model_;  // the one used last
+  std::unique_ptr<PictureBatch> last_;   // of model_, where a device records what it does
   std::filesystem::path path_;
   DType dtype_ = DType::kF32;
 };

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernels/core/dry_run.h"
+#include "kernels/core/replay.h"
 #include "models/bsq_vae/quantizer.h"
 #include "models/infinity/codes.h"
 #include "models/infinity/schedule.h"
@@ -32,14 +33,30 @@ class InfinityBatch : public NextScaleBatch {
         scales_(infinity::Session(model.transformer, std::move(options), job.MakeHooks()),
                 std::move(texts), guided) {}
 
+  // Makes the pictures of this job from now on, if what it has in memory serves for them.
+  bool Serve(const NextScaleJob& job, const infinity::SessionOptions& options,
+             infinity::TextBatch& texts, bool guided) {
+    const infinity::Session& session = scales_.session();
+    const int64_t pictures = guided ? options.rows / 2 : options.rows;
+    if (!session.stays() || job.policy || session.options() != options ||
+        scales_.pictures() != pictures) {
+      return false;
+    }
+    Rebind(job);
+    tiling_ = TilingOf(job.request, vae_.config().decoder.stride());
+    scales_.SetTexts(std::move(texts));
+    return true;
+  }
+
  protected:
   ScaleModel& model() override { return scales_; }
   size_t KeyBytesNow() const override { return scales_.session().CacheBytes(); }
 
-  View Decode(Context& ctx) const override {
+  View Decode(Context& ctx) override {
     const ConstView summed = scales_.summed();
     const View picture = ctx.arena->Alloc(vae_.PictureShape(summed.shape), DType::kF32);
-    vae_.Decode(ctx, summed, picture, tiling_);
+    decodings_.Run(ctx, summed, picture, [&] { vae_.Decode(ctx, summed, picture, tiling_); },
+                   {tiling_.tile, tiling_.overlap});
     return picture;
   }
 
@@ -47,6 +64,7 @@ class InfinityBatch : public NextScaleBatch {
   const bsq_vae::Model& vae_;
   autoencoder::Tiling tiling_;
   InfinityScaleModel scales_;
+  Replayer decodings_;
 };
 
 // The bits of a whole picture on all maps, [1, L * bits].
@@ -106,24 +124,37 @@ class InfinityJob : public PictureJob {
 
   void RequireRoom() const override {}  // the sizes are few, and StateBytes tells
 
-  std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override { return Batch(count); }
+  std::unique_ptr<PictureBatch> MakeBatch(int64_t count,
+                                          std::unique_ptr<PictureBatch> last) const override {
+    infinity::TextBatch texts = Texts(count);
+    auto* const batch = static_cast<InfinityBatch*>(last.get());
+    if (batch != nullptr && batch->Serve(job_, Options(count), texts, job_.guided())) return last;
+    last.reset();  // before there is another
+    return Batch(count, std::move(texts));
+  }
+  std::unique_ptr<InfinityBatch> Batch(int64_t count) const { return Batch(count, Texts(count)); }
 
-  std::unique_ptr<InfinityBatch> Batch(int64_t count) const {
+ private:
+  std::unique_ptr<InfinityBatch> Batch(int64_t count, infinity::TextBatch texts) const {
+    return std::make_unique<InfinityBatch>(model_, job_, Options(count), std::move(texts),
+                                           job_.guided());
+  }
+
+  infinity::SessionOptions Options(int64_t count) const {
+    return {.maps = {schedule_.maps.begin(), schedule_.maps.end()},
+            .reference = schedule_.reference,
+            .rows = Rows(count)};
+  }
+
+  infinity::TextBatch Texts(int64_t count) const {
     // Row 0 is the negative prompt; an empty one is what the model has learned for no text.
     const bool has_negative = !job_.request.negative_prompt.value_or("").empty();
     const auto pictures = static_cast<size_t>(count);
     const std::vector<ConstView> prompts(pictures, prompts_.Tokens(1));
     const std::vector<ConstView> negatives(has_negative ? pictures : 0, prompts_.Tokens(0));
-    return std::make_unique<InfinityBatch>(
-        model_, job_,
-        infinity::SessionOptions{.maps = {schedule_.maps.begin(), schedule_.maps.end()},
-                                 .reference = schedule_.reference,
-                                 .rows = Rows(count)},
-        infinity::MakeTextBatch(*model_.transformer, prompts, negatives, job_.guided()),
-        job_.guided());
+    return infinity::MakeTextBatch(*model_.transformer, prompts, negatives, job_.guided());
   }
 
- private:
   int64_t Rows(int64_t count) const { return job_.guided() ? 2 * count : count; }
 
   const InfinityModel& model_;

@@ -13,6 +13,8 @@ class InfinityScaleModel : public ScaleModel {
   InfinityScaleModel(infinity::Session session, infinity::TextBatch texts, bool guided);
 
   const infinity::Session& session() const { return session_; }
+  // Other texts, of the same number; from Begin on.
+  void SetTexts(infinity::TextBatch texts) { texts_ = std::move(texts); }
   ConstView summed() const { return summed_; }  // [B, H, W, codebook_dim] f32: the codes so far
 
   int64_t pictures() const override { return summed_.shape()[0]; }

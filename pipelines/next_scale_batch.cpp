@@ -168,7 +168,7 @@ int64_t NextScaleBatch::ArenaBytes() {
 
 std::vector<Image> NextScaleBatch::Run(Context& ctx, int64_t first, GenerateObserver& observer) {
   const int64_t count = model().pictures();
-  const PhiloxTokenNoise noise(SeedsOf(job_.request, first, count));
+  const PhiloxTokenNoise noise(SeedsOf(job_->request, first, count));
   const std::function<std::vector<Image>()> preview = [&] { return Show(ctx); };
   int64_t scales = 0;
   for (int64_t k = 0; k < model().scales(); ++k) scales += model().Runs(k) ? 1 : 0;
@@ -188,18 +188,18 @@ void NextScaleBatch::Sample(Context& ctx, const TokenNoise& noise,
   Tensor tokens;
   Tensor keep;
   GivenTokens given;
-  if (job_.edit) {
+  if (job_->edit) {
     const std::vector<int64_t> same(static_cast<size_t>(model.pictures()), 0);
-    tokens = Select(job_.edit->tokens, 0, same);
-    keep = Select(job_.edit->keep, 0, same);
+    tokens = Select(job_->edit->tokens, 0, same);
+    keep = Select(job_->edit->keep, 0, same);
     given = {.tokens = tokens, .keep = keep};
   }
   SampleNextScale(ctx, {.model = model,
-                        .options = job_.options,
+                        .options = job_->options,
                         .noise = noise,
                         .tokens = ctx.arena->Alloc(all, DType::kI32),
                         .given = given,
-                        .source = *job_.request.model,
+                        .source = *job_->request.model,
                         .observer = [&](const NextScaleStep& step) {
                           peak_key_bytes_ =
                               std::max(peak_key_bytes_, static_cast<int64_t>(KeyBytesNow()));
@@ -207,14 +207,14 @@ void NextScaleBatch::Sample(Context& ctx, const TokenNoise& noise,
                         }});
 }
 
-std::vector<Image> NextScaleBatch::Show(Context& ctx) const {
+std::vector<Image> NextScaleBatch::Show(Context& ctx) {
   const Arena::Scope scope(*ctx.arena);
   const View picture = Decode(ctx);
   const HostCopy pixels(picture);
-  RequireFinite(pixels.view(), job_.request);
+  RequireFinite(pixels.view(), job_->request);
   std::vector<Image> images = ToImages(pixels.view());
-  if (job_.edit) {
-    for (Image& image : images) image = PasteBack(job_.edit->picture, image);
+  if (job_->edit) {
+    for (Image& image : images) image = PasteBack(job_->edit->picture, image);
   }
   return images;
 }

@@ -67,7 +67,7 @@ NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device 
 
 class NextScaleBatch : public PictureBatch {
  public:
-  explicit NextScaleBatch(const NextScaleJob& job) : job_(job) {}
+  explicit NextScaleBatch(const NextScaleJob& job) : job_(&job) {}
 
   int64_t ArenaBytes() override;
   std::vector<Image> Run(Context& ctx, int64_t first, GenerateObserver& observer) override;
@@ -79,13 +79,19 @@ class NextScaleBatch : public PictureBatch {
   virtual ScaleModel& model() = 0;
   virtual size_t KeyBytesNow() const = 0;
   // [B, C, H, W] of what was chosen so far, on the arena.
-  virtual View Decode(Context& ctx) const = 0;
+  virtual View Decode(Context& ctx) = 0;
+
+  // Pictures of this job from now on.
+  void Rebind(const NextScaleJob& job) {
+    job_ = &job;
+    peak_key_bytes_ = 0;
+  }
 
  private:
   void Sample(Context& ctx, const TokenNoise& noise, const NextScaleObserver& observer);
-  std::vector<Image> Show(Context& ctx) const;
+  std::vector<Image> Show(Context& ctx);
 
-  const NextScaleJob& job_;
+  const NextScaleJob* job_;
   int64_t peak_key_bytes_ = 0;
 };
 

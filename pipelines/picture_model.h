@@ -39,7 +39,8 @@ class GenerateObserver {
   virtual void OnPicture(const Picture& picture) = 0;
 };
 
-// Some pictures of a job that are made together.
+// Some pictures of a job that are made together. It may outlive its job, to be given to MakeBatch
+// of another.
 class PictureBatch {
  public:
   virtual ~PictureBatch() = default;
@@ -61,7 +62,10 @@ class PictureJob {
   virtual int64_t StateBytes(int64_t count) const = 0;
   // Throws kMemory for what is surely too large, before anything large is made.
   virtual void RequireRoom() const = 0;
-  virtual std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const = 0;
+  // `last` is a batch that has run, of any job with the same model, or null: what it keeps in
+  // memory may be used again, which spares recording the passes of a device anew.
+  virtual std::unique_ptr<PictureBatch> MakeBatch(int64_t count,
+                                                  std::unique_ptr<PictureBatch> last) const = 0;
 };
 
 // Settings that make a picture in tiles, which takes less memory.

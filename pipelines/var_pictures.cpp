@@ -4,6 +4,7 @@
 
 #include "cache/registry.h"
 #include "kernels/core/dry_run.h"
+#include "kernels/core/replay.h"
 #include "kernels/core/select.h"
 #include "models/var/session.h"
 #include "pipelines/codebook_scale_model.h"
@@ -57,14 +58,28 @@ class VarBatch : public NextScaleBatch {
                   session.Begin(ctx, condition_.view());
                 }) {}
 
+  // Makes the pictures of this job from now on, if what it has in memory serves for them.
+  bool Serve(const NextScaleJob& job, const VarCondition& condition, int64_t count, bool guided) {
+    const var::Session& session = scales_.session();
+    if (!session.stays() || job.policy || session.rows() != (guided ? 2 * count : count) ||
+        scales_.pictures() != count || scales_.codes().mixes() != job.options.more_smooth) {
+      return false;
+    }
+    Rebind(job);
+    tiling_ = TilingOf(job.request, vae_.config().decoder.stride());
+    condition_ = condition.Bind(count, guided);
+    return true;
+  }
+
  protected:
   ScaleModel& model() override { return scales_; }
   size_t KeyBytesNow() const override { return scales_.session().CacheBytes(); }
 
-  View Decode(Context& ctx) const override {
+  View Decode(Context& ctx) override {
     const ConstView f_hat = scales_.codes().f_hat();
     const View picture = ctx.arena->Alloc(vae_.PictureShape(f_hat.shape), DType::kF32);
-    vae_.Decode(ctx, f_hat, picture, tiling_);
+    decodings_.Run(ctx, f_hat, picture, [&] { vae_.Decode(ctx, f_hat, picture, tiling_); },
+                   {tiling_.tile, tiling_.overlap});
     return picture;
   }
 
@@ -73,6 +88,7 @@ class VarBatch : public NextScaleBatch {
   autoencoder::Tiling tiling_;
   VarCondition condition_;
   CodebookScaleModel<var::Session> scales_;
+  Replayer decodings_;
 };
 
 // The tokens of a whole picture, [1, L].
@@ -117,7 +133,13 @@ class VarJob : public PictureJob {
 
   void RequireRoom() const override {}  // pictures have one size, and the model fits
 
-  std::unique_ptr<PictureBatch> MakeBatch(int64_t count) const override { return Batch(count); }
+  std::unique_ptr<PictureBatch> MakeBatch(int64_t count,
+                                          std::unique_ptr<PictureBatch> last) const override {
+    auto* const batch = static_cast<VarBatch*>(last.get());
+    if (batch != nullptr && batch->Serve(job_, condition_, count, job_.guided())) return last;
+    last.reset();  // before there is another
+    return Batch(count);
+  }
   std::unique_ptr<VarBatch> Batch(int64_t count) const {
     return std::make_unique<VarBatch>(model_, job_, condition_, count, job_.guided());
   }

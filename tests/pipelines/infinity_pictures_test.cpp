@@ -10,6 +10,7 @@
 #include "pipelines/infinity_model.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/memory.h"
+#include "tests/support/fake_backend.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
 #include "tests/support/random_weights.h"
@@ -117,6 +118,35 @@ TEST_F(InfinityPictures, AreTheSameInAnyBatchAndGrow) {
   EXPECT_EQ(settings.temperature, PerScale{{0.5}});
 }
 
+// Jobs that follow one another use each other's memory where a device records its work.
+TEST_F(InfinityPictures, AreTheSameInAnyOrderOfJobsOnADeviceThatRecords) {
+  std::vector<Request> requests(8, Apple());
+  requests[1].seed = 8;
+  requests[2].prompt = "a blue car and a green frog";  // more tokens
+  requests[3].negative_prompt = "a blue car";
+  requests[4].cfg_scale = 1;
+  requests[5].width = 24;
+  requests[5].height = 42;
+  requests[6].cache = "scalekv";
+  std::vector<std::vector<uint8_t>> want;
+  for (const Request& request : requests) {
+    want.push_back(Generate(request).pictures.at(0).image.pixels);
+  }
+  testing_support::WithFakeBackend([&](auto&) {
+    Generator generator(Device::kCpu);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      Collector seen;
+      generator.Run(generator.Resolve(requests[i]), seen);
+      EXPECT_EQ(seen.pictures.at(0).image.pixels, want[i]) << i;
+    }
+    Request resolved = generator.Resolve(requests[0]);
+    const auto job = generator.ModelOf(resolved).Prepare(resolved);
+    auto batch = job->MakeBatch(1, nullptr);
+    const PictureBatch* const first = batch.get();
+    EXPECT_EQ(job->MakeBatch(1, std::move(batch)).get(), first);
+  });
+}
+
 TEST_F(InfinityPictures, HeedTheirSettings) {
   const std::vector<uint8_t> plain = Pixels();
   EXPECT_NE(PixelsWith([](Request& r) { r.prompt = "a blue car"; }), plain);
@@ -146,7 +176,7 @@ TEST_F(InfinityPictures, WithoutRoomAreDecodedInTiles) {
   const auto bytes_of = [](const Request& request) {
     Generator generator(Device::kCpu);
     Request resolved = generator.Resolve(request);
-    return generator.ModelOf(resolved).Prepare(resolved)->MakeBatch(1)->ArenaBytes();
+    return generator.ModelOf(resolved).Prepare(resolved)->MakeBatch(1, nullptr)->ArenaBytes();
   };
   const int64_t room = bytes_of(tiled);
   ASSERT_LT(room, bytes_of(whole));

@@ -36,7 +36,7 @@ std::vector<Picture> Make(const Request& request) { return PicturesOf<Collector>
 int64_t BytesOf(const Request& request) {
   Generator generator(Device::kCpu);
   Request resolved = generator.Resolve(request);
-  return generator.ModelOf(resolved).Prepare(resolved)->MakeBatch(1)->ArenaBytes();
+  return generator.ModelOf(resolved).Prepare(resolved)->MakeBatch(1, nullptr)->ArenaBytes();
 }
 
 Request Tiled() {

@@ -12,6 +12,7 @@
 #include "pipelines/mask/kept_tokens.h"
 #include "pipelines/media/image_file.h"
 #include "pipelines/media/metadata.h"
+#include "tests/support/fake_backend.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
 #include "tests/support/random_weights.h"
@@ -115,6 +116,36 @@ TEST(VarPictures, HeedPromptsGuidanceAndHowTokensAreDrawn) {
   EXPECT_FALSE(changed([](Request& r) { r.cfg_per_scale = PerScale{{0, 1, 2, 3}}; }));
   // Tiles that cover all of it.
   EXPECT_FALSE(changed([](Request& r) { r.vae_tile_size = 8; }));
+}
+
+// Jobs that follow one another use each other's memory where a device records its work.
+TEST(VarPictures, AreTheSameInAnyOrderOfJobsOnADeviceThatRecords) {
+  std::vector<Request> requests(9, Frogs());
+  requests[1].prompt = "a blue car";
+  requests[2].batch_count = 2;
+  requests[3].batch_count = 2;
+  requests[3].seed = 8;
+  requests[4].cfg_scale = 0;
+  requests[5].vae_tile_size = 4;
+  requests[6].more_smooth = true;
+  requests[7].cache = "depth:layers=2,from=2";
+  std::vector<std::vector<uint8_t>> want;
+  for (const Request& request : requests) {
+    want.push_back(Generate(request).pictures.back().image.pixels);
+  }
+  testing_support::WithFakeBackend([&](auto&) {
+    Generator generator(Device::kCpu);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      Collector seen;
+      generator.Run(generator.Resolve(requests[i]), seen);
+      EXPECT_EQ(seen.pictures.back().image.pixels, want[i]) << i;
+    }
+    Request resolved = generator.Resolve(requests[0]);
+    const auto job = generator.ModelOf(resolved).Prepare(resolved);
+    auto batch = job->MakeBatch(1, nullptr);
+    const PictureBatch* const first = batch.get();
+    EXPECT_EQ(job->MakeBatch(1, std::move(batch)).get(), first);
+  });
 }
 
 TEST(VarPictures, AreMadeAgainFromTheirMetadata) {
