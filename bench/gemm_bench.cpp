@@ -23,6 +23,7 @@ struct LinearShape {
 
 struct LinearCall {
   PackedMatrix weight;
+  Tensor bias;  // zeros
   LinearArgs args;
 
   LinearCall(Room& room, const LinearShape& shape)
@@ -30,7 +31,11 @@ struct LinearCall {
     const Shape out = {shape.m, shape.n};
     args.x = room.Values({shape.m, shape.k}, shape.dtype);
     args.weight = &weight;
-    if (shape.bias) args.bias = room.Values({shape.n});
+    if (shape.bias) {
+      bias = Tensor({shape.n}, DType::kF32);
+      Upload(bias);  // as those of models
+      args.bias = bias;
+    }
     args.activation = shape.activation;
     if (shape.residual) args.residual = room.Values(out, *shape.residual);
     args.out = room.Empty(out, shape.residual.value_or(shape.dtype));

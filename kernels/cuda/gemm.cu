@@ -13,11 +13,35 @@ namespace {
 struct Weights : PackedMatrix::Storage {
   Tensor values;  // [N, K]
 
-  explicit Weights(Tensor v) : values(std::move(v)) {}
+  explicit Weights(Tensor v) : values(std::move(v)) {
+    if (values.dtype() == DType::kBF16) {
+      rounded_bias_ = Tensor::Unwritten({values.shape()[0]}, DType::kBF16);
+    }
+  }
+  // `bias` [N] in bfloat16, rounded once for the layer that it belongs to; absent where its values
+  // may change.
+  Numbers RoundedBias(ConstView bias) const {
+    const uint64_t id = bias.empty() || rounded_bias_.empty() ? 0 : UploadIdOf(bias.data);
+    if (id == 0) return {};
+    const Numbers rounded(rounded_bias_.view());
+    if (id != rounded_id_) {
+      ConvertElement body;
+      body.x = Numbers(bias);
+      body.out = rounded;
+      body.width = body.x_stride = bias.numel();
+      ForEachVector(bias.numel(), body);
+      rounded_id_ = id;
+    }
+    return rounded;
+  }
   void Unpack(float* weight) const override {
     const Tensor floats = Cast(values, DType::kF32);
     std::copy_n(floats.Data<float>(), floats.shape().numel(), weight);
   }
+
+ private:
+  Tensor rounded_bias_;              // of bfloat16 weights
+  mutable uint64_t rounded_id_ = 0;  // of the bias that lies there
 };
 
 const Weights* WeightsOf(const PackedMatrix& matrix) {
@@ -117,8 +141,10 @@ void Linear(Context&, const LinearArgs& args) {
   const PackedMatrix& weight = *args.weight;
   const Weights* const floats = WeightsOf(weight);
   if (floats == nullptr) return LinearLowBit(args);
+  const bool of_bf16 = args.x.dtype == DType::kBF16 && args.out.dtype == DType::kBF16;
   Multiply(args.x, weight, floats->values.view().data,
            {.bias = Numbers(args.bias),
+            .rounded_bias = of_bf16 ? floats->RoundedBias(args.bias) : Numbers(),
             .activation = args.activation,
             .residual = Numbers(args.residual),
             .out = Numbers(args.out)});

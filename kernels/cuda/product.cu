@@ -5,6 +5,7 @@
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/pointwise.cuh"
+#include "kernels/cuda/product_sum.h"
 #include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
@@ -34,31 +35,15 @@ cudaDataType_t TypeOf(DType dtype) {
   }
 }
 
-// out = product + bias + added: what cuBLASLt does in one.
-struct Sum {
-  Numbers out;
-  Numbers added;  // of the type of out, maybe out itself; or absent
-  Numbers bias;   // float32, or absent
-
-  // Of the outputs from `first` on.
-  Sum From(int64_t first) const { return {out.From(first), added.From(first), bias.From(first)}; }
-};
-
 // As cuBLASLt is asked for it.
 struct Planned {
   Product product;
   DType out;
-  bool has_bias;
+  bool has_bias, gelu;
   uint32_t weight_alignment, x_alignment, out_alignment, added_alignment;  // bytes, rows' too
 
   auto operator<=>(const Planned&) const = default;
 };
-
-// The largest power of two, up to what cuBLASLt assumes at most, that divides address and row.
-uint32_t AlignmentOf(const void* data, int64_t row_bytes) {
-  const auto bits = reinterpret_cast<uintptr_t>(data) | static_cast<uintptr_t>(row_bytes) | 256;
-  return static_cast<uint32_t>(bits & -bits);
-}
 
 class Layout {
  public:
@@ -98,9 +83,9 @@ class Plan {
                                    integers_ ? CUDA_R_32I : CUDA_R_32F),
         "describing a product");
     Describe(product_, CUBLASLT_MATMUL_DESC_TRANSA, p.weight_lies ? CUBLAS_OP_N : CUBLAS_OP_T);
+    Describe(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, EpilogueOf(planned));
     if (planned.has_bias) {
-      Describe(product_, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-      Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, CUDA_R_32F);
+      Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, TypeOf(planned.out));
       SetBias(sum);
     }
     Choose(handle, planned);
@@ -129,6 +114,12 @@ class Plan {
   }
 
  private:
+  static cublasLtEpilogue_t EpilogueOf(const Planned& planned) {
+    if (planned.gelu) {
+      return planned.has_bias ? CUBLASLT_EPILOGUE_GELU_BIAS : CUBLASLT_EPILOGUE_GELU;
+    }
+    return planned.has_bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
+  }
   void SetBias(const Sum& sum) const {
     Describe(product_, CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(sum.bias.data));
   }
@@ -186,6 +177,7 @@ const Plan& PlanFor(Product product, const void* weight, const void* x, const Su
       .product = product,
       .out = type,
       .has_bias = !sum.bias.absent(),
+      .gelu = sum.gelu,
       .weight_alignment = AlignmentOf(weight, product.weight_stride * in_bytes),
       .x_alignment = AlignmentOf(x, product.stride * in_bytes),
       .out_alignment = out_alignment,
@@ -216,22 +208,11 @@ Sum SumInto(void* out) {
   return sum;
 }
 
-// What cuBLASLt may be able to do alone: it writes float32 from either type, bfloat16 from bfloat16
-// alone, adds numbers of the type that it writes, and with float32 results a bias of float32, whose
-// alignment it does not ask for.
-bool MayBeSum(const Product& product, const Epilogue& epilogue) {
-  const bool bf16 = epilogue.out.bf16;
-  return epilogue.activation == Activation::kNone && (!bf16 || product.in == DType::kBF16) &&
-         (epilogue.residual.absent() || epilogue.residual.bf16 == bf16) &&
-         (epilogue.bias.absent() ||
-          (!bf16 && !epilogue.bias.bf16 && AlignmentOf(epilogue.bias.data, 0) >= 16));
-}
-
 // try_sum(sum) writes a sum, or nothing: then it returns false.
 template <class TrySum>
 void Finish(const Product& product, const Epilogue& epilogue, const TrySum& try_sum) {
-  const Sum sum = {.out = epilogue.out, .added = epilogue.residual, .bias = epilogue.bias};
-  if (MayBeSum(product, epilogue) && try_sum(sum)) return;
+  const std::optional<Sum> whole = SumOf(product.in, epilogue);
+  if (whole && try_sum(*whole)) return;
   RequireProduct(product.out_stride == 0 || product.out_stride == product.outputs, product);
   const int64_t count = product.rows * product.outputs;
   EpilogueElement body;
@@ -277,7 +258,7 @@ void MultiplySumAndFinish(const Product& product, const void* weight, const void
   Finish(product, epilogue, [&](const Sum& sum) {
     // Not rounded in between, and with more added to what is there.
     if (sum.out.bf16 || !TryRun(product, weight, x, sum, DType::kF32)) return false;
-    Run(product, weight, more, {.out = sum.out, .added = sum.out, .bias = {}}, DType::kF32);
+    Run(product, weight, more, {.out = sum.out, .added = sum.out}, DType::kF32);
     return true;
   });
 }

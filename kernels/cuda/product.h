@@ -49,10 +49,12 @@ void ForEachTile(const Product& product, int64_t most, const MultiplyPart& multi
 
 // out = activation(product + bias) + residual
 struct Epilogue {
-  Numbers bias;  // [N], or absent
+  Numbers bias = {};  // [N], or absent
+  // The same in bfloat16 where `out` is, if there is one: cuBLASLt adds no other then.
+  Numbers rounded_bias = {};
   Activation activation = Activation::kNone;
-  Numbers residual;  // [M, N] or absent; may be out
-  Numbers out;       // [M, N]
+  Numbers residual = {};  // [M, N] or absent; may be out
+  Numbers out;            // [M, N]
 };
 
 // Uses the scratch kProduct where cuBLASLt cannot do all of it.

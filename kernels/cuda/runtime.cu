@@ -124,6 +124,12 @@ std::shared_ptr<FreeBlocks> KeptBlocks() {
   return kept;
 }
 
+// The weights.
+std::shared_ptr<Uploads> AllUploads() {
+  static const auto uploads = std::make_shared<Uploads>();
+  return uploads;
+}
+
 // `allocate` once more without blocks that nobody uses, where memory is short.
 template <class Allocate>
 cudaError_t WithRoom(const Allocate& allocate) {
@@ -255,7 +261,7 @@ class CudaBackend : public Backend {
   cudaDeviceProp properties_{};
   size_t free_at_start_ = 0;
   std::shared_ptr<FreeBlocks> kept_ = KeptBlocks();
-  std::shared_ptr<Uploads> uploads_ = std::make_shared<Uploads>();
+  std::shared_ptr<Uploads> uploads_ = AllUploads();
 };
 
 }  // namespace
@@ -311,6 +317,8 @@ void* Scratch(int slot, size_t bytes) {
   }
   return block.memory;
 }
+
+uint64_t UploadIdOf(const void* memory) { return AllUploads()->IdOf(memory); }
 
 std::unique_ptr<Backend> MakeBackend() { return std::make_unique<CudaBackend>(); }
 

@@ -16,6 +16,10 @@ namespace gesso::cuda {
 // the runtime this was built with, or where the device is older than compute capability 8.0.
 std::unique_ptr<Backend> MakeBackend();
 
+// Of memory that was uploaded (Backend::Upload), and so is only read: the same number again says
+// that the values are the same. 0: it was not.
+uint64_t UploadIdOf(const void* memory);
+
 // Why an op cannot read or write one of these on the device: it lies in memory of the host alone (a
 // mapped file). Absent (empty) arguments are fine.
 std::optional<std::string_view> WhyNotReachable(std::initializer_list<ConstView> views);

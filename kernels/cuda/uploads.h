@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <mutex>
 
@@ -15,9 +16,16 @@ class Uploads {
   // The same memory once more counts once.
   void Add(const void* memory, size_t bytes) {
     const std::lock_guard lock(mutex_);
-    size_t& known = parts_[static_cast<const std::byte*>(memory)];
-    bytes_ += bytes - known;
-    known = bytes;
+    Part& part = parts_[static_cast<const std::byte*>(memory)];
+    bytes_ += bytes - part.bytes;
+    part = {.bytes = bytes, .id = ++last_id_};
+  }
+  // Of what was uploaded from `memory` on: whoever finds the same number again finds the same
+  // values there. 0: nothing was.
+  uint64_t IdOf(const void* memory) const {
+    const std::lock_guard lock(mutex_);
+    const auto part = parts_.find(static_cast<const std::byte*>(memory));
+    return part == parts_.end() ? 0 : part->second.id;
   }
   // A block of memory is given back, with whatever was uploaded of it: whether anything was.
   bool Remove(const void* memory, size_t bytes) {
@@ -26,7 +34,7 @@ class Uploads {
     const auto end = parts_.lower_bound(begin + bytes);
     const auto first = parts_.lower_bound(begin);
     const bool any = first != end;
-    for (auto part = first; part != end; part = parts_.erase(part)) bytes_ -= part->second;
+    for (auto part = first; part != end; part = parts_.erase(part)) bytes_ -= part->second.bytes;
     return any;
   }
   size_t bytes() const {
@@ -35,9 +43,15 @@ class Uploads {
   }
 
  private:
+  struct Part {
+    size_t bytes = 0;
+    uint64_t id = 0;
+  };
+
   mutable std::mutex mutex_;
-  std::map<const std::byte*, size_t> parts_;
+  std::map<const std::byte*, Part> parts_;
   size_t bytes_ = 0;
+  uint64_t last_id_ = 0;
 };
 
 // Bytes that work can have: those that the device says are free and those that make room, of

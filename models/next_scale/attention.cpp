@@ -42,6 +42,7 @@ void SelfAttention::Prepare() {
   qkv_bias_ = Tensor({3 * width}, DType::kF32);  // zeros
   std::copy_n(q_bias_.Data<float>(), width, qkv_bias_.MutableData<float>());
   std::copy_n(v_bias_.Data<float>(), width, qkv_bias_.MutableData<float>() + 2 * width);
+  Upload(qkv_bias_);
   if (!config_.l2_norm) return;
   static constexpr float kLargest = 100;
   q_scale_ = Tensor({config_.heads}, DType::kF32);
@@ -145,6 +146,7 @@ void CrossAttention::Prepare() {
   const int64_t width = mat_q_.out_features();
   kv_bias_ = Tensor({2 * width}, DType::kF32);  // zeros
   std::copy_n(v_bias_.Data<float>(), width, kv_bias_.MutableData<float>() + width);
+  Upload(kv_bias_);
 }
 
 void CrossAttention::TextKeys(Context& ctx, ConstView text, View kv) const {

@@ -2,12 +2,14 @@
 // kernels, and which convolutions cuDNN is asked for.
 #include <gmock/gmock.h>
 
+#include <array>
 #include <vector>
 
 #include "kernels/cuda/cudnn_conv.h"
 #include "kernels/cuda/device/nearest_code.cuh"
 #include "kernels/cuda/device/scaled_error.cuh"
 #include "kernels/cuda/free_blocks.h"
+#include "kernels/cuda/product_sum.h"
 #include "kernels/cuda/uploads.h"
 #include "tests/support/ops.h"
 
@@ -100,6 +102,26 @@ TEST(Uploads, CountWhatIsThere) {
   EXPECT_EQ(uploads.bytes(), 0u);
 }
 
+TEST(Uploads, TellWhetherValuesAreTheSame) {
+  cuda::Uploads uploads;
+  std::array<char, 32> memory{};
+  EXPECT_EQ(uploads.IdOf(memory.data()), 0U);
+  uploads.Add(memory.data(), 8);
+  uploads.Add(memory.data() + 16, 8);
+  const uint64_t id = uploads.IdOf(memory.data());
+  EXPECT_NE(id, 0U);
+  EXPECT_EQ(uploads.IdOf(memory.data()), id);
+  EXPECT_NE(uploads.IdOf(memory.data() + 16), id);
+  EXPECT_EQ(uploads.IdOf(memory.data() + 1), 0U);
+  uploads.Remove(memory.data(), 32);
+  EXPECT_EQ(uploads.IdOf(memory.data()), 0U);
+  uploads.Add(memory.data(), 8);  // something else at the same place
+  EXPECT_NE(uploads.IdOf(memory.data()), id);
+  const uint64_t other = uploads.IdOf(memory.data());
+  uploads.Add(memory.data(), 8);  // filled anew
+  EXPECT_NE(uploads.IdOf(memory.data()), other);
+}
+
 TEST(Uploads, MakeRoomForWork) {
   EXPECT_EQ(cuda::FreeBesideWeights(30, 0, 80), 30u);
   EXPECT_EQ(cuda::FreeBesideWeights(30, 40, 80), 70u);
@@ -152,6 +174,56 @@ TEST(Cudnn, IsAskedForWhatItCanDo) {
   EXPECT_EQ(reason(1, {.groups = 2}, DType::kF32, x), "");
   EXPECT_EQ(reason(1, {}, DType::kF32, half), "");  // x has to be widened
   EXPECT_EQ(reason(3, {}, DType::kBF16, half), "");
+}
+
+// Whether cuBLASLt is asked to do all of `epilogue`, of products in `in`.
+bool IsSum(DType in, const cuda::Epilogue& epilogue) {
+  return cuda::SumOf(in, epilogue).has_value();
+}
+
+TEST(CudaProductSum, IsWhatCublasLtDoesInOne) {
+  const Tensor f32({64}, DType::kF32);
+  const Tensor bf16({64}, DType::kBF16);
+  const cuda::Numbers floats(f32.view());
+  const cuda::Numbers halves(bf16.view());
+  EXPECT_TRUE(IsSum(DType::kF32, {.out = floats}));
+  EXPECT_TRUE(IsSum(DType::kBF16, {.out = floats}));
+  EXPECT_TRUE(IsSum(DType::kBF16, {.out = halves}));
+  EXPECT_FALSE(IsSum(DType::kF32, {.out = halves}));
+  EXPECT_TRUE(IsSum(DType::kBF16, {.bias = floats, .residual = floats, .out = floats}));
+  EXPECT_FALSE(IsSum(DType::kBF16, {.residual = halves, .out = floats}));
+  EXPECT_TRUE(IsSum(DType::kBF16, {.residual = halves, .out = halves}));
+  // bfloat16 takes the rounded bias, float32 never.
+  EXPECT_FALSE(IsSum(DType::kBF16, {.bias = floats, .out = halves}));
+  EXPECT_EQ(
+      cuda::SumOf(DType::kBF16, {.bias = floats, .rounded_bias = halves, .out = halves})->bias.data,
+      halves.data);
+  EXPECT_EQ(
+      cuda::SumOf(DType::kBF16, {.bias = floats, .rounded_bias = halves, .out = floats})->bias.data,
+      floats.data);
+  EXPECT_FALSE(IsSum(DType::kBF16, {.bias = floats.From(1), .out = floats}));  // 4 bytes on
+  EXPECT_TRUE(IsSum(DType::kBF16, {.bias = floats.From(4), .out = floats}));
+}
+
+TEST(CudaProductSum, HasOneActivation) {
+  const Tensor f32({64}, DType::kF32);
+  const Tensor bf16({64}, DType::kBF16);
+  const cuda::Numbers floats(f32.view());
+  const cuda::Numbers halves(bf16.view());
+  const auto with = [&](Activation activation, cuda::Numbers residual, cuda::Numbers out) {
+    return cuda::SumOf(DType::kBF16, {.bias = floats,
+                                      .rounded_bias = halves,
+                                      .activation = activation,
+                                      .residual = residual,
+                                      .out = out});
+  };
+  EXPECT_FALSE(with(Activation::kNone, {}, halves)->gelu);
+  EXPECT_TRUE(with(Activation::kGeluTanh, {}, halves)->gelu);
+  EXPECT_TRUE(with(Activation::kGeluTanh, {}, halves)->From(8).gelu);
+  EXPECT_FALSE(with(Activation::kGeluTanh, {}, floats));      // less exact than it
+  EXPECT_FALSE(with(Activation::kGeluTanh, halves, halves));  // would be activated as well
+  EXPECT_FALSE(with(Activation::kGeluErf, {}, halves));
+  EXPECT_FALSE(with(Activation::kSilu, {}, halves));
 }
 
 }  // namespace

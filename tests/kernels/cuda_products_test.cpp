@@ -53,6 +53,8 @@ void ExpectProductsOfFloats(DType dtype, int64_t n, int64_t k) {
   const PackedMatrix exact = PackMatrix(Device::kCpu, weight, DType::kF32, Factors::kWhole);
   const PackedMatrix packed = PackMatrix(Device::kCuda, weight, dtype);
   const Tensor bias = RandomTensor({2 * n}, 3);
+  const Tensor constant_bias = RandomTensor({2 * n}, 5);
+  Upload(constant_bias);
   for (const int64_t m : kRows) {
     SCOPED_TRACE(fmt::format("{} {} x {} x {}", NameOf(dtype), m, 2 * n, k));
     const Tensor x = RandomTensor({m, k}, 2, dtype);
@@ -60,10 +62,19 @@ void ExpectProductsOfFloats(DType dtype, int64_t n, int64_t k) {
     LinearArgs args;
     args.x = x;
     EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), ToleranceOf(dtype));
-    args.bias = bias;
-    args.residual = residual;
-    args.activation = Activation::kGeluTanh;
-    EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype), ToleranceOf(dtype));
+    // Those of a weight file are added by cuBLASLt in the type of the result.
+    for (const Tensor* added : {&bias, &constant_bias}) {
+      for (const Activation activation : {Activation::kNone, Activation::kGeluTanh}) {
+        args.bias = *added;
+        args.activation = activation;
+        args.residual = {};
+        EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype),
+                  ToleranceOf(dtype));
+        args.residual = residual;
+        EXPECT_LT(ErrorOf(LinearTable(), args, exact, packed, {m, 2 * n}, dtype),
+                  ToleranceOf(dtype));
+      }
+    }
     LinearGluArgs glu;
     glu.x = x;
     EXPECT_LT(ErrorOf(LinearGluTable(), glu, exact, packed, {m, n}, dtype), ToleranceOf(dtype));
