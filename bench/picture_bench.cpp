@@ -1,4 +1,5 @@
-// What samplers, decoders and next-scale models do beside products, on shapes that fill a GPU.
+// What samplers, decoders and next-scale models do beside products, most of it on shapes that fill
+// a GPU.
 #include <fmt/format.h>
 
 #include <vector>
@@ -45,18 +46,30 @@ struct GatedAddCall {
   }
 };
 
-// As next-scale models prepare queries and keys.
+// The first `count` of queries, keys and values, as next-scale models make them ready: thirds of a
+// projection, keys and values for a cache.
 struct PrepareHeadsCall {
+  std::vector<HeadPart> parts;
   PrepareHeadsArgs args;
 
-  PrepareHeadsCall(Room& room, int64_t batch, int64_t tokens, int64_t heads, DType dtype) {
+  PrepareHeadsCall(Room& room, int64_t batch, int64_t tokens, int64_t heads, int64_t count,
+                   DType dtype) {
     constexpr int64_t kDepth = 64;
-    args.x = room.Values({batch, tokens, heads, kDepth}, dtype);
-    args.normalize = true;
-    args.scale = room.Values({heads});
+    const View qkv = room.Values({batch, tokens, count * heads, kDepth}, dtype);
+    const Shape cache = {batch, heads, tokens, kDepth};
+    for (int64_t i = 0; i < count; ++i) {
+      const bool is_query = i == 0;
+      const bool is_value = i == 2;
+      parts.push_back({.x = qkv.Slice(2, i * heads, (i + 1) * heads),
+                       .normalize = !is_value,
+                       .rotate = !is_value,
+                       .out = is_query ? room.Empty({batch, tokens, heads, kDepth}, dtype)
+                                       : room.Empty(cache, dtype).Permute({0, 2, 1, 3})});
+    }
+    parts[0].scale = room.Values({heads});
+    args.parts = parts;
     args.cos = room.Values({tokens, kDepth / 2});
     args.sin = room.Values({tokens, kDepth / 2});
-    args.out = room.Empty(args.x.shape, dtype);
   }
 };
 
@@ -111,8 +124,13 @@ struct NearestCodeCall {
 
 void RegisterOfType(DType dtype) {
   const std::string_view type = NameOf(dtype);
-  RegisterLarge<PrepareHeadsCall>(PrepareHeadsTable(), fmt::format("{}/16x4096x16x64", type),
-                                  int64_t{16}, int64_t{4096}, int64_t{16}, dtype);
+  for (const int64_t parts : {1, 3}) {
+    RegisterLarge<PrepareHeadsCall>(PrepareHeadsTable(),
+                                    fmt::format("{}/16x4096x{}x16x64", type, parts), int64_t{16},
+                                    int64_t{4096}, int64_t{16}, parts, dtype);
+  }
+  RegisterOp<PrepareHeadsCall>(PrepareHeadsTable(), fmt::format("{}/2x256x3x16x64", type),
+                               int64_t{2}, int64_t{256}, int64_t{16}, int64_t{3}, dtype);
   RegisterLarge<GroupNormCall>(GroupNormTable(), fmt::format("{}/512x512x256", type), int64_t{512},
                                int64_t{256}, dtype);
   RegisterLarge<ResizeCall>(ResizeTable(), fmt::format("nearest/{}/512x512x128", type),

@@ -1,5 +1,7 @@
 #include "kernels/heads.h"
 
+#include <array>
+
 #include "kernels/core/check.h"
 #include "kernels/core/host_reads.h"
 #include "kernels/cpu/heads.h"
@@ -13,14 +15,40 @@ namespace {
 
 constexpr std::string_view kOp = "prepare_heads";
 
+struct PartNames {
+  std::string_view x, scale, out;
+};
+constexpr std::array<PartNames, kMostHeadParts> kNames = {{
+    {"parts[0].x", "parts[0].scale", "parts[0].out"},
+    {"parts[1].x", "parts[1].scale", "parts[1].out"},
+    {"parts[2].x", "parts[2].scale", "parts[2].out"},
+}};
+
 OpCost CostOfPrepareHeads(const PrepareHeadsArgs& args) {
-  const double work = (args.normalize ? 3 : 1) + (args.cos.empty() ? 0 : 3);
-  return {work * static_cast<double>(args.x.numel()),
-          static_cast<double>(args.x.bytes() + args.out.bytes())};
+  OpCost cost;
+  for (const HeadPart& part : args.parts) {
+    const double work = (part.normalize ? 3 : 1) + (part.rotate ? 3 : 0);
+    cost.flops += work * static_cast<double>(part.x.numel());
+    cost.bytes += static_cast<double>(part.x.bytes() + part.out.bytes());
+  }
+  return cost;
+}
+
+void CheckPart(const HeadPart& part, const PartNames& names, const Shape& shape) {
+  CheckFloat(kOp, names.x, part.x);
+  CheckFloat(kOp, names.out, part.out);
+  CheckShape(kOp, names.x, part.x, shape);
+  CheckShape(kOp, names.out, part.out, shape);
+  CheckRows(kOp, names.x, part.x);
+  CheckRows(kOp, names.out, part.out);
+  if (part.scale.empty()) return;
+  CheckDType(kOp, names.scale, part.scale, DType::kF32);
+  CheckShape(kOp, names.scale, part.scale, {shape[2]});
+  CheckContiguous(kOp, names.scale, part.scale);
 }
 
 void CheckAngles(const Context& ctx, const PrepareHeadsArgs& args) {
-  const Shape& s = args.x.shape;
+  const Shape& s = args.parts[0].x.shape;
   Require(s[3] % 2 == 0, ErrorKind::kShape, "{}: head size {} is not even", kOp, s[3]);
   CheckDType(kOp, "cos", args.cos, DType::kF32);
   CheckDType(kOp, "sin", args.sin, DType::kF32);
@@ -49,19 +77,17 @@ void CheckAngles(const Context& ctx, const PrepareHeadsArgs& args) {
 }  // namespace
 
 void PrepareHeads(Context& ctx, const PrepareHeadsArgs& args) {
-  CheckFloat(kOp, "x", args.x);
-  CheckFloat(kOp, "out", args.out);
-  CheckRank(kOp, "x", args.x, 4);
-  CheckShape(kOp, "out", args.out, args.x.shape);
-  CheckRows(kOp, "x", args.x);
-  CheckRows(kOp, "out", args.out);
-  if (!args.scale.empty()) {
-    CheckDType(kOp, "scale", args.scale, DType::kF32);
-    CheckShape(kOp, "scale", args.scale, {args.x.shape[2]});
-    CheckContiguous(kOp, "scale", args.scale);
+  Require(!args.parts.empty() && args.parts.size() <= kMostHeadParts, ErrorKind::kShape,
+          "{}: {} parts; there must be 1 to {}", kOp, args.parts.size(), kMostHeadParts);
+  const Shape& shape = args.parts[0].x.shape;
+  CheckRank(kOp, kNames[0].x, args.parts[0].x, 4);
+  for (size_t i = 0; i < args.parts.size(); ++i) {
+    CheckPart(args.parts[i], kNames[i], shape);
+    Require(!args.parts[i].rotate || !args.cos.empty(), ErrorKind::kShape,
+            "{}: part {} rotates, but there are no angles", kOp, i);
   }
   if (!args.cos.empty()) CheckAngles(ctx, args);
-  if (args.out.numel() == 0) return;
+  if (shape.numel() == 0) return;
   PrepareHeadsTable().Run(ctx, args);
 }
 

@@ -62,29 +62,34 @@ HWY_INLINE void RotateHead(const In* x, int64_t width, float factor, const float
   }
 }
 
-// Rows begin..end-1 of the B * T tokens.
-void PrepareTokens(const PrepareHeadsArgs& args, int64_t begin, int64_t end) {
-  const Shape& s = args.x.shape;
-  const float* scale = args.scale.empty() ? nullptr : args.scale.Data<float>();
-  cpu::WithTypes(args.x.dtype, args.out.dtype, [&](auto in, auto to) {
-    for (int64_t token = begin; token < end; ++token) {
-      const int64_t b = token / s[1];
-      const int64_t t = token % s[1];
-      const auto* x = args.x.Data<decltype(in)>() + b * args.x.strides[0] + t * args.x.strides[1];
-      auto* out = args.out.Data<decltype(to)>() + b * args.out.strides[0] + t * args.out.strides[1];
-      const int64_t row = args.positions.empty() ? t : args.positions.Data<int32_t>()[token];
-      for (int64_t h = 0; h < s[2]; ++h, x += args.x.strides[2], out += args.out.strides[2]) {
-        float factor = scale == nullptr ? 1 : scale[h];
-        if (args.normalize) factor /= std::max(std::sqrt(SumOfSquares(x, s[3])), args.eps);
-        if (args.cos.empty()) {
-          ScaleHead(x, s[3], factor, out);
-        } else {
-          RotateHead(x, s[3], factor, args.cos.Data<float>() + row * (s[3] / 2),
-                     args.sin.Data<float>() + row * (s[3] / 2), out);
-        }
+// A part of one of the B * T tokens.
+void PrepareToken(const PrepareHeadsArgs& args, const HeadPart& part, int64_t token) {
+  const Shape& s = part.x.shape;
+  const int64_t b = token / s[1];
+  const int64_t t = token % s[1];
+  const float* scale = part.scale.empty() ? nullptr : part.scale.Data<float>();
+  const int64_t row = args.positions.empty() ? t : args.positions.Data<int32_t>()[token];
+  cpu::WithTypes(part.x.dtype, part.out.dtype, [&](auto in, auto to) {
+    const auto* x = part.x.Data<decltype(in)>() + b * part.x.strides[0] + t * part.x.strides[1];
+    auto* out = part.out.Data<decltype(to)>() + b * part.out.strides[0] + t * part.out.strides[1];
+    for (int64_t h = 0; h < s[2]; ++h, x += part.x.strides[2], out += part.out.strides[2]) {
+      float factor = scale == nullptr ? 1 : scale[h];
+      if (part.normalize) factor /= std::max(std::sqrt(SumOfSquares(x, s[3])), args.eps);
+      if (part.rotate) {
+        RotateHead(x, s[3], factor, args.cos.Data<float>() + row * (s[3] / 2),
+                   args.sin.Data<float>() + row * (s[3] / 2), out);
+      } else {
+        ScaleHead(x, s[3], factor, out);
       }
     }
   });
+}
+
+// Rows begin..end-1 of the B * T tokens, in the order in which parts of one projection lie.
+void PrepareTokens(const PrepareHeadsArgs& args, int64_t begin, int64_t end) {
+  for (int64_t token = begin; token < end; ++token) {
+    for (const HeadPart& part : args.parts) PrepareToken(args, part, token);
+  }
 }
 
 }  // namespace gesso::HWY_NAMESPACE
@@ -97,7 +102,9 @@ namespace gesso::cpu {
 HWY_EXPORT(PrepareTokens);
 
 void PrepareHeads(Context&, const PrepareHeadsArgs& args) {
-  const Shape& s = args.x.shape;
+  const Shape& s = args.parts[0].x.shape;
+  // As many tokens a task as of one part: with fewer, threads write close to each other in a cache,
+  // which takes longer.
   ParallelRange(s[0] * s[1], RowsATask(s[2] * s[3]), [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(PrepareTokens)(args, begin, end);
   });

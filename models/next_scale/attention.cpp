@@ -1,6 +1,7 @@
 #include "models/next_scale/attention.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "kernels/attention.h"
@@ -68,18 +69,14 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
     all.keys = ctx.arena->Alloc(heads, pass.activation);
     all.values = ctx.arena->Alloc(heads, pass.activation);
   }
-  const auto prepare = [&](int64_t part, ConstView scale, View to) {
-    PrepareHeads(ctx, {.x = HeadsOf(qkv, part, 3, config_.heads),
-                       .normalize = config_.l2_norm,
-                       .scale = scale,
-                       .cos = pass.cos,
-                       .sin = pass.sin,
-                       .positions = tokens,
-                       .out = to});
-  };
-  prepare(0, q_scale_, q);
-  prepare(1, {}, all.NewKeys(count));
-  CopyHeads(ctx, HeadsOf(qkv, 2, 3, config_.heads), all.NewValues(count));
+  const bool rotate = !pass.cos.empty();
+  const auto third = [&](int64_t i) { return HeadsOf(qkv, i, 3, config_.heads); };
+  const std::array<HeadPart, 3> parts = {{
+      {.x = third(0), .normalize = config_.l2_norm, .scale = q_scale_, .rotate = rotate, .out = q},
+      {.x = third(1), .normalize = config_.l2_norm, .rotate = rotate, .out = all.NewKeys(count)},
+      {.x = third(2), .out = all.NewValues(count)},
+  }};
+  PrepareHeads(ctx, {.parts = parts, .cos = pass.cos, .sin = pass.sin, .positions = tokens});
   const View attended = ctx.arena->Alloc({rows, count, config_.width}, pass.activation);
   Attention(ctx, {.q = q,
                   .k = all.keys,

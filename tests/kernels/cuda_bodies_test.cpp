@@ -17,6 +17,7 @@
 #include "kernels/cuda/device/token.cuh"
 #include "kernels/cuda/device/token_pruning.cuh"
 #include "kernels/gemm.h"
+#include "tests/support/heads.h"
 
 namespace gesso {
 namespace {
@@ -99,27 +100,13 @@ TEST_P(CudaBodies, Rope) {
 }
 
 TEST_P(CudaBodies, PrepareHeads) {
-  const Tensor qkv = RandomTensor({2, 6, 3 * 48}, 1, GetParam());
-  const ConstView keys = [&] {  // the middle third, as heads
-    ConstView part = qkv.view().Slice(2, 48, 96);
-    part.shape = {2, 6, 3, 16};
-    part.strides = {part.strides[0], part.strides[1], 16, 1};
-    return part;
-  }();
-  const Tensor scale = RandomTensor({3}, 2);
-  const Tensor cos = RandomTensor({9, 8}, 3);
-  const Tensor sin = RandomTensor({9, 8}, 4);
-  Tensor positions({2, 6}, DType::kI32);
-  for (int i = 0; i < 12; ++i) positions.MutableData<int32_t>()[i] = (5 * i) % 9;
-  const PrepareHeadsArgs args{.x = keys,
-                              .normalize = true,
-                              .scale = scale,
-                              .cos = cos,
-                              .sin = sin,
-                              .positions = positions,
-                              .out = {}};
-  ExpectLikeRef(PrepareHeadsTable(), args, {2, 6, 3, 16}, GetParam(),
-                [](const auto& a) { RunRows(2 * 6 * 3, cuda::PrepareHeadsRow(a)); });
+  for (const int64_t head_dim : {16, 7}) {
+    const HeadsCase heads({2, 6, 3, head_dim}, GetParam(), GetParam());
+    heads.ExpectLikeRef([](const PrepareHeadsArgs& args) {
+      const cuda::PrepareHeadsRow row(args);
+      RunRows(row.Rows(), row);
+    });
+  }
 }
 
 TEST_P(CudaBodies, Attention) {

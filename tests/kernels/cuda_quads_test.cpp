@@ -5,6 +5,7 @@
 #include "kernels/cuda/device/norm.cuh"
 #include "tests/support/cuda_bodies.h"
 #include "tests/support/cuda_threads.h"
+#include "tests/support/heads.h"
 
 namespace gesso {
 namespace {
@@ -211,31 +212,45 @@ TEST_P(CudaQuads, Rope) {
   }
 }
 
+void RunInQuads(const PrepareHeadsArgs& args, int64_t head_dim) {
+  const cuda::PrepareHeadsRow row(args);
+  ASSERT_TRUE(row.InQuads());
+  RunRowsByLanes(row.Rows(), LanesOfHead(head_dim), cuda::PrepareHeadsQuads(row));
+}
+
 TEST_P(CudaQuads, PrepareHeads) {
-  Tensor positions({2, 5}, DType::kI32);
-  for (int i = 0; i < 10; ++i) positions.MutableData<int32_t>()[i] = 5 * i % 9;
+  const DType other = GetParam() == DType::kF32 ? DType::kBF16 : DType::kF32;
   for (const int64_t head_dim : {4, 20, 64, 128, 256}) {
     SCOPED_TRACE(head_dim);
-    const Tensor qkv = RandomTensor({2, 5, 3 * 3, head_dim}, 1, GetParam());
-    const Tensor scale = RandomTensor({3}, 2);
-    const Tensor cos = RandomTensor({9, head_dim / 2}, 3);
-    const Tensor sin = RandomTensor({9, head_dim / 2}, 4);
-    for (int options = 0; options < 16; ++options) {
-      const PrepareHeadsArgs args{.x = qkv.view().Slice(2, 3, 6),
-                                  .normalize = options % 2 == 1,
-                                  .scale = options & 2 ? scale.view() : ConstView(),
-                                  .cos = options & 4 ? cos.view() : ConstView(),
-                                  .sin = options & 4 ? sin.view() : ConstView(),
-                                  .positions = options & 8 ? positions.view() : ConstView(),
-                                  .out = {}};
-      ExpectLikeRef(
-          PrepareHeadsTable(), args, {2, 5, 3, head_dim}, GetParam(), [&](const auto& all) {
-            const cuda::PrepareHeadsRow row(all);
-            ASSERT_TRUE(row.InQuads());
-            RunRowsByLanes(row.Rows(), LanesOfHead(head_dim), cuda::PrepareHeadsQuads(row));
-          });
-    }
+    const HeadsCase heads({2, 5, 3, head_dim}, GetParam(), other);
+    heads.ExpectLikeRef([&](const PrepareHeadsArgs& args) { RunInQuads(args, head_dim); });
   }
+}
+
+TEST_P(CudaQuads, HeadsAtPositionsWithoutAnglesAreNaN) {
+  const Tensor x = RandomTensor({2, 3, 2, 8}, 1, GetParam());
+  const Tensor angles = RandomTensor({4, 4}, 2);
+  Tensor positions({2, 3}, DType::kI32);
+  positions.MutableData<int32_t>()[1] = 4;
+  positions.MutableData<int32_t>()[5] = -1;
+  Tensor turned({2, 3, 2, 8}, DType::kF32);
+  Tensor copied({2, 3, 2, 8}, DType::kF32);
+  const std::array<HeadPart, 2> parts = {{{.x = x, .rotate = true, .out = turned.mutable_view()},
+                                          {.x = x, .out = copied.mutable_view()}}};
+  const PrepareHeadsArgs args{.parts = parts, .cos = angles, .sin = angles, .positions = positions};
+  const auto expect = [&] {
+    for (int64_t i = 0; i < 2 * 3 * 2 * 8; ++i) {
+      const int64_t token = i / (2 * 8);
+      EXPECT_EQ(std::isnan(turned.Data<float>()[i]), token == 1 || token == 5) << i;
+      EXPECT_FALSE(std::isnan(copied.Data<float>()[i])) << i;
+    }
+  };
+  RunInQuads(args, 8);
+  expect();
+  std::fill_n(turned.MutableData<float>(), 2 * 3 * 2 * 8, 0.0f);
+  const cuda::PrepareHeadsRow row(args);
+  RunRows(row.Rows(), row);
+  expect();
 }
 
 TEST(CudaQuadRows, AreRefusedOfHeadsThatDoNotLieSo) {
@@ -253,6 +268,19 @@ TEST(CudaQuadRows, AreRefusedOfHeadsThatDoNotLieSo) {
   Tensor long_heads({1, 1, 1, 264}, DType::kF32);
   args.x = long_heads.mutable_view();
   EXPECT_FALSE(cuda::RopeRow(args).InQuads());
+}
+
+TEST(CudaQuadRows, AreThoseOfAllPartsOrNone) {
+  Tensor x({2, 3, 4, 24}, DType::kBF16);
+  std::array<HeadPart, 3> parts;
+  parts.fill({.x = x, .out = x.mutable_view()});
+  const auto in_quads = [&] { return cuda::PrepareHeadsRow({.parts = parts}).InQuads(); };
+  EXPECT_TRUE(in_quads());
+  parts[2].x.data = x.Data<BFloat16>() + 2;
+  EXPECT_FALSE(in_quads());
+  parts[2].x = x;
+  parts[1].out.strides[2] += 2;
+  EXPECT_FALSE(in_quads());
 }
 
 }  // namespace

@@ -44,6 +44,31 @@ TEST(CudaDivisor, DividesAsDivisionDoes) {
   }
 }
 
+TEST(CudaDivisor, DividesSmallNumbers) {
+  constexpr uint32_t kMost = std::numeric_limits<int32_t>::max();
+  std::mt19937 random(1);
+  std::vector<uint32_t> numbers = {0, 1, 2, 3, 7, 641, kMost, kMost - 1};
+  for (int bits = 2; bits < 31; ++bits) {
+    const uint32_t power = uint32_t{1} << bits;
+    numbers.insert(numbers.end(), {power - 1, power, power + 1});
+    numbers.push_back(static_cast<uint32_t>(random() >> (32 - bits)));
+  }
+  for (const uint32_t by : numbers) {
+    const cuda::SmallDivisor divisor(by);
+    EXPECT_EQ(divisor.value, by);
+    for (const uint32_t n : numbers) {
+      if (by == 0) continue;
+      ASSERT_EQ(n / divisor, n / by) << n << " / " << by;
+    }
+    for (uint32_t times = 1; by > 1 && times < 1000; ++times) {  // about multiples
+      const uint64_t n = uint64_t{by} * (kMost / by / 1000 * times + times % 7);
+      if (n == 0 || n > kMost) continue;
+      ASSERT_EQ(static_cast<uint32_t>(n) / divisor, n / by);
+      ASSERT_EQ(static_cast<uint32_t>(n - 1) / divisor, (n - 1) / by);
+    }
+  }
+}
+
 struct Part {  // of rows of `width` numbers: those from `begin` on
   int64_t width, begin, size;
   bool in_vectors;

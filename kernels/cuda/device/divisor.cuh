@@ -44,6 +44,24 @@ GESSO_BOTH int64_t operator/(int64_t n, const Divisor& by) {
 }
 GESSO_BOTH int64_t operator%(int64_t n, const Divisor& by) { return n - n / by * by.value; }
 
+// The same for 0 <= n < 2^31, in two instructions.
+struct SmallDivisor {
+  uint32_t value = 1;
+  uint32_t factor = (uint32_t{1} << 31) + 1;
+  int shift = 0;
+
+  SmallDivisor() = default;
+  explicit SmallDivisor(int64_t divisor) : value(static_cast<uint32_t>(divisor)) {
+    if (divisor <= 1) return;
+    shift = std::bit_width(value - 1);
+    factor = static_cast<uint32_t>((uint64_t{1} << (31 + shift)) / value + 1);
+  }
+};
+
+GESSO_BOTH uint32_t operator/(uint32_t n, const SmallDivisor& by) {
+  return static_cast<uint32_t>(uint64_t{n << 1} * by.factor >> 32) >> by.shift;
+}
+
 // Where element i of [B, H, W, C] is.
 struct GridPlace {
   int64_t picture, row, column, channel;

@@ -2,6 +2,8 @@
 // each lane, so that a warp takes four heads of 64 numbers.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/cuda/device/divisor.cuh"
 #include "kernels/cuda/device/quads.cuh"
 #include "kernels/heads.h"
@@ -140,72 +142,97 @@ struct RopeQuads : RopeRow {
   };
 };
 
-// row = (b * T + t) * H + h
+// Head h of part p of P: row = ((b * T + t) * P + p) * H + h, below 2^31.
 struct PrepareHeadsRow {
-  Numbers x, out, scale, cos, sin;
+  struct Part {
+    Numbers x, scale, out;
+    HeadStrides x_strides, out_strides;
+    bool normalize, rotate;
+
+    bool InQuads() const { return x_strides.InQuads(x) && out_strides.InQuads(out); }
+  };
+  Part parts[kMostHeadParts];
+  Numbers cos, sin;
   const int32_t* positions;
-  HeadStrides x_strides, out_strides;
-  int64_t pictures, head_dim, angle_rows;  // B, D, M
-  Divisor tokens, heads;                   // T, H
-  bool normalize;
+  int64_t pictures, head_dim;        // B, D
+  SmallDivisor tokens, a_token;      // T, P * H
+  uint32_t heads, half, angle_rows;  // H, D / 2, M
   float eps;
+  int count = 0;  // P
 
   explicit PrepareHeadsRow(const PrepareHeadsArgs& args)
-      : x(args.x),
-        out(args.out),
-        scale(args.scale),
-        cos(args.cos),
+      : cos(args.cos),
         sin(args.sin),
         positions(static_cast<const int32_t*>(args.positions.data)),
-        x_strides(args.x),
-        out_strides(args.out),
-        pictures(args.x.shape[0]),
-        head_dim(args.x.shape[3]),
-        angle_rows(args.cos.empty() ? 0 : args.cos.shape[0]),
-        tokens(args.x.shape[1]),
-        heads(args.x.shape[2]),
-        normalize(args.normalize),
-        eps(args.eps) {}
-
-  int64_t Rows() const { return pictures * tokens * heads; }
-  bool InQuads() const {
-    return x_strides.InQuads(x) && out_strides.InQuads(out) && HasQuads(cos, head_dim) &&
-           HasQuads(sin) && head_dim <= kMostHeadQuads;
+        pictures(args.parts[0].x.shape[0]),
+        head_dim(args.parts[0].x.shape[3]),
+        tokens(args.parts[0].x.shape[1]),
+        a_token(static_cast<int64_t>(args.parts.size()) * args.parts[0].x.shape[2]),
+        heads(static_cast<uint32_t>(args.parts[0].x.shape[2])),
+        half(static_cast<uint32_t>(head_dim / 2)),
+        angle_rows(args.cos.empty() ? 0 : static_cast<uint32_t>(args.cos.shape[0])),
+        eps(args.eps) {
+    for (const HeadPart& part : args.parts) {
+      parts[count++] = {Numbers(part.x),     Numbers(part.scale),   Numbers(part.out),
+                        HeadStrides(part.x), HeadStrides(part.out), part.normalize,
+                        part.rotate};
+    }
   }
 
-  // Where the angles of token b * T + t begin; of one that has none, which the host did not look
-  // for, a head becomes NaN.
-  GESSO_BOTH int64_t AnglesOf(int64_t token, float& factor) const {
-    const int64_t m = positions == nullptr ? token % tokens : positions[token];
-    if (m >= 0 && m < angle_rows) return m * (head_dim / 2);
+  int64_t Rows() const { return pictures * tokens.value * a_token.value; }
+  bool InQuads() const {
+    return std::all_of(parts, parts + count, [](const Part& part) { return part.InQuads(); }) &&
+           HasQuads(cos, head_dim) && HasQuads(sin) && head_dim <= kMostHeadQuads;
+  }
+
+  struct Place {
+    uint32_t picture, token, part, head;
+  };
+  // Without a division by H, as there are few parts.
+  GESSO_BOTH Place PlaceOf(int64_t row) const {
+    const uint32_t all = static_cast<uint32_t>(row) / a_token;
+    const uint32_t own = static_cast<uint32_t>(row) - all * a_token.value;
+    uint32_t part = 0;
+    GESSO_UNROLL for (uint32_t i = 1; i < kMostHeadParts; ++i) part += own >= i * heads ? 1 : 0;
+    const uint32_t picture = all / tokens;
+    return {picture, all - picture * tokens.value, part, own - part * heads};
+  }
+
+  // Where the angles of a token begin; of one that has none, which the host did not look for, a
+  // head becomes NaN.
+  GESSO_BOTH int64_t AnglesOf(const Place& at, float& factor) const {
+    const uint32_t token = at.picture * tokens.value + at.token;
+    // A negative position is beyond them as well.
+    const uint32_t m = positions == nullptr ? at.token : static_cast<uint32_t>(positions[token]);
+    if (m < angle_rows) return int64_t{m} * half;
     factor = kNoNumber;
     return 0;
   }
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const int64_t h = row % heads;
-    const int64_t token = row / heads;  // b * T + t
-    const int64_t from = x_strides.At(token / tokens, token % tokens, h);
-    const int64_t to = out_strides.At(token / tokens, token % tokens, h);
-    float factor = scale.GetOr(h, 1);
-    if (normalize) {
+    const Place at = PlaceOf(row);
+    const Part& part = parts[at.part];
+    const int64_t from = part.x_strides.At(at.picture, at.token, at.head);
+    const int64_t to = part.out_strides.At(at.picture, at.token, at.head);
+    float factor = part.scale.GetOr(at.head, 1);
+    if (part.normalize) {
       float square = 0;
       for (int64_t d = lanes.index(); d < head_dim; d += lanes.count()) {
-        square += x.Get(from + d) * x.Get(from + d);
+        square += part.x.Get(from + d) * part.x.Get(from + d);
       }
       factor /= fmaxf(sqrtf(lanes.Sum(square)), eps);
     }
-    const int64_t angles = cos.absent() ? 0 : AnglesOf(token, factor);
+    const int64_t angles = part.rotate ? AnglesOf(at, factor) : 0;
     for (int64_t i = lanes.index(); 2 * i < head_dim; i += lanes.count()) {
       const bool paired = 2 * i + 1 < head_dim;
-      const float even = x.Get(from + 2 * i) * factor;
-      const float odd = paired ? x.Get(from + 2 * i + 1) * factor : 0;
-      const bool turned = paired && !cos.absent();
+      const float even = part.x.Get(from + 2 * i) * factor;
+      const float odd = paired ? part.x.Get(from + 2 * i + 1) * factor : 0;
+      const bool turned = paired && part.rotate;
       const float c = turned ? cos.Get(angles + i) : 1;
       const float s = turned ? sin.Get(angles + i) : 0;
-      out.Set(to + 2 * i, even * c - odd * s);
-      if (paired) out.Set(to + 2 * i + 1, even * s + odd * c);
+      part.out.Set(to + 2 * i, even * c - odd * s);
+      if (paired) part.out.Set(to + 2 * i + 1, even * s + odd * c);
     }
   }
 };
@@ -218,23 +245,24 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
 
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    const int64_t h = row % heads;
-    const int64_t token = row / heads;  // b * T + t
+    const Place at = PlaceOf(row);
+    const Part& part = parts[at.part];
     const QuadPlaces places(lanes, head_dim);
     Angles turns[kHeadQuads] = {};
-    float factor = scale.absent() ? 1 : static_cast<const float*>(scale.data)[h];
-    if (!cos.absent()) ReadAngles(AnglesOf(token, factor), places, turns);
-    auto pairs = GetQuads<kHeadQuads>(x, x_strides.At(token / tokens, token % tokens, h), places);
-    if (normalize) {
+    float factor = part.scale.absent() ? 1 : static_cast<const float*>(part.scale.data)[at.head];
+    if (part.rotate) ReadAngles(AnglesOf(at, factor), places, turns);
+    auto pairs =
+        GetQuads<kHeadQuads>(part.x, part.x_strides.At(at.picture, at.token, at.head), places);
+    if (part.normalize) {
       float square = 0;
       pairs.ForEach([&](float number, int, int) { square += number * number; });
       factor *= fminf(InverseRoot(lanes.Sum(square)), most);
     }
     pairs.ForEach([&](float& number, int, int) { number *= factor; });
-    if (!cos.absent()) {
+    if (part.rotate) {
       GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) Turn(turns[i], pairs.at[i]);
     }
-    SetQuads(out, out_strides.At(token / tokens, token % tokens, h), places, pairs);
+    SetQuads(part.out, part.out_strides.At(at.picture, at.token, at.head), places, pairs);
   }
 
  private:
@@ -248,11 +276,14 @@ struct PrepareHeadsQuads : PrepareHeadsRow {
 
   GESSO_BOTH void ReadAngles(int64_t angles, const QuadPlaces& places,
                              Angles (&to)[kHeadQuads]) const {
+    const int64_t first = angles + places.At(0) / 2;
+    const auto* const cosines = static_cast<const float*>(cos.data) + first;
+    const auto* const sines = static_cast<const float*>(sin.data) + first;
     GESSO_UNROLL for (int i = 0; i < kHeadQuads; ++i) {
       if (!places.Has(i)) continue;
-      const int64_t at = angles + places.At(i) / 2;
-      to[i].cos = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(cos.data) + at);
-      to[i].sin = *reinterpret_cast<const OfPairs*>(static_cast<const float*>(sin.data) + at);
+      const int at = i * places.step / 2;
+      to[i].cos = *reinterpret_cast<const OfPairs*>(cosines + at);
+      to[i].sin = *reinterpret_cast<const OfPairs*>(sines + at);
     }
   }
 
