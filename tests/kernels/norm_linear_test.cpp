@@ -86,7 +86,7 @@ TEST(NormLinear, IsOneOpAfterTheOther) {
   }
 }
 
-// The one op of a device, where there is one: like ref of the rounded weights.
+// ref does not round inputs.
 TEST(NormLinear, EqualsRef) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const LowBit type : {LowBit::kW8A8, LowBit::kW4A8, LowBit::kF8A8}) {
