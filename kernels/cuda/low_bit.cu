@@ -7,6 +7,7 @@
 #include "kernels/cuda/product.h"
 #include "kernels/cuda/quad_launch.cuh"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -282,7 +283,7 @@ void MultiplyCodes(const LinearArgs& args, const RoundInputs& round) {
   body.epilogue.out = epilogue.out;
   body.epilogue.width = weight.rows.rows;
   body.epilogue.activation = epilogue.activation;
-  ForEach(args.out.numel(), body);
+  ForEachVector(args.out.numel(), body);
 }
 
 void MultiplyCodes(const LinearGluArgs& args, const RoundInputs& round) {
@@ -291,7 +292,7 @@ void MultiplyCodes(const LinearGluArgs& args, const RoundInputs& round) {
   body.product = MultiplyRounded(CodesOf(*args.weight), args.out.numel() / body.features, round);
   body.out = Numbers(args.out);
   body.activation = args.activation;
-  ForEach(args.out.numel(), body);
+  ForEachVector(args.out.numel(), body);
 }
 
 }  // namespace gesso::cuda

@@ -23,8 +23,8 @@ struct Kept {
         rows(cuda::RowsOf(matrix, codes, matrix.scale, matrix.group_scale)) {}
 };
 
-// Inputs that fill no word, no group; several groups; few outputs.
-constexpr std::pair<int64_t, int64_t> kSizes[] = {{5, 9}, {6, 30}, {7, 200}, {3, 384}};
+// Inputs that fill no word, no group; several groups; few outputs, and as many as vectors have.
+constexpr std::pair<int64_t, int64_t> kSizes[] = {{5, 9}, {6, 30}, {7, 200}, {3, 384}, {16, 48}};
 
 TEST(CudaLowBit, WritesOutSomeOutputsAtATime) {
   // Of kF8A8 on GPUs that do not multiply e4m3 numbers.
@@ -204,7 +204,7 @@ TEST(CudaLowBit, MultipliesCodesAsTheCpuDoes) {
           body.epilogue.out = cuda::Numbers(got);
           body.epilogue.width = 2 * n;
           body.epilogue.activation = Activation::kGeluTanh;
-          RunElements(8 * n, body);
+          EXPECT_EQ(RunInVectors(8 * n, body), n == 16);
           EXPECT_LT(RmsError(got, want), 1e-3) << NameOf(type) << " " << n << " x " << k;
 
           Tensor gated({4, n}, DType::kF32);
@@ -218,7 +218,7 @@ TEST(CudaLowBit, MultipliesCodesAsTheCpuDoes) {
           glu.out = cuda::Numbers(own);
           glu.features = n;
           glu.activation = Activation::kSilu;
-          RunElements(4 * n, glu);
+          EXPECT_EQ(RunInVectors(4 * n, glu), n == 16);
           EXPECT_LT(RmsError(own, gated), 2e-3) << NameOf(type) << " " << n << " x " << k;
         }
       }

@@ -215,34 +215,63 @@ struct CodeSums {
   Numbers scale;                      // [N]
   int64_t stride = 0;                 // N filled up
 
-  GESSO_BOTH float At(int64_t m, int64_t n) const {
-    const int64_t i = m * stride + n;
-    const float sum = float_sums != nullptr ? float_sums[i] : static_cast<float>(sums[i]);
-    return sum * (row_scales[m] * scale.Get(n));
+  bool TakesVectors() const {
+    return HasVectors(sums, stride) && HasVectors(float_sums, stride) && HasVectors(scale);
+  }
+  // Those of row m from output n on.
+  template <int kCount>
+  GESSO_BOTH Several<kCount> At(int64_t m, int64_t n) const {
+    const bool floats = float_sums != nullptr;
+    const void* const row = floats ? static_cast<const void*>(float_sums) : sums;
+    const auto words = *reinterpret_cast<const Words<kCount>*>(static_cast<const char*>(row) +
+                                                               (m * stride + n) * 4);
+    auto several = GetSeveral<kCount>(scale, n);
+    const float row_scale = row_scales[m];
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) {
+      const uint32_t word = words.at[k];
+      const float sum = floats ? BitsToFloat(word) : static_cast<float>(static_cast<int32_t>(word));
+      several.at[k] = sum * (row_scale * several.at[k]);
+    }
+    return several;
   }
 };
 
 // i = m * N + n
 struct CodeEpilogueElement {
+  static constexpr int kNumbers = kVector;
   CodeSums product;
   EpilogueElement epilogue;  // without a product of its own
 
-  GESSO_BOTH void operator()(int64_t i) const {
-    epilogue.Finish(i, product.At(i / epilogue.width, i % epilogue.width));
+  bool TakesVectors() const { return product.TakesVectors() && epilogue.TakesVectors(); }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    const int64_t m = i / epilogue.width;
+    epilogue.FinishAll<kCount>(i, product.At<kCount>(m, i - m * epilogue.width));
   }
 };
 
 // i = m * F + f; values come first.
 struct CodeGluElement {
+  static constexpr int kNumbers = kVector;
   CodeSums product;
   Numbers out;
-  int64_t features = 0;  // F
+  Divisor features = 0;  // F
   Activation activation = Activation::kNone;
 
-  GESSO_BOTH void operator()(int64_t i) const {
+  bool TakesVectors() const {
+    return features % kNumbers == 0 && product.TakesVectors() && HasVectors(out);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
     const int64_t m = i / features;
-    const int64_t f = i % features;
-    out.Set(i, product.At(m, f) * Activated(activation, product.At(m, features + f)));
+    const int64_t f = i - m * features;
+    const auto value = product.At<kCount>(m, f);
+    auto gated = product.At<kCount>(m, features + f);
+    ActivateAll(activation, gated);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) gated.at[k] *= value.at[k];
+    SetSeveral(out, i, gated);
   }
 };
 
