@@ -165,7 +165,7 @@ RoundedRows RoundingOf(const Codes& weight) {
 }
 
 // With memory for `count` rows in the scratch kInputs, as RoundedLayout says.
-RoundedRows RoundingOf(const Codes& weight, int64_t count) {
+RoundedRows RoundedInputs(const Codes& weight, int64_t count) {
   RoundedRows to = RoundingOf(weight);
   const bool turns = to.hadamard > 1;
   const RoundedLayout layout(count, to.width, to.padded, turns);
@@ -194,7 +194,7 @@ void RoundRows(const Rows& x, const RoundedRows& to) {
 // Rounds the `count` rows of inputs and multiplies codes; the sums lie in the scratch kProduct.
 CodeSums MultiplyRounded(const Codes& weight, int64_t count, const RoundInputs& round) {
   const CodeRows& rows = weight.rows;
-  const RoundedRows in = RoundingOf(weight, count);
+  const RoundedRows in = RoundedInputs(weight, count);
   round(in);
   const Product product = ProductOf(rows, count);
   const int64_t outputs = product.outputs;
