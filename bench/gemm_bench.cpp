@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "bench/op_bench.h"
-#include "kernels/gemm.h"
 #include "kernels/low_bit.h"
+#include "kernels/norm_linear.h"
 
 namespace gesso::bench {
 
@@ -53,6 +53,38 @@ struct LinearGluCall {
     args.out = room.Empty({m, n / 2}, dtype);
   }
 };
+
+// A branch's first product behind its adaLN: x in float32, what lies between products in bfloat16.
+struct NormLinearCall {
+  PackedMatrix weight;
+  NormLinearArgs args;
+
+  NormLinearCall(Room& room, int64_t m, int64_t n, int64_t k, LowBit few)
+      : weight(room.Weight(n, k, DType::kBF16, few)) {
+    const View normed = room.Empty({1, m, k}, DType::kBF16);
+    args.norm = LayerNormArgs{.x = room.Values({1, m, k}),
+                              .scale = room.Values({1, k}),
+                              .shift = room.Values({1, k}),
+                              .scale_offset = 1,
+                              .out = normed};
+    args.product = LinearArgs{.x = normed,
+                              .weight = &weight,
+                              .bias = room.Values({n}),
+                              .residual = {},
+                              .out = room.Empty({m, n}, DType::kBF16)};
+  }
+};
+
+// The same as two ops.
+const OpTable<NormLinearArgs>& TwoSteps() {
+  static const OpTable<NormLinearArgs> kTable(
+      "norm_linear", [](const NormLinearArgs& args) { return NormLinearTable().CostOf(args); },
+      {{"two_steps", ChosenDevice(), AcceptsAll, [](Context& ctx, const NormLinearArgs& args) {
+          Norm(ctx, args.norm);
+          Multiply(ctx, args.product);
+        }}});
+  return kTable;
+}
 
 void RegisterOneDnn(int64_t m, int64_t n, int64_t k, DType dtype, const std::string& shape) {
   const std::string name = "dnnl_matmul/" + shape;
@@ -144,6 +176,19 @@ void RegisterLargeLowBit() {
   }
 }
 
+// Queries, keys and values of a DiT and of a VAR's last scale.
+void RegisterNormedProducts() {
+  for (const LowBit few : {LowBit::kW8A8, LowBit::kF8A8}) {
+    const auto add = [&](int64_t m, int64_t n, int64_t k) {
+      const std::string shape = fmt::format("{}/{}x{}x{}", NameOf(few), m, n, k);
+      RegisterLarge<NormLinearCall>(NormLinearTable(), shape, m, n, k, few);
+      RegisterLarge<NormLinearCall>(TwoSteps(), shape, m, n, k, few);
+    };
+    add(4096, 3456, 1152);
+    add(1360, 3072, 1024);
+  }
+}
+
 }  // namespace
 
 void RegisterProducts() {
@@ -169,6 +214,7 @@ void RegisterProducts() {
     for (const int64_t side : {4096, 8192}) RegisterLargeProducts(side, dtype);
   }
   RegisterLargeLowBit();
+  RegisterNormedProducts();
 }
 
 }  // namespace gesso::bench

@@ -14,9 +14,9 @@ namespace {
 
 bool IsActivationType(DType dtype) { return dtype == DType::kF32 || dtype == DType::kBF16; }
 
-// Checks what both products share and returns the number of rows of x.
-int64_t CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weight, ConstView out,
-                     int64_t out_cols) {
+// Checks what both products share.
+void CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weight, ConstView out,
+                  int64_t out_cols) {
   CHECK(weight != nullptr && !weight->empty());
   Require(IsActivationType(x.dtype) && IsActivationType(out.dtype), ErrorKind::kUnsupported,
           "{}: x and out must be float32 or bfloat16, got {} and {}", op, NameOf(x.dtype),
@@ -28,7 +28,6 @@ int64_t CheckProduct(std::string_view op, ConstView x, const PackedMatrix* weigh
           ErrorKind::kShape, "{}: out {} does not fit {} rows of {}", op, out.shape, rows,
           out_cols);
   Require(out.IsContiguous(), ErrorKind::kShape, "{}: out must be contiguous", op);
-  return rows;
 }
 
 // An implementation takes what it has packed itself, and not what another has.
@@ -84,8 +83,8 @@ PackedMatrix PackMatrix(Device device, ConstView weight, DType dtype, Factors fa
   }
 }
 
-void Linear(Context& ctx, const LinearArgs& args) {
-  const int64_t rows = CheckProduct("linear", args.x, args.weight, args.out, args.weight->rows());
+void CheckArgs(const LinearArgs& args) {
+  CheckProduct("linear", args.x, args.weight, args.out, args.weight->rows());
   const bool rows_contiguous =
       args.x.shape.rank() == 2 ? args.x.strides[1] == 1 && args.x.strides[0] >= args.weight->cols()
                                : args.x.IsContiguous();
@@ -102,18 +101,25 @@ void Linear(Context& ctx, const LinearArgs& args) {
             ErrorKind::kShape, "linear: residual {} {} must be like out {} {}", args.residual.shape,
             NameOf(args.residual.dtype), args.out.shape, NameOf(args.out.dtype));
   }
-  if (rows == 0) return;
+}
+
+void CheckArgs(const LinearGluArgs& args) {
+  Require(args.weight->rows() % 2 == 0, ErrorKind::kShape,
+          "linear_glu: {} rows of weights are not two halves", args.weight->rows());
+  CheckProduct("linear_glu", args.x, args.weight, args.out, args.weight->rows() / 2);
+  Require(args.x.IsContiguous(), ErrorKind::kShape, "linear_glu: x must be contiguous");
+}
+
+void Linear(Context& ctx, const LinearArgs& args) {
+  CheckArgs(args);
+  if (args.x.numel() == 0) return;
   ShowInput(ctx, *args.weight, args.x);
   LinearTable().Run(ctx, args);
 }
 
 void LinearGlu(Context& ctx, const LinearGluArgs& args) {
-  Require(args.weight->rows() % 2 == 0, ErrorKind::kShape,
-          "linear_glu: {} rows of weights are not two halves", args.weight->rows());
-  const int64_t rows =
-      CheckProduct("linear_glu", args.x, args.weight, args.out, args.weight->rows() / 2);
-  Require(args.x.IsContiguous(), ErrorKind::kShape, "linear_glu: x must be contiguous");
-  if (rows == 0) return;
+  CheckArgs(args);
+  if (args.x.numel() == 0) return;
   ShowInput(ctx, *args.weight, args.x);
   LinearGluTable().Run(ctx, args);
 }

@@ -97,6 +97,10 @@ struct LinearGluArgs {
 };
 void LinearGlu(Context& ctx, const LinearGluArgs& args);
 
+// Both ops begin with these: they throw where arguments do not fit each other.
+void CheckArgs(const LinearArgs& args);
+void CheckArgs(const LinearGluArgs& args);
+
 const OpTable<LinearArgs>& LinearTable();
 const OpTable<LinearGluArgs>& LinearGluTable();
 

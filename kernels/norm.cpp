@@ -45,20 +45,28 @@ OpCost CostOfLayerNorm(const LayerNormArgs& args) {
 
 }  // namespace
 
-void RmsNorm(Context& ctx, const RmsNormArgs& args) {
+void CheckArgs(const RmsNormArgs& args) {
   CheckRowsInAndOut("rms_norm", args.x, args.out);
   CheckModulation("rms_norm", "scale", args.scale, args.x);
   CheckModulation("rms_norm", "shift", args.shift, args.x);
   Require(args.groups > 0 && args.x.shape[2] % args.groups == 0, ErrorKind::kShape,
           "rms_norm: {} features are not {} equal groups", args.x.shape[2], args.groups);
+}
+
+void CheckArgs(const LayerNormArgs& args) {
+  CheckRowsInAndOut("layer_norm", args.x, args.out);
+  CheckModulation("layer_norm", "scale", args.scale, args.x);
+  CheckModulation("layer_norm", "shift", args.shift, args.x);
+}
+
+void RmsNorm(Context& ctx, const RmsNormArgs& args) {
+  CheckArgs(args);
   if (args.x.numel() == 0) return;
   RmsNormTable().Run(ctx, args);
 }
 
 void LayerNorm(Context& ctx, const LayerNormArgs& args) {
-  CheckRowsInAndOut("layer_norm", args.x, args.out);
-  CheckModulation("layer_norm", "scale", args.scale, args.x);
-  CheckModulation("layer_norm", "shift", args.shift, args.x);
+  CheckArgs(args);
   if (args.x.numel() == 0) return;
   LayerNormTable().Run(ctx, args);
 }

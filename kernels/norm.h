@@ -32,6 +32,10 @@ struct LayerNormArgs {
 };
 void LayerNorm(Context& ctx, const LayerNormArgs& args);
 
+// Both ops begin with these: they throw where arguments do not fit each other.
+void CheckArgs(const RmsNormArgs& args);
+void CheckArgs(const LayerNormArgs& args);
+
 const OpTable<RmsNormArgs>& RmsNormTable();
 const OpTable<LayerNormArgs>& LayerNormTable();
 

@@ -18,6 +18,7 @@
 #include "kernels/heads.h"
 #include "kernels/nearest_code.h"
 #include "kernels/norm.h"
+#include "kernels/norm_linear.h"
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
 #include "kernels/resize.h"
@@ -64,6 +65,7 @@ std::vector<OpNames> Ops() {
           NamesOf(NearestCodeTable()),
           NamesOf(RmsNormTable()),
           NamesOf(LayerNormTable()),
+          NamesOf(NormLinearTable()),
           NamesOf(MaskedMeanTable()),
           NamesOf(MatchDeviationTable()),
           NamesOf(ScaledErrorTable()),

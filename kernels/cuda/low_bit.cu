@@ -4,9 +4,10 @@
 
 #include "kernels/core/float8.h"
 #include "kernels/cuda/code_layout.h"
-#include "kernels/cuda/device/lanes.cuh"
 #include "kernels/cuda/product.h"
+#include "kernels/cuda/quad_launch.cuh"
 #include "kernels/cuda/runtime.h"
+#include "kernels/cuda/vector_launch.cuh"
 
 namespace gesso::cuda {
 
@@ -117,19 +118,17 @@ void MultiplyFloats(const PackedMatrix& weight, ConstView x, const Epilogue& epi
   MultiplyFewRows(CodesOf(weight).rows, rows, body);
 }
 
+Epilogue EpilogueOf(const LinearArgs& args) {
+  return {.bias = Numbers(args.bias),
+          .activation = args.activation,
+          .residual = Numbers(args.residual),
+          .out = Numbers(args.out)};
+}
+
 // That of codes with `count` rows of rounded inputs.
 Product ProductOf(const CodeRows& weight, int64_t count) {
   return {UpTo(count, kIntegerRows), UpTo(weight.rows, CodeRows::kOutputsMultiple), weight.padded,
           weight.padded, weight.float8 ? DType::kF8E4M3 : DType::kI8};
-}
-
-RoundFloat8Row RoundFloat8(const CodeRows& weight, const Rows& x) {
-  RoundFloat8Row body;
-  body.x = x.numbers;
-  body.x_stride = x.stride;
-  body.width = weight.inputs;
-  body.padded = weight.padded;
-  return body;
 }
 
 // Whether codes of weights and inputs are multiplied as they are.
@@ -145,49 +144,59 @@ ConstView InputsOfFloats(const PackedMatrix& weight, ConstView inputs) {
   const Rows x(inputs, rows.inputs);
   const size_t bytes = static_cast<size_t>(x.count * rows.inputs) * SizeOf(weight.dtype());
   const View out(Scratch(kInputs, bytes), {x.count, rows.inputs}, weight.dtype(), Device::kCuda);
-  RoundFloat8Row body = RoundFloat8(rows, x);
+  RoundToFloat8Row body;
+  body.x = x.numbers;
+  body.x_stride = x.stride;
+  body.width = rows.inputs;
   body.out = Numbers(out);
   ForEachRow<BlockLanes>(x.count, body);
   return out;
 }
 
-// The rounded rows of x, in the scratch kInputs as RoundedLayout says.
-struct RoundedInputs {
-  const void* codes;
-  const float* scales;
+// As products with `weight` round their inputs, without memory for them.
+RoundedRows RoundingOf(const Codes& weight) {
+  RoundedRows to;
+  to.width = weight.rows.inputs;
+  to.padded = weight.rows.padded;
+  to.float8 = weight.rows.float8;
+  to.input_scale = weight.matrix.input_scale;
+  to.hadamard = weight.matrix.hadamard;
+  return to;
+}
 
-  RoundedInputs(const Codes& weight, const Rows& x) {
-    const bool turns = weight.matrix.hadamard > 1;
-    const RoundedLayout layout(x.count, weight.rows.inputs, weight.rows.padded, turns);
-    auto* const memory = static_cast<char*>(Scratch(kInputs, static_cast<size_t>(layout.bytes)));
-    scales = reinterpret_cast<float*>(memory);
-    codes = memory + layout.codes;
-    if (weight.rows.float8) {
-      RoundFloat8Row body = RoundFloat8(weight.rows, x);
-      body.codes = reinterpret_cast<E4M3*>(memory + layout.codes);
-      body.scales = reinterpret_cast<float*>(memory);
-      ForEachRow<BlockLanes>(x.count, body);
-      return;
-    }
+// With memory for `count` rows in the scratch kInputs, as RoundedLayout says.
+RoundedRows RoundedInputs(const Codes& weight, int64_t count) {
+  RoundedRows to = RoundingOf(weight);
+  const bool turns = to.hadamard > 1;
+  const RoundedLayout layout(count, to.width, to.padded, turns);
+  auto* const memory = static_cast<uint8_t*>(Scratch(kInputs, static_cast<size_t>(layout.bytes)));
+  to.scales = reinterpret_cast<float*>(memory);
+  to.rotated = turns ? reinterpret_cast<float*>(memory + layout.rotated) : nullptr;
+  to.codes = memory + layout.codes;
+  return to;
+}
+
+void RoundRows(const Rows& x, const RoundedRows& to) {
+  if (to.hadamard > 1 || to.width % kQuad != 0 || to.width > kMostInQuads ||
+      !HasQuads(x.numbers, x.stride)) {
     RoundInputsRow body;
     body.x = x.numbers;
     body.x_stride = x.stride;
-    body.width = weight.rows.inputs;
-    body.padded = weight.rows.padded;
-    body.input_scale = weight.matrix.input_scale;
-    body.hadamard = weight.matrix.hadamard;
-    body.scales = reinterpret_cast<float*>(memory);
-    body.rotated = turns ? reinterpret_cast<float*>(memory + layout.rotated) : nullptr;
-    body.codes = reinterpret_cast<int8_t*>(memory + layout.codes);
-    ForEachRow<BlockLanes>(x.count, body);
+    body.to = to;
+    return ForEachRow<BlockLanes>(x.count, body);
   }
-};
+  ShareOutRows(x.count, to.width, [&]<class Lanes, int kQuads>() {
+    ForEachRow<Lanes>(x.count,
+                      RoundQuads<InputQuads<kQuads>>{.source = {x.numbers, x.stride}, .to = to});
+  });
+}
 
-// Rounds x and multiplies codes; the sums lie in the scratch kProduct.
-CodeSums MultiplyRounded(const Codes& weight, const Rows& x) {
+// Rounds the `count` rows of inputs and multiplies codes; the sums lie in the scratch kProduct.
+CodeSums MultiplyRounded(const Codes& weight, int64_t count, const RoundInputs& round) {
   const CodeRows& rows = weight.rows;
-  const RoundedInputs in(weight, x);
-  const Product product = ProductOf(rows, x.count);
+  const RoundedRows in = RoundedInputs(weight, count);
+  round(in);
+  const Product product = ProductOf(rows, count);
   const int64_t outputs = product.outputs;
   void* const memory = Scratch(kProduct, static_cast<size_t>(product.rows * outputs) * 4);
   if (rows.float8) {
@@ -240,39 +249,50 @@ PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype) {
 void LinearLowBit(const LinearArgs& args) {
   const Codes& weight = CodesOf(*args.weight);
   const Rows x(args.x, weight.rows.inputs);
-  const Epilogue epilogue{.bias = Numbers(args.bias),
-                          .activation = args.activation,
-                          .residual = Numbers(args.residual),
-                          .out = Numbers(args.out)};
-  if (!MultipliesCodes(weight.rows, x.count)) {
-    return MultiplyFloats(*args.weight, InputsOfFloats(*args.weight, args.x), epilogue);
+  if (MultipliesCodes(weight.rows, x.count)) {
+    return MultiplyCodes(args, [&](const RoundedRows& to) { RoundRows(x, to); });
   }
-  CodeEpilogueElement body;
-  body.product = MultiplyRounded(weight, x);
-  body.epilogue.bias = epilogue.bias;
-  body.epilogue.residual = epilogue.residual;
-  body.epilogue.out = epilogue.out;
-  body.epilogue.width = weight.rows.rows;
-  body.epilogue.activation = epilogue.activation;
-  ForEach(args.out.numel(), body);
+  MultiplyFloats(*args.weight, InputsOfFloats(*args.weight, args.x), EpilogueOf(args));
 }
 
 void LinearGluLowBit(const LinearGluArgs& args) {
   const PackedMatrix& weight = *args.weight;
-  const Codes& codes = CodesOf(weight);
   const Rows x(args.x, weight.cols());
-  if (MultipliesCodes(codes.rows, x.count)) {
-    CodeGluElement body;
-    body.product = MultiplyRounded(codes, x);
-    body.out = Numbers(args.out);
-    body.features = weight.rows() / 2;
-    body.activation = args.activation;
-    return ForEach(args.out.numel(), body);
+  if (MultipliesCodes(CodesOf(weight).rows, x.count)) {
+    return MultiplyCodes(args, [&](const RoundedRows& to) { RoundRows(x, to); });
   }
   ActivateHalves(args, [&](View product) {
     MultiplyFloats(weight, InputsOfFloats(weight, args.x),
                    {.bias = {}, .residual = {}, .out = Numbers(product)});
   });
+}
+
+std::optional<RoundedRows> RoundingOf(const PackedMatrix& weight, int64_t rows) {
+  const auto* const codes = dynamic_cast<const Codes*>(&weight.storage());
+  if (codes == nullptr || !MultipliesCodes(codes->rows, rows)) return std::nullopt;
+  return RoundingOf(*codes);
+}
+
+void MultiplyCodes(const LinearArgs& args, const RoundInputs& round) {
+  const Codes& weight = CodesOf(*args.weight);
+  const Epilogue epilogue = EpilogueOf(args);
+  CodeEpilogueElement body;
+  body.product = MultiplyRounded(weight, args.out.numel() / weight.rows.rows, round);
+  body.epilogue.bias = epilogue.bias;
+  body.epilogue.residual = epilogue.residual;
+  body.epilogue.out = epilogue.out;
+  body.epilogue.width = weight.rows.rows;
+  body.epilogue.activation = epilogue.activation;
+  ForEachVector(args.out.numel(), body);
+}
+
+void MultiplyCodes(const LinearGluArgs& args, const RoundInputs& round) {
+  CodeGluElement body;
+  body.features = args.weight->rows() / 2;
+  body.product = MultiplyRounded(CodesOf(*args.weight), args.out.numel() / body.features, round);
+  body.out = Numbers(args.out);
+  body.activation = args.activation;
+  ForEachVector(args.out.numel(), body);
 }
 
 }  // namespace gesso::cuda

@@ -8,6 +8,9 @@
 // are.
 #pragma once
 
+#include <functional>
+
+#include "kernels/cuda/device/round_inputs.cuh"
 #include "kernels/cuda/gemm.h"
 #include "kernels/low_bit.h"
 
@@ -19,5 +22,14 @@ PackedMatrix PackLowBit(const LowBitMatrix& matrix, DType dtype);
 // With weights that PackLowBit has packed; what the front door and WhyNotLinear have checked.
 void LinearLowBit(const LinearArgs& args);
 void LinearGluLowBit(const LinearGluArgs& args);
+
+// How products of `rows` rows with `weight` round them, without memory for that; nothing where
+// codes are not multiplied.
+std::optional<RoundedRows> RoundingOf(const PackedMatrix& weight, int64_t rows);
+// Rounds all rows of inputs into memory of the device.
+using RoundInputs = std::function<void(const RoundedRows& to)>;
+// Such products of inputs that `round` rounds, whatever args.x holds.
+void MultiplyCodes(const LinearArgs& args, const RoundInputs& round);
+void MultiplyCodes(const LinearGluArgs& args, const RoundInputs& round);
 
 }  // namespace gesso::cuda

@@ -1,9 +1,8 @@
 #include "kernels/cuda/norm.h"
 
-#include "kernels/cuda/block_launch.cuh"
 #include "kernels/cuda/device/group_norm.cuh"
-#include "kernels/cuda/device/lanes.cuh"
 #include "kernels/cuda/device/norm.cuh"
+#include "kernels/cuda/quad_launch.cuh"
 #include "kernels/cuda/runtime.h"
 
 namespace gesso::cuda {
@@ -13,25 +12,16 @@ namespace {
 enum GroupNormScratch { kParts, kMoments };
 static_assert(kMoments < kScratchSlots);
 
-// Rows in registers where they fit, shared out among as few lanes as have 16 bytes or more of
-// bfloat16 to read at once each.
+// Rows in registers where they fit.
 template <template <int> class InQuads, class Row>
 void NormRows(const Row& row) {
   const int64_t rows = row.Rows();
-  if (!row.InQuads() || row.size > 8192) {
+  if (!row.InQuads() || row.size > kMostInQuads) {
     if (row.size <= 1024) return ForEachRow<WarpLanes>(rows, row);
     return ForEachRow<BlockLanes>(rows, row);
   }
-  if (row.size <= 64) return ForEachRow<LanesOfWarp<8>>(rows, InQuads<2>(row));
-  if (row.size <= 128) return ForEachRow<LanesOfWarp<16>>(rows, InQuads<2>(row));
-  if (row.size <= 256) return ForEachRow<WarpLanes>(rows, InQuads<2>(row));
-  if (row.size <= 512) return ForEachRow<WarpLanes>(rows, InQuads<4>(row));
-  // Of few rows all run at once: then the more lanes, the sooner each is done.
-  const bool few = rows <= int64_t{2} * Limits().multiprocessors;
-  if (row.size <= 1024 && !few) return ForEachRow<WarpLanes>(rows, InQuads<8>(row));
-  if (row.size <= 2048) return ForEachRow<BlockLanes>(rows, InQuads<2>(row));
-  if (row.size <= 4096) return ForEachRow<BlockLanes>(rows, InQuads<4>(row));
-  ForEachRow<BlockLanes>(rows, InQuads<8>(row));
+  ShareOutRows(rows, row.size,
+               [&]<class Lanes, int kQuads>() { ForEachRow<Lanes>(rows, InQuads<kQuads>(row)); });
 }
 
 void GroupNormInStrips(const GroupNormArgs& args) {

@@ -189,13 +189,12 @@ void Session::RunBlock(Context& ctx, size_t index, ConstView condition, View x) 
     GatherRows(ctx, {.table = tokens.Reshape(rows), .ids = ids, .out = moved});
     return ConstView(moved);
   };
-  const View normed = ctx.arena->Alloc(x.shape, model_->activation);
-  LayerNorm(ctx, {.x = in_order(x, temporal_first_),
-                  .scale = modulation.Slice(1, width, 2 * width),
-                  .shift = modulation.Slice(1, 0, width),
-                  .scale_offset = 1,
-                  .eps = kEps,
-                  .out = normed});
+  const LayerNormArgs normed = {.x = in_order(x, temporal_first_),
+                                .scale = modulation.Slice(1, width, 2 * width),
+                                .shift = modulation.Slice(1, 0, width),
+                                .scale_offset = 1,
+                                .eps = kEps,
+                                .out = ctx.arena->Alloc(x.shape, model_->activation)};
   const View mixed = ctx.arena->Alloc(x.shape, DType::kF32);
   block.mixer.Forward(ctx, model_->activation, normed, mixed);
   GatedAdd(ctx, {.residual = x,

@@ -235,13 +235,12 @@ void Session::RunBlock(Context& ctx, const Block& block, ConstView adaln, View x
                    .gate = block.norm,
                    .out = Row(weight, b).Reshape({1, 1, width})});
   }
-  const View normed = ctx.arena->Alloc(x.shape, model_->activation);
-  RmsNorm(ctx, {.x = x,
-                .scale = weight,
-                .scale_offset = 0,
-                .eps = kEps,
-                .out = normed,
-                .shift = modulation.Slice(1, 0, width)});
+  const RmsNormArgs normed = {.x = x,
+                              .scale = weight,
+                              .scale_offset = 0,
+                              .eps = kEps,
+                              .out = ctx.arena->Alloc(x.shape, model_->activation),
+                              .shift = modulation.Slice(1, 0, width)};
   const View mixed = ctx.arena->Alloc(x.shape, DType::kF32);
   block.mixer.Forward(ctx, model_->activation, normed, nullptr, mixed);
   GatedAdd(
@@ -312,15 +311,15 @@ void Session::Project(Context& ctx, const Condition& condition, ConstView sequen
                    .gate = model_->norm_out,
                    .out = Row(weight, b).Reshape({1, 1, width})});
   }
-  RmsNorm(ctx, {.x = smooth.Reshape(tokens),
-                .scale = weight,
-                .scale_offset = 0,
-                .eps = kEps,
-                .out = smooth.Reshape(tokens),
-                .shift = modulation.Slice(1, 0, width)});
+  const RmsNormArgs normed = {.x = smooth.Reshape(tokens),
+                              .scale = weight,
+                              .scale_offset = 0,
+                              .eps = kEps,
+                              .out = smooth.Reshape(tokens),
+                              .shift = modulation.Slice(1, 0, width)};
   const View patches = ctx.arena->Alloc(
       {batch, height_, width_, config.patch * config.patch * config.out_channels}, DType::kF32);
-  model_->proj_out_2.Forward(ctx, smooth, patches);
+  model_->proj_out_2.Forward(ctx, normed, patches);
   SpaceDepth(ctx, {.x = patches,
                    .block_h = config.patch,
                    .block_w = config.patch,

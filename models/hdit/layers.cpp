@@ -1,7 +1,6 @@
 #include "models/hdit/layers.h"
 
 #include "kernels/attention.h"
-#include "kernels/norm.h"
 #include "kernels/rope.h"
 #include "models/nn/heads.h"
 
@@ -35,14 +34,12 @@ int64_t AdaptiveNorms::Add(const std::string& name, int64_t width) {
   return row;
 }
 
-View AdaRmsNorm::Forward(const Pass& pass, ConstView x, DType dtype) const {
-  const View out = AllocLike(pass, x, width_, dtype);
-  RmsNorm(pass.ctx, {.x = Tokens(x),
-                     .scale = pass.ada_scales.Slice(1, row_, row_ + width_),
-                     .scale_offset = 1,
-                     .eps = kEps,
-                     .out = Tokens(out)});
-  return out;
+RmsNormArgs AdaRmsNorm::Of(const Pass& pass, ConstView x, DType dtype) const {
+  return {.x = Tokens(x),
+          .scale = pass.ada_scales.Slice(1, row_, row_ + width_),
+          .scale_offset = 1,
+          .eps = kEps,
+          .out = Tokens(AllocLike(pass, x, width_, dtype))};
 }
 
 SelfAttention::SelfAttention(const SelfAttentionConfig& config, int64_t width, int64_t index)
@@ -109,7 +106,7 @@ void SelfAttention::Forward(const Pass& pass, const RotaryTable& table, View x) 
   const View qkv = AllocLike(pass, x, qkv_proj_.out_features(), kAttention);
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
-    qkv_proj_.Forward(pass.ctx, norm_.Forward(pass, x, kAttention), qkv);
+    qkv_proj_.Forward(pass.ctx, norm_.Of(pass, x, kAttention), qkv);
   }
   const int64_t width = out_proj_.in_features();
   const View queries_and_keys = Tokens(qkv).Slice(2, 0, 2 * width);
@@ -155,7 +152,7 @@ void CrossAttention::Forward(const Pass& pass, ConstView kv, ConstView mask, Vie
   const View q = Tokens(AllocLike(pass, x, width, pass.activation));
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
-    q_proj_.Forward(pass.ctx, Tokens(norm_.Forward(pass, x, pass.activation)), q);
+    q_proj_.Forward(pass.ctx, norm_.Of(pass, x, pass.activation), q);
   }
   const View q_heads = nn::SplitHeads(q, heads_);
   Rope(pass.ctx, {.x = q_heads, .scale = scale_, .eps = kEps, .cos = {}, .sin = {}});
@@ -185,7 +182,7 @@ void FeedForward::Forward(const Pass& pass, View x) const {
   const View hidden = AllocLike(pass, x, up_proj_.out_features(), pass.activation);
   {
     const Arena::Scope norm_scope(*pass.ctx.arena);
-    up_proj_.Forward(pass.ctx, norm_.Forward(pass, x, pass.activation), hidden);
+    up_proj_.Forward(pass.ctx, norm_.Of(pass, x, pass.activation), hidden);
   }
   down_proj_.Forward(pass.ctx, hidden, x, x);
 }

@@ -44,8 +44,8 @@ class AdaRmsNorm {
   void Visit(const std::string& prefix, AdaptiveNorms& norms) {
     row_ = norms.Add(prefix + "linear.weight", width_);
   }
-  // x [B, Y, X, W] f32 to the same shape in `dtype`, on the arena.
-  View Forward(const Pass& pass, ConstView x, DType dtype) const;
+  // Of x [B, Y, X, W] f32, for a layer that reads [B, Y * X, W] in `dtype`, on the arena.
+  RmsNormArgs Of(const Pass& pass, ConstView x, DType dtype) const;
 
  private:
   int64_t width_;

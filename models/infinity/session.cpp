@@ -243,14 +243,14 @@ void Session::Compute(Context& ctx, int64_t scale, ConstView input, View logits)
   const View levels = LevelRows(ctx, scale);
   Embed(ctx, scale, input, levels, x);
   RunBlocks(ctx, scale, levels, x);
-  const View normed = x.Slice(0, 0, logits.shape[0]);
+  const View last = x.Slice(0, 0, logits.shape[0]);
   const ConstView head = head_.view().Slice(0, 0, logits.shape[0]);
-  LayerNorm(ctx, {.x = normed,
-                  .scale = head.Slice(1, 0, width),
-                  .shift = head.Slice(1, width, 2 * width),
-                  .scale_offset = 1,
-                  .eps = static_cast<float>(model_->config.norm_eps),
-                  .out = normed});
+  const LayerNormArgs normed = {.x = last,
+                                .scale = head.Slice(1, 0, width),
+                                .shift = head.Slice(1, width, 2 * width),
+                                .scale_offset = 1,
+                                .eps = static_cast<float>(model_->config.norm_eps),
+                                .out = last};
   model_->head.Forward(ctx, normed, logits);
 }
 

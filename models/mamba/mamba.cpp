@@ -95,21 +95,24 @@ State Mamba::MakeState(int64_t batch) const {
           .ssm = Tensor({batch, config_.inner, config_.states}, DType::kF32)};
 }
 
-void Mamba::Forward(Context& ctx, DType activation, ConstView x, State* state, View out) const {
+void Mamba::Forward(Context& ctx, DType activation, const nn::Input& x, State* state,
+                    View out) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t inner = config_.inner;
-  const View xz = ctx.arena->Alloc({x.shape[0], x.shape[1], 2 * inner}, activation);
+  const int64_t batch = x.shape()[0];
+  const int64_t length = x.shape()[1];
+  const View xz = ctx.arena->Alloc({batch, length, 2 * inner}, activation);
   in_proj_.Forward(ctx, x, xz);
-  const View scanned = ctx.arena->Alloc({x.shape[0], x.shape[1], inner}, activation);
+  const View scanned = ctx.arena->Alloc({batch, length, inner}, activation);
   // A GPU is the faster the more it is given at once.
-  const int64_t together = CurrentBackend() != nullptr ? x.shape[0] : 1;
+  const int64_t together = CurrentBackend() != nullptr ? batch : 1;
   const View conv = state != nullptr
                         ? state->conv.mutable_view()
                         : ctx.arena->Alloc({together, inner, config_.taps}, DType::kF32);
   const View ssm = state != nullptr
                        ? state->ssm.mutable_view()
                        : ctx.arena->Alloc({together, inner, config_.states}, DType::kF32);
-  for (int64_t b = 0; b < x.shape[0]; b += together) {
+  for (int64_t b = 0; b < batch; b += together) {
     SelectiveBranch::Carry carry = {.conv_after = conv, .ssm_after = ssm};
     const int64_t end = b + together;
     if (state != nullptr) {
@@ -160,17 +163,20 @@ void BidirectionalMamba::Prepare() {
   backward_.Prepare();
 }
 
-void BidirectionalMamba::Forward(Context& ctx, DType activation, ConstView x, View out) const {
+void BidirectionalMamba::Forward(Context& ctx, DType activation, const nn::Input& x,
+                                 View out) const {
   const Arena::Scope scope(*ctx.arena);
   const int64_t inner = config_.inner;
-  const View xz = ctx.arena->Alloc({x.shape[0], x.shape[1], 2 * inner}, activation);
+  const int64_t batch = x.shape()[0];
+  const int64_t length = x.shape()[1];
+  const View xz = ctx.arena->Alloc({batch, length, 2 * inner}, activation);
   in_proj_.Forward(ctx, x, xz);
   const ConstView input = xz.Slice(2, 0, inner);
   SelectiveScanArgs scan;
   scan.forward = forward_.Scan(ctx, activation, input, {}, false);
   scan.backward = backward_.Scan(ctx, activation, input, {}, true);
   scan.z = xz.Slice(2, inner, 2 * inner);
-  scan.out = ctx.arena->Alloc({x.shape[0], x.shape[1], inner}, activation);
+  scan.out = ctx.arena->Alloc({batch, length, inner}, activation);
   SelectiveScan(ctx, scan);
   out_proj_.Forward(ctx, scan.out, out);
 }

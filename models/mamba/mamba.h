@@ -60,7 +60,7 @@ class Mamba {
 
   // out [B, L, C] f32 = block(x); x [B, L, C] f32 or bf16. `activation`: what lies between
   // products. With `state` the sequence goes on from where it stands.
-  void Forward(Context& ctx, DType activation, ConstView x, State* state, View out) const;
+  void Forward(Context& ctx, DType activation, const nn::Input& x, State* state, View out) const;
 
  private:
   // out [1, L, inner] = scan of the halves x and gate of xz [1, L, 2 inner], piece by piece.
@@ -83,7 +83,7 @@ class BidirectionalMamba {
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);
   void Prepare();
   // As Mamba::Forward.
-  void Forward(Context& ctx, DType activation, ConstView x, View out) const;
+  void Forward(Context& ctx, DType activation, const nn::Input& x, View out) const;
 
  private:
   MambaConfig config_;

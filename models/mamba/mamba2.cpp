@@ -52,11 +52,11 @@ State Mamba2::MakeState(int64_t batch) const {
           .ssm = Tensor({batch, config_.heads(), config_.head_dim, config_.states}, DType::kF32)};
 }
 
-void Mamba2::Forward(Context& ctx, DType activation, ConstView x, State* state, ConstView residual,
-                     View out) const {
+void Mamba2::Forward(Context& ctx, DType activation, const nn::Input& x, State* state,
+                     ConstView residual, View out) const {
   const Arena::Scope scope(*ctx.arena);
-  const int64_t batch = x.shape[0];
-  const int64_t length = x.shape[1];
+  const int64_t batch = x.shape()[0];
+  const int64_t length = x.shape()[1];
   const View projected = ctx.arena->Alloc({batch, length, in_proj_.out_features()}, activation);
   in_proj_.Forward(ctx, x, projected);
   const View y = ctx.arena->Alloc({batch, length, config_.inner}, activation);

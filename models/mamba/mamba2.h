@@ -26,7 +26,7 @@ class Mamba2 {
   // out [B, L, C] f32 = block(x) + residual (may be empty, or out); x [B, L, C] f32 or bf16.
   // `activation`: what lies between products. With `state` (may be null) the sequence goes on from
   // where it stands.
-  void Forward(Context& ctx, DType activation, ConstView x, State* state, ConstView residual,
+  void Forward(Context& ctx, DType activation, const nn::Input& x, State* state, ConstView residual,
                View out) const;
 
  private:

@@ -19,6 +19,16 @@ ConstView HeadsOf(ConstView x, int64_t i, int64_t n, int64_t heads) {
   return nn::SplitHeads(x.Slice(2, i * width, (i + 1) * width), heads);
 }
 
+Site SiteOf(const Pass& pass, int64_t layer) {
+  return {.layer = layer, .branch = Branch::kSelfAttention, .scale = pass.scale, .map = pass.map};
+}
+
+// The tokens whose queries decide which keys stay; empty: all do.
+std::span<const int32_t> QueryTokens(const Pass& pass, int64_t layer) {
+  if (pass.hooks == nullptr) return {};
+  return pass.hooks->QueryTokens(SiteOf(pass, layer));
+}
+
 }  // namespace
 
 SelfAttention::SelfAttention(const AttentionConfig& config)
@@ -52,15 +62,20 @@ void SelfAttention::Prepare() {
                  [](float log) { return std::min(std::exp(log), kLargest); });
 }
 
-void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, ConstView normed,
-                            nn::KvCache* cache, ConstView residual, View out) const {
+void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens,
+                            const nn::Input& normed, nn::KvCache* cache, ConstView residual,
+                            View out) const {
   Context& ctx = pass.ctx;
   const Arena::Scope scope(*ctx.arena);
-  const int64_t rows = normed.shape[0];
-  const int64_t count = normed.shape[1];
+  const int64_t rows = normed.shape()[0];
+  const int64_t count = normed.shape()[1];
   const Shape heads = {rows, count, config_.heads, config_.width / config_.heads};
   const View qkv = ctx.arena->Alloc({rows, count, 3 * config_.width}, pass.activation);
-  Linear(ctx, {.x = normed, .weight = &qkv_, .bias = qkv_bias_, .residual = {}, .out = qkv});
+  // Rows that are read again later, when keys are chosen, have to be there.
+  const bool chooses = cache != nullptr && !pass.is_last && !QueryTokens(pass, layer).empty();
+  const nn::Input input = chooses ? normed.Written(ctx) : normed;
+  input.Multiply(
+      ctx, LinearArgs{.x = {}, .weight = &qkv_, .bias = qkv_bias_, .residual = {}, .out = qkv});
   const View q = ctx.arena->Alloc(heads, pass.activation);
   nn::KvCache::Extension all;
   if (cache != nullptr) {
@@ -87,41 +102,40 @@ void SelfAttention::Forward(const Pass& pass, int64_t layer, ConstView tokens, C
                   .out = nn::SplitHeads(attended, config_.heads)});
   proj_.Forward(ctx, attended, out, residual);
   if (cache == nullptr) return;
-  if (!pass.is_last) return Retain(pass, layer, normed, all, *cache);
+  if (!pass.is_last) return Retain(pass, layer, input, all, *cache);
   if (!pass.caches_stay) cache->Release();
 }
 
 // What the hooks choose of all keys, or all of them, for the scales to come.
-void SelfAttention::Retain(const Pass& pass, int64_t layer, ConstView normed,
+void SelfAttention::Retain(const Pass& pass, int64_t layer, const nn::Input& normed,
                            const nn::KvCache::Extension& all, nn::KvCache& cache) const {
-  const Site site{
-      .layer = layer, .branch = Branch::kSelfAttention, .scale = pass.scale, .map = pass.map};
-  const std::span<const int32_t> window =
-      pass.hooks == nullptr ? std::span<const int32_t>() : pass.hooks->QueryTokens(site);
+  const std::span<const int32_t> window = QueryTokens(pass, layer);
   if (window.empty()) return cache.Keep(all, {}, pass.ctx.device);
-  Require(normed.shape[1] == pass.map.tokens(), ErrorKind::kUnsupported,
-          "a cache can be thinned out only where a scale's tokens are all computed");
   Context& ctx = pass.ctx;
-  const int64_t rows = normed.shape[0];
+  const int64_t rows = normed.shape()[0];
+  const int64_t count = normed.shape()[1];
+  Require(count == pass.map.tokens(), ErrorKind::kUnsupported,
+          "a cache can be thinned out only where a scale's tokens are all computed");
   const auto queries = static_cast<int64_t>(window.size());
   const int64_t width = config_.width;
   const View ids = ctx.arena->Alloc({rows, queries}, DType::kI32);
   if (ctx.device != Device::kMeta) {
     for (int64_t row = 0; row < rows; ++row) {
       std::ranges::transform(window, ids.Data<int32_t>() + row * queries, [&](int32_t token) {
-        return token + static_cast<int32_t>(row * normed.shape[1]);
+        return token + static_cast<int32_t>(row * count);
       });
     }
   }
   const View input = ctx.arena->Alloc({rows, queries, width}, DType::kF32);
-  GatherRows(ctx,
-             {.table = normed.Reshape({rows * normed.shape[1], width}), .ids = ids, .out = input});
+  const ConstView table = normed.Written(ctx).Reshape({rows * count, width});
+  GatherRows(ctx, {.table = table, .ids = ids, .out = input});
   const View qkv = ctx.arena->Alloc({rows, queries, 3 * width}, DType::kF32);
   Linear(ctx, {.x = input, .weight = &qkv_, .bias = {}, .residual = {}, .out = qkv});
   const View q =
       ctx.arena->Alloc({rows, queries, config_.heads, width / config_.heads}, DType::kF32);
   CopyHeads(ctx, HeadsOf(qkv, 0, 3, config_.heads), q);
-  cache.Keep(all, pass.hooks->RetainKeys(ctx, site, q, all.keys), ctx.device);
+  const ConstView kept = pass.hooks->RetainKeys(ctx, SiteOf(pass, layer), q, all.keys);
+  cache.Keep(all, kept, ctx.device);
 }
 
 CrossAttention::CrossAttention(int64_t width, int64_t heads, int64_t text_width)
@@ -150,14 +164,14 @@ void CrossAttention::TextKeys(Context& ctx, ConstView text, View kv) const {
   Linear(ctx, {.x = text, .weight = &mat_kv_, .bias = kv_bias_, .residual = {}, .out = kv});
 }
 
-void CrossAttention::Forward(const Pass& pass, ConstView normed, ConstView kv, ConstView mask,
-                             ConstView residual, View out) const {
+void CrossAttention::Forward(const Pass& pass, const nn::Input& normed, ConstView kv,
+                             ConstView mask, ConstView residual, View out) const {
   Context& ctx = pass.ctx;
   const Arena::Scope scope(*ctx.arena);
-  const View q = ctx.arena->Alloc(normed.shape, pass.activation);
+  const View q = ctx.arena->Alloc(normed.shape(), pass.activation);
   mat_q_.Forward(ctx, normed, q);
-  const View attended = ctx.arena->Alloc(normed.shape, pass.activation);
-  const int64_t head_dim = normed.shape[2] / heads_;
+  const View attended = ctx.arena->Alloc(normed.shape(), pass.activation);
+  const int64_t head_dim = normed.shape()[2] / heads_;
   Attention(ctx, {.q = nn::SplitHeads(ConstView(q), heads_),
                   .k = HeadsOf(kv, 0, 2, heads_),
                   .v = HeadsOf(kv, 1, 2, heads_),

@@ -28,17 +28,17 @@ class SelfAttention {
   // Once, after the weights are loaded.
   void Prepare();
 
-  // out = attention(normed) + residual (may be empty), f32 [R, K, C]. normed [R, K, C] holds the
+  // out = attention(normed) + residual (may be empty), f32 [R, K, C]. normed [R, K, C] is the
   // normed input at `tokens` [R, K] i32 (empty = all of the map). They attend to what `cache` holds
   // and to each other; then their keys join it, thinned out by the hooks. At the last scale that
   // runs the layer the cache gives its memory back instead, if the pass does not say that it stays.
   // Without a cache they attend to each other only.
-  void Forward(const Pass& pass, int64_t layer, ConstView tokens, ConstView normed,
+  void Forward(const Pass& pass, int64_t layer, ConstView tokens, const nn::Input& normed,
                nn::KvCache* cache, ConstView residual, View out) const;
 
  private:
-  void Retain(const Pass& pass, int64_t layer, ConstView normed, const nn::KvCache::Extension& all,
-              nn::KvCache& cache) const;
+  void Retain(const Pass& pass, int64_t layer, const nn::Input& normed,
+              const nn::KvCache::Extension& all, nn::KvCache& cache) const;
 
   AttentionConfig config_;
   PackedMatrix qkv_;  // q, k, v on top of each other
@@ -65,8 +65,8 @@ class CrossAttention {
 
   // out = attention(normed) + residual (may be empty), f32 [R, K, C]. kv from TextKeys; mask
   // [R, L] i32 (0 = no token), or empty.
-  void Forward(const Pass& pass, ConstView normed, ConstView kv, ConstView mask, ConstView residual,
-               View out) const;
+  void Forward(const Pass& pass, const nn::Input& normed, ConstView kv, ConstView mask,
+               ConstView residual, View out) const;
 
  private:
   int64_t heads_;

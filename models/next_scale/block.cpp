@@ -21,10 +21,11 @@ void FeedForward::Visit(nn::ParameterVisitor& visitor, const std::string& prefix
   fc2_.Visit(visitor, prefix + "fc2.");
 }
 
-void FeedForward::Forward(const Pass& pass, ConstView normed, ConstView residual, View out) const {
+void FeedForward::Forward(const Pass& pass, const nn::Input& normed, ConstView residual,
+                          View out) const {
   const Arena::Scope scope(*pass.ctx.arena);
-  const View hidden = pass.ctx.arena->Alloc({normed.shape[0], normed.shape[1], fc1_.out_features()},
-                                            pass.activation);
+  const Shape hidden_shape = {normed.shape()[0], normed.shape()[1], fc1_.out_features()};
+  const View hidden = pass.ctx.arena->Alloc(hidden_shape, pass.activation);
   fc1_.Forward(pass.ctx, normed, hidden, {}, Activation::kGeluTanh);
   fc2_.Forward(pass.ctx, hidden, out, residual);
 }
@@ -62,7 +63,7 @@ void Block::Forward(const Pass& pass, int64_t layer, const BlockState& state, Vi
   const Modulation first = ModulationOf(state.modulation, branches(), 0);
   RunBranch(pass, Branch::kSelfAttention, layer, first.gamma, x,
             [&](ConstView tokens, ConstView rows, ConstView residual, View out) {
-              const View normed = Modulate(pass, first, config_.norm_eps, rows);
+              const nn::Input normed = Modulated(pass, first, config_.norm_eps, rows);
               attn_.Forward(pass, layer, tokens, normed, state.cache, residual, out);
               Show(pass, layer, "attn", out);
             });
@@ -71,7 +72,7 @@ void Block::Forward(const Pass& pass, int64_t layer, const BlockState& state, Vi
   const Modulation last = ModulationOf(state.modulation, branches(), branches() - 1);
   RunBranch(pass, Branch::kFeedForward, layer, last.gamma, x,
             [&](ConstView, ConstView rows, ConstView residual, View out) {
-              const View normed = Modulate(pass, last, config_.norm_eps, rows);
+              const nn::Input normed = Modulated(pass, last, config_.norm_eps, rows);
               ffn_.Forward(pass, normed, residual, out);
               Show(pass, layer, "ffn", out);
             });
@@ -82,7 +83,7 @@ void Block::Forward(const Pass& pass, int64_t layer, const BlockState& state, Vi
 void Block::Scan(const Pass& pass, int64_t layer, const BlockState& state, View x) const {
   const Arena::Scope scope(*pass.ctx.arena);
   const Modulation modulation = ModulationOf(state.modulation, branches(), 1);
-  const View normed = Modulate(pass, modulation, config_.norm_eps, x);
+  const nn::Input normed = Modulated(pass, modulation, config_.norm_eps, x);
   const View y = pass.ctx.arena->Alloc(x.shape, DType::kF32);
   mamba_->Forward(pass.ctx, pass.activation, normed, state.scan, {}, y);
   Show(pass, layer, "mamba", y);
@@ -92,8 +93,8 @@ void Block::Scan(const Pass& pass, int64_t layer, const BlockState& state, View 
 void Block::CrossAttend(const Pass& pass, int64_t layer, const BlockState& state, View x) const {
   RunBranch(pass, Branch::kCrossAttention, layer, ca_gamma_, x,
             [&](ConstView, ConstView rows, ConstView residual, View out) {
-              const View normed = pass.ctx.arena->Alloc(rows.shape, pass.activation);
-              ca_norm_->Forward(pass.ctx, rows, normed);
+              const View out_of_norm = pass.ctx.arena->Alloc(rows.shape, pass.activation);
+              const nn::Input normed = ca_norm_->Of(rows, out_of_norm);
               ca_->Forward(pass, normed, state.text_keys, state.text_mask, residual, out);
             });
 }

@@ -32,7 +32,7 @@ class FeedForward {
 
   void Visit(nn::ParameterVisitor& visitor, const std::string& prefix);  // fc1, fc2
   // out = fc2(gelu(fc1(normed))) + residual (may be empty), f32 [R, K, C].
-  void Forward(const Pass& pass, ConstView normed, ConstView residual, View out) const;
+  void Forward(const Pass& pass, const nn::Input& normed, ConstView residual, View out) const;
 
  private:
   nn::Linear fc1_;

@@ -3,7 +3,6 @@
 #include <array>
 
 #include "kernels/elementwise.h"
-#include "kernels/norm.h"
 #include "kernels/token.h"
 
 namespace gesso::next_scale {
@@ -25,15 +24,13 @@ Modulation ModulationOf(ConstView rows, int64_t branches, int64_t index) {
           .shift = chunk(2 * branches + index)};
 }
 
-View Modulate(const Pass& pass, const Modulation& modulation, float eps, ConstView x) {
-  const View out = pass.ctx.arena->Alloc(x.shape, pass.activation);
-  LayerNorm(pass.ctx, {.x = x,
-                       .scale = modulation.scale,
-                       .shift = modulation.shift,
-                       .scale_offset = 1,
-                       .eps = eps,
-                       .out = out});
-  return out;
+LayerNormArgs Modulated(const Pass& pass, const Modulation& modulation, float eps, ConstView x) {
+  return {.x = x,
+          .scale = modulation.scale,
+          .shift = modulation.shift,
+          .scale_offset = 1,
+          .eps = eps,
+          .out = pass.ctx.arena->Alloc(x.shape, pass.activation)};
 }
 
 ConstView RowsAt(const Pass& pass, ConstView tokens, ConstView x) {

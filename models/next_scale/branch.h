@@ -5,6 +5,7 @@
 // models/basic_var.py:AdaLNSelfAttn.
 #pragma once
 
+#include "kernels/norm.h"
 #include "models/hooks.h"
 
 namespace gesso::next_scale {
@@ -36,8 +37,9 @@ struct Modulation {
 // all shifts.
 Modulation ModulationOf(ConstView rows, int64_t branches, int64_t index);
 
-// LN(x) * (1 + scale) + shift, [R, K, C] in pass.activation on the arena. x [R, K, C] f32.
-View Modulate(const Pass& pass, const Modulation& modulation, float eps, ConstView x);
+// LN(x) * (1 + scale) + shift for the branch's first layer, [R, K, C] in pass.activation on the
+// arena. x [R, K, C] f32.
+LayerNormArgs Modulated(const Pass& pass, const Modulation& modulation, float eps, ConstView x);
 
 // x at `tokens` [R, K] i32 on the arena; x itself where tokens is empty.
 ConstView RowsAt(const Pass& pass, ConstView tokens, ConstView x);

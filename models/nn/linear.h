@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "models/nn/input.h"
 #include "models/nn/module.h"
 
 namespace gesso::nn {
@@ -28,14 +29,14 @@ class Linear {
 
   // out = activation(x weight^T + bias) + residual. x [..., in], out and residual [..., out];
   // residual may be empty, or `out` itself.
-  void Forward(Context& ctx, ConstView x, View out, ConstView residual = {},
+  void Forward(Context& ctx, const Input& x, View out, ConstView residual = {},
                Activation activation = Activation::kNone) const {
-    gesso::Linear(ctx, {.x = x,
-                        .weight = &weight_,
-                        .bias = bias_,
-                        .activation = activation,
-                        .residual = residual,
-                        .out = out});
+    x.Multiply(ctx, LinearArgs{.x = {},
+                               .weight = &weight_,
+                               .bias = bias_,
+                               .activation = activation,
+                               .residual = residual,
+                               .out = out});
   }
 
  private:
@@ -70,8 +71,9 @@ class GatedLinear {
   }
 
   // x [..., in], out [..., out]
-  void Forward(Context& ctx, ConstView x, View out) const {
-    LinearGlu(ctx, {.x = x, .weight = &weight_, .activation = activation_, .out = out});
+  void Forward(Context& ctx, const Input& x, View out) const {
+    x.Multiply(ctx,
+               LinearGluArgs{.x = {}, .weight = &weight_, .activation = activation_, .out = out});
   }
 
  private:

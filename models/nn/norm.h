@@ -16,13 +16,15 @@ class RmsNorm {
   }
 
   // x, out [..., features]; out may be x.
-  void Forward(Context& ctx, ConstView x, View out) const {
+  void Forward(Context& ctx, ConstView x, View out) const { gesso::RmsNorm(ctx, Of(x, out)); }
+  // For a layer that alone reads out.
+  RmsNormArgs Of(ConstView x, View out) const {
     const Shape rows = {1, x.numel() / features_, features_};
-    gesso::RmsNorm(ctx, {.x = x.Reshape(rows),
-                         .scale = scale_,
-                         .scale_offset = 0,
-                         .eps = eps_,
-                         .out = out.Reshape(rows)});
+    return {.x = x.Reshape(rows),
+            .scale = scale_,
+            .scale_offset = 0,
+            .eps = eps_,
+            .out = out.Reshape(rows)};
   }
 
  private:
@@ -40,9 +42,9 @@ class LayerNorm {
     visitor.Plain(prefix + "bias", {features_}, Role::kParameter, bias_);
   }
 
-  // x, out [B, R, features]; out may be x.
-  void Forward(Context& ctx, ConstView x, View out) const {
-    gesso::LayerNorm(ctx, {.x = x, .scale = weight_, .shift = bias_, .eps = eps_, .out = out});
+  // Of x to out [B, R, features], which may be x, for a layer that alone reads it.
+  LayerNormArgs Of(ConstView x, View out) const {
+    return {.x = x, .scale = weight_, .shift = bias_, .eps = eps_, .out = out};
   }
 
  private:

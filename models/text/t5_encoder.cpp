@@ -106,8 +106,7 @@ void T5Block::Attend(Context& ctx, ConstView position_bias, ConstView mask, View
 
 void T5Block::FeedForward(Context& ctx, DType activation, View x) const {
   const Arena::Scope scope(*ctx.arena);
-  const View normed = AllocTokens(ctx, x, d_model_, activation);
-  ff_norm_.Forward(ctx, x, normed);
+  const nn::Input normed = ff_norm_.Of(x, AllocTokens(ctx, x, d_model_, activation));
   const View hidden = AllocTokens(ctx, x, wo_.in_features(), activation);
   if (gated_wi_) {
     gated_wi_->Forward(ctx, normed, hidden);

@@ -172,14 +172,14 @@ void Session::Compute(Context& ctx, int64_t scale, ConstView input, View logits)
                                                        x);
   }
   const int64_t asked = logits.shape[0];
-  const View normed = x.Slice(0, 0, asked);
+  const View last = x.Slice(0, 0, asked);
   const ConstView head = head_.view().Slice(0, 0, asked);
-  LayerNorm(ctx, {.x = normed,
-                  .scale = head.Slice(1, 0, config.width),
-                  .shift = head.Slice(1, config.width, 2 * config.width),
-                  .scale_offset = 1,
-                  .eps = config.norm_eps,
-                  .out = normed});
+  const LayerNormArgs normed = {.x = last,
+                                .scale = head.Slice(1, 0, config.width),
+                                .shift = head.Slice(1, config.width, 2 * config.width),
+                                .scale_offset = 1,
+                                .eps = config.norm_eps,
+                                .out = last};
   model_->head.Forward(ctx, normed, logits);
 }
 

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/device/bytes.cuh"
+#include "kernels/cuda/device/round_inputs.cuh"
 #include "tests/support/cuda_bodies.h"
 
 namespace gesso {
@@ -22,8 +23,8 @@ struct Kept {
         rows(cuda::RowsOf(matrix, codes, matrix.scale, matrix.group_scale)) {}
 };
 
-// Inputs that fill no word, no group; several groups; few outputs.
-constexpr std::pair<int64_t, int64_t> kSizes[] = {{5, 9}, {6, 30}, {7, 200}, {3, 384}};
+// Inputs that fill no word, no group; several groups; few outputs, and as many as vectors have.
+constexpr std::pair<int64_t, int64_t> kSizes[] = {{5, 9}, {6, 30}, {7, 200}, {3, 384}, {16, 48}};
 
 TEST(CudaLowBit, WritesOutSomeOutputsAtATime) {
   // Of kF8A8 on GPUs that do not multiply e4m3 numbers.
@@ -97,15 +98,6 @@ TEST(CudaLowBit, MultipliesFewRows) {
   }
 }
 
-cuda::RoundFloat8Row RoundFloat8(const Kept& kept, ConstView x) {
-  cuda::RoundFloat8Row body;
-  body.x = cuda::Numbers(x);
-  body.x_stride = x.strides[0];
-  body.width = kept.rows.inputs;
-  body.padded = kept.rows.padded;
-  return body;
-}
-
 // x as a product that rounds it sees it, and the sums of products of codes.
 struct Rounded {
   Tensor codes, scales, rotated, sums;
@@ -115,24 +107,21 @@ struct Rounded {
     const cuda::CodeRows& rows = kept.rows;
     const int64_t count = x.shape[0];
     scales = Tensor({count}, DType::kF32);
-    if (rows.float8) {
-      MultiplyFloat8(kept, x);
-      return;
-    }
-    codes = Tensor({count, rows.padded}, DType::kI8);
+    codes = Tensor({count, rows.padded}, rows.float8 ? DType::kF8E4M3 : DType::kI8);
     rotated = Tensor({count, rows.inputs}, DType::kF32);
     cuda::RoundInputsRow body;
     body.x = cuda::Numbers(x);
     body.x_stride = x.strides[0];
-    body.width = rows.inputs;
-    body.padded = rows.padded;
-    body.input_scale = kept.matrix.input_scale;
-    body.hadamard = kept.matrix.hadamard;
-    body.rotated = rotated.MutableData<float>();
-    body.codes = codes.MutableData<int8_t>();
-    body.scales = scales.MutableData<float>();
+    body.to.width = rows.inputs;
+    body.to.padded = rows.padded;
+    body.to.float8 = rows.float8;
+    body.to.input_scale = kept.matrix.input_scale;
+    body.to.hadamard = kept.matrix.hadamard;
+    body.to.rotated = rotated.MutableData<float>();
+    body.to.codes = reinterpret_cast<uint8_t*>(codes.mutable_view().Bytes());
+    body.to.scales = scales.MutableData<float>();
     RunRows(count, body);
-    Multiply(kept);
+    rows.float8 ? MultiplyFloat8(kept) : Multiply(kept);
   }
 
  private:
@@ -165,14 +154,9 @@ struct Rounded {
                .scale = rows.scale,
                .stride = outputs};
   }
-  void MultiplyFloat8(const Kept& kept, ConstView x) {
+  void MultiplyFloat8(const Kept& kept) {
     const cuda::CodeRows& rows = kept.rows;
-    const int64_t count = x.shape[0];
-    codes = Tensor({count, rows.padded}, DType::kF8E4M3);
-    cuda::RoundFloat8Row body = RoundFloat8(kept, x);
-    body.codes = codes.MutableData<E4M3>();
-    body.scales = scales.MutableData<float>();
-    RunRows(count, body);
+    const int64_t count = codes.shape()[0];
     const int64_t outputs = cuda::UpTo(rows.rows, cuda::CodeRows::kOutputsMultiple);
     sums = Tensor({count, outputs}, DType::kF32);
     for (int64_t i = 0; i < count * outputs; ++i) {
@@ -220,7 +204,7 @@ TEST(CudaLowBit, MultipliesCodesAsTheCpuDoes) {
           body.epilogue.out = cuda::Numbers(got);
           body.epilogue.width = 2 * n;
           body.epilogue.activation = Activation::kGeluTanh;
-          RunElements(8 * n, body);
+          EXPECT_EQ(RunInVectors(8 * n, body), n == 16);
           EXPECT_LT(RmsError(got, want), 1e-3) << NameOf(type) << " " << n << " x " << k;
 
           Tensor gated({4, n}, DType::kF32);
@@ -234,7 +218,7 @@ TEST(CudaLowBit, MultipliesCodesAsTheCpuDoes) {
           glu.out = cuda::Numbers(own);
           glu.features = n;
           glu.activation = Activation::kSilu;
-          RunElements(4 * n, glu);
+          EXPECT_EQ(RunInVectors(4 * n, glu), n == 16);
           EXPECT_LT(RmsError(own, gated), 2e-3) << NameOf(type) << " " << n << " x " << k;
         }
       }
@@ -249,7 +233,10 @@ TEST(CudaLowBit, RoundsInputsToNumbers) {
   const Rounded rounded(kept, x);
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     Tensor numbers({4, 200}, dtype);
-    cuda::RoundFloat8Row body = RoundFloat8(kept, x);
+    cuda::RoundToFloat8Row body;
+    body.x = cuda::Numbers(x);
+    body.x_stride = 200;
+    body.width = 200;
     body.out = cuda::Numbers(numbers);
     RunRows(4, body);
     for (int64_t i = 0; i < 800; ++i) {

@@ -207,96 +207,6 @@ struct CodeDotRow {
   }
 };
 
-// A row of inputs of an integer product as 8-bit codes: rotated where the weights are, divided by a
-// scale and rounded. A block a row.
-struct RoundInputsRow {
-  Numbers x;
-  int64_t x_stride = 0;
-  int64_t width = 0;         // K
-  int64_t padded = 0;        // K filled up
-  float input_scale = 0;     // 0: the row's largest / 127
-  int64_t hadamard = 1;      // see LowBitMatrix
-  float* rotated = nullptr;  // [rows, K], where rotated
-  int8_t* codes = nullptr;   // [rows, K filled up]
-  float* scales = nullptr;   // [rows]
-
-  template <class Lanes>
-  GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    if (hadamard > 1) Rotate(row, lanes);
-    float scale = input_scale;
-    if (!(scale > 0)) {
-      float most = 0;  // NaN counts as none
-      for (int64_t k = lanes.index(); k < width; k += lanes.count()) {
-        most = fmaxf(most, fabsf(At(row, k)));
-      }
-      scale = lanes.Max(most) / 127;
-    }
-    const float inverse = scale > 0 ? 1 / scale : 0;
-    for (int64_t k = lanes.index(); k < padded; k += lanes.count()) {
-      const float value = k < width ? At(row, k) * inverse : 0;
-      codes[row * padded + k] = static_cast<int8_t>(rintf(fmaxf(fminf(value, 127), -127)));
-    }
-    if (lanes.index() == 0) scales[row] = scale;
-  }
-
- private:
-  GESSO_BOTH float At(int64_t row, int64_t k) const {
-    return hadamard > 1 ? rotated[row * width + k] : x.Get(row * x_stride + k);
-  }
-  template <class Lanes>
-  GESSO_BOTH void Rotate(int64_t row, const Lanes& lanes) const {
-    float* const to = rotated + row * width;
-    const float norm = 1 / sqrtf(static_cast<float>(hadamard));
-    for (int64_t k = lanes.index(); k < width; k += lanes.count()) {
-      to[k] = x.Get(row * x_stride + k) * norm;
-    }
-    lanes.Sync();
-    for (int64_t half = 1; half < hadamard; half *= 2) {
-      for (int64_t i = lanes.index(); i < width / 2; i += lanes.count()) {
-        float* const low = to + i / half * 2 * half + i % half;
-        const float a = low[0];
-        const float b = low[half];
-        low[0] = a + b;
-        low[half] = a - b;
-      }
-      lanes.Sync();
-    }
-  }
-};
-
-// A row of inputs rounded to e4m3 after the division by its E4M3Scale: as codes and a scale, or as
-// the numbers that they stand for. A block a row.
-struct RoundFloat8Row {
-  Numbers x;
-  int64_t x_stride = 0;
-  int64_t width = 0;        // K
-  int64_t padded = 0;       // K filled up
-  E4M3* codes = nullptr;    // [rows, K filled up], or null
-  float* scales = nullptr;  // [rows], with codes
-  Numbers out;              // [rows, K], without codes
-
-  template <class Lanes>
-  GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
-    float most = 0;  // NaN counts as none
-    for (int64_t k = lanes.index(); k < width; k += lanes.count()) {
-      most = fmaxf(most, fabsf(x.Get(row * x_stride + k)));
-    }
-    const float scale = E4M3Scale(lanes.Max(most));
-    const float inverse = scale > 0 ? 1 / scale : 0;
-    if (codes == nullptr) {
-      for (int64_t k = lanes.index(); k < width; k += lanes.count()) {
-        const E4M3 code(x.Get(row * x_stride + k) * inverse);
-        out.Set(row * width + k, static_cast<float>(code) * scale);
-      }
-      return;
-    }
-    for (int64_t k = lanes.index(); k < padded; k += lanes.count()) {
-      codes[row * padded + k] = E4M3(k < width ? x.Get(row * x_stride + k) * inverse : 0);
-    }
-    if (lanes.index() == 0) scales[row] = scale;
-  }
-};
-
 // Sums of products of codes as numbers: sum times the scales of x's row and of the output.
 struct CodeSums {
   const int32_t* sums = nullptr;      // [M, stride], or null
@@ -305,34 +215,63 @@ struct CodeSums {
   Numbers scale;                      // [N]
   int64_t stride = 0;                 // N filled up
 
-  GESSO_BOTH float At(int64_t m, int64_t n) const {
-    const int64_t i = m * stride + n;
-    const float sum = float_sums != nullptr ? float_sums[i] : static_cast<float>(sums[i]);
-    return sum * (row_scales[m] * scale.Get(n));
+  bool TakesVectors() const {
+    return HasVectors(sums, stride) && HasVectors(float_sums, stride) && HasVectors(scale);
+  }
+  // Those of row m from output n on.
+  template <int kCount>
+  GESSO_BOTH Several<kCount> At(int64_t m, int64_t n) const {
+    const bool floats = float_sums != nullptr;
+    const void* const row = floats ? static_cast<const void*>(float_sums) : sums;
+    const auto words = *reinterpret_cast<const Words<kCount>*>(static_cast<const char*>(row) +
+                                                               (m * stride + n) * 4);
+    auto several = GetSeveral<kCount>(scale, n);
+    const float row_scale = row_scales[m];
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) {
+      const uint32_t word = words.at[k];
+      const float sum = floats ? BitsToFloat(word) : static_cast<float>(static_cast<int32_t>(word));
+      several.at[k] = sum * (row_scale * several.at[k]);
+    }
+    return several;
   }
 };
 
 // i = m * N + n
 struct CodeEpilogueElement {
+  static constexpr int kNumbers = kVector;
   CodeSums product;
   EpilogueElement epilogue;  // without a product of its own
 
-  GESSO_BOTH void operator()(int64_t i) const {
-    epilogue.Finish(i, product.At(i / epilogue.width, i % epilogue.width));
+  bool TakesVectors() const { return product.TakesVectors() && epilogue.TakesVectors(); }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
+    const int64_t m = i / epilogue.width;
+    epilogue.FinishAll<kCount>(i, product.At<kCount>(m, i - m * epilogue.width));
   }
 };
 
 // i = m * F + f; values come first.
 struct CodeGluElement {
+  static constexpr int kNumbers = kVector;
   CodeSums product;
   Numbers out;
-  int64_t features = 0;  // F
+  Divisor features = 0;  // F
   Activation activation = Activation::kNone;
 
-  GESSO_BOTH void operator()(int64_t i) const {
+  bool TakesVectors() const {
+    return features % kNumbers == 0 && product.TakesVectors() && HasVectors(out);
+  }
+  GESSO_BOTH void operator()(int64_t i) const { Run<1>(i); }
+  template <int kCount>
+  GESSO_BOTH void Run(int64_t i) const {
     const int64_t m = i / features;
-    const int64_t f = i % features;
-    out.Set(i, product.At(m, f) * Activated(activation, product.At(m, features + f)));
+    const int64_t f = i - m * features;
+    const auto value = product.At<kCount>(m, f);
+    auto gated = product.At<kCount>(m, features + f);
+    ActivateAll(activation, gated);
+    GESSO_UNROLL for (int k = 0; k < kCount; ++k) gated.at[k] *= value.at[k];
+    SetSeveral(out, i, gated);
   }
 };
 

@@ -85,6 +85,11 @@ struct RmsNormQuads : RmsNormRow {
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const QuadPlaces places(lanes, size);
+    SetQuads(out, row * size, places, RowOf(row, lanes, places));
+  }
+  // The row as lanes hold it; what they hold beyond its end is 0, or NaN where the factor is.
+  template <class Lanes>
+  GESSO_BOTH Quads<kQuads> RowOf(int64_t row, const Lanes& lanes, const QuadPlaces& places) const {
     const int64_t first = row % groups * size;
     const int64_t picture = row / groups / rows;
     // Not after the sum, which would wait for them: they come while x does.
@@ -97,7 +102,7 @@ struct RmsNormQuads : RmsNormRow {
     numbers.ForEach([&](float& number, int i, int k) {
       number = number * factor * (gains.at[i][k] + scale_offset) + offsets.at[i][k];
     });
-    SetQuads(out, row * size, places, numbers);
+    return numbers;
   }
 };
 
@@ -135,6 +140,11 @@ struct LayerNormQuads : LayerNormRow {
   template <class Lanes>
   GESSO_BOTH void operator()(int64_t row, const Lanes& lanes) const {
     const QuadPlaces places(lanes, size);
+    SetQuads(out, row * size, places, RowOf(row, lanes, places));
+  }
+  // As that of RmsNormQuads.
+  template <class Lanes>
+  GESSO_BOTH Quads<kQuads> RowOf(int64_t row, const Lanes& lanes, const QuadPlaces& places) const {
     const int64_t picture = row / rows;
     const Quads<kQuads> gains = scale.At<kQuads>(picture, 0, places);
     const Quads<kQuads> offsets = shift.At<kQuads>(picture, 0, places);
@@ -151,7 +161,7 @@ struct LayerNormQuads : LayerNormRow {
     numbers.ForEach([&](float& number, int i, int k) {
       number = number * ((gains.at[i][k] + scale_offset) * factor) + offsets.at[i][k];
     });
-    SetQuads(out, row * size, places, numbers);
+    return numbers;
   }
 };
 

@@ -11,6 +11,7 @@
 namespace gesso::cuda {
 
 constexpr int kQuad = 4;
+constexpr int64_t kMostInQuads = 8192;  // numbers of a row
 
 // Whether quads may begin at `numbers` and at every `stride` from there on; absent ones may.
 inline bool HasQuads(const Numbers& numbers, int64_t stride = kQuad) {
