@@ -66,7 +66,7 @@ void Conv2d(Context&, const Conv2dArgs& args) {
                     .activation = args.activation,
                     .residual = Numbers(args.residual),
                     .out = Numbers(args.out)};
-  if (IsProduct(args)) return MultiplyAndFinish(product, weight.data, args.x.data, epilogue);
+  if (IsProduct(args)) return MultiplyAndFinish(product, weight.data, {args.x.data}, epilogue);
   const int64_t bytes = body.depth * static_cast<int64_t>(SizeOf(type));
   const int64_t most = std::clamp<int64_t>(kPatchBytes / bytes, 1, pixels);
   body.patches.data = Scratch(kInputs, static_cast<size_t>(most * bytes));
@@ -74,7 +74,7 @@ void Conv2d(Context&, const Conv2dArgs& args) {
   for (body.first = 0; body.first < pixels; body.first += most) {
     product.rows = std::min(most, pixels - body.first);
     ForEachVector(product.rows * body.depth, body);
-    MultiplyAndFinish(product, weight.data, body.patches.data,
+    MultiplyAndFinish(product, weight.data, {body.patches.data},
                       {.bias = epilogue.bias,
                        .activation = epilogue.activation,
                        .residual = epilogue.residual.From(body.first * outputs),

@@ -55,55 +55,51 @@ std::optional<std::string_view> WhyNot(const PackedMatrix& weight, ConstView x, 
   return WhyNotReachable({x, out});
 }
 
-Inputs InputsOf(ConstView x, int64_t width) {
-  return {x.data, x.numel() / width, x.shape.rank() == 2 ? x.strides[0] : width};
+// Of weights that are numbers of either type.
+void Multiply(ConstView x, const PackedMatrix& weight, const void* weights,
+              const Epilogue& epilogue) {
+  const Inputs in = ConvertedInputs(x, weight);
+  MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()}, weights,
+                    in.data, epilogue);
 }
 
-// x in float32 by weights in bfloat16: as two bfloat16 matrices, in the scratch kInputs.
-void MultiplySplit(ConstView x, const PackedMatrix& weight, const void* weights,
-                   const Epilogue& epilogue) {
-  const int64_t width = weight.cols();
-  const Inputs in = InputsOf(x, width);
-  const int64_t count = in.rows * width;
+// x in two bfloat16 matrices.
+InputParts SplitRows(const Numbers& x, int64_t rows, int64_t width, int64_t stride) {
+  const int64_t count = rows * width;
   SplitElement body;
-  body.x = Numbers(x);
+  body.x = x;
   body.first.bf16 = true;
   // Both begin at a multiple of 16 bytes.
   const int64_t apart = (count + kVector - 1) / kVector * kVector;
   body.first.data = Scratch(kInputs, static_cast<size_t>(2 * apart) * sizeof(uint16_t));
   body.second = body.first.From(apart);
   body.width = width;
-  body.x_stride = in.stride;
+  body.x_stride = stride;
   ForEachVector(count, body);
-  MultiplySumAndFinish({in.rows, weight.rows(), width, width, DType::kBF16}, weights,
-                       body.first.data, body.second.data, epilogue);
+  return {body.first.data, body.second.data};
 }
 
-// Of weights that are numbers of either type.
-void Multiply(ConstView x, const PackedMatrix& weight, const void* weights,
-              const Epilogue& epilogue) {
-  if (x.dtype == DType::kF32 && weight.dtype() == DType::kBF16) {
-    return MultiplySplit(x, weight, weights, epilogue);
-  }
-  const Inputs in = ConvertedInputs(x, weight);
-  MultiplyAndFinish({in.rows, weight.rows(), weight.cols(), in.stride, weight.dtype()}, weights,
-                    in.data, epilogue);
+// x in float32.
+InputParts WidenedRows(const Numbers& x, int64_t rows, int64_t width, int64_t stride) {
+  const int64_t count = rows * width;
+  ConvertElement body;
+  body.x = x;
+  body.out.data = Scratch(kInputs, static_cast<size_t>(count) * sizeof(float));
+  body.width = width;
+  body.x_stride = stride;
+  ForEachVector(count, body);
+  return {body.out.data};
 }
 
 }  // namespace
 
 Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight) {
   const int64_t width = weight.cols();
-  const Inputs in = InputsOf(x, width);
-  if (x.dtype == weight.dtype()) return in;
-  ConvertElement body;
-  body.x = Numbers(x);
-  body.out.data = Scratch(kInputs, static_cast<size_t>(x.numel()) * SizeOf(weight.dtype()));
-  body.out.bf16 = weight.dtype() == DType::kBF16;
-  body.width = width;
-  body.x_stride = in.stride;
-  ForEachVector(in.rows * width, body);
-  return {body.out.data, in.rows, width};
+  const int64_t rows = x.numel() / width;
+  const int64_t stride = x.shape.rank() == 2 ? x.strides[0] : width;
+  if (x.dtype == weight.dtype()) return {{x.data}, rows, stride};
+  const auto converted = weight.dtype() == DType::kBF16 ? SplitRows : WidenedRows;
+  return {converted(Numbers(x), rows, width, stride), rows, width};
 }
 
 void ActivateHalves(const LinearGluArgs& args, const std::function<void(View)>& multiply) {

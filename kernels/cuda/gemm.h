@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "kernels/cuda/product.h"
 #include "kernels/gemm.h"
 
 namespace gesso::cuda {
@@ -16,9 +17,10 @@ void Linear(Context& ctx, const LinearArgs& args);
 std::optional<std::string_view> WhyNotLinearGlu(const LinearGluArgs& args);
 void LinearGlu(Context& ctx, const LinearGluArgs& args);
 
-// The rows of x [M, K] in the type of the weights: x itself, or the scratch kInputs (product.h).
+// The rows of x [M, K] in the type of the weights: x itself, or the scratch kInputs. Float32
+// numbers become two in bfloat16 each.
 struct Inputs {
-  const void* data;
+  InputParts data;
   int64_t rows, stride;  // M; from row to row, in elements
 };
 Inputs ConvertedInputs(ConstView x, const PackedMatrix& weight);

@@ -186,19 +186,33 @@ const Plan& PlanFor(Product product, const void* weight, const void* x, const Su
   return plans.try_emplace(planned, Handle(), planned, sum).first->second;
 }
 
-// False, and nothing done, where cuBLASLt has no such product.
-bool TryRun(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
-  const Plan& plan = PlanFor(product, weight, x, sum, type);
-  if (plan.exists()) plan.Run(Handle(), weight, x, sum);
-  return plan.exists();
-}
-
 void RequireProduct(bool has, const Product& product) {
   Require(has, ErrorKind::kDevice, "cuBLASLt has no product of {} x {} x {}", product.rows,
           product.outputs, product.inputs);
 }
 
-void Run(const Product& product, const void* weight, const void* x, const Sum& sum, DType type) {
+// Whether cuBLASLt may have such a product: the sum of two is not rounded in between.
+bool MayExist(const InputParts& x, const Sum& sum) {
+  return x.second == nullptr || (!sum.out.bf16 && !sum.gelu);
+}
+
+// False, and nothing done, where it has none.
+bool TryRun(const Product& product, const void* weight, const InputParts& x, const Sum& sum,
+            DType type) {
+  if (!MayExist(x, sum)) return false;
+  const Plan& plan = PlanFor(product, weight, x.first, sum, type);
+  if (!plan.exists()) return false;
+  plan.Run(Handle(), weight, x.first, sum);
+  if (x.second == nullptr) return true;
+  const Sum both = {.out = sum.out, .added = sum.out};
+  const Plan& more = PlanFor(product, weight, x.second, both, type);
+  RequireProduct(more.exists(), product);
+  more.Run(Handle(), weight, x.second, both);
+  return true;
+}
+
+void Run(const Product& product, const void* weight, const InputParts& x, const Sum& sum,
+         DType type) {
   RequireProduct(TryRun(product, weight, x, sum, type), product);
 }
 
@@ -229,7 +243,7 @@ void Finish(const Product& product, const Epilogue& epilogue, const TrySum& try_
 }  // namespace
 
 void MultiplyIntegers(const Product& product, const void* weight, const void* x, int32_t* out) {
-  Run(product, weight, x, SumInto(out), DType::kI32);
+  Run(product, weight, {x}, SumInto(out), DType::kI32);
 }
 
 bool HasFloat8(const Product& product) {
@@ -244,36 +258,26 @@ bool HasFloat8(const Product& product) {
 }
 
 void MultiplyFloat8(const Product& product, const void* weight, const void* x, float* out) {
-  Run(product, weight, x, SumInto(out), DType::kF32);
+  Run(product, weight, {x}, SumInto(out), DType::kF32);
 }
 
-void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
+void MultiplyAndFinish(const Product& product, const void* weight, const InputParts& x,
                        const Epilogue& epilogue) {
   Finish(product, epilogue,
          [&](const Sum& sum) { return TryRun(product, weight, x, sum, sum.out.type()); });
 }
 
-void MultiplySumAndFinish(const Product& product, const void* weight, const void* x,
-                          const void* more, const Epilogue& epilogue) {
-  Finish(product, epilogue, [&](const Sum& sum) {
-    // Not rounded in between, and with more added to what is there.
-    if (sum.out.bf16 || !TryRun(product, weight, x, sum, DType::kF32)) return false;
-    Run(product, weight, more, {.out = sum.out, .added = sum.out}, DType::kF32);
-    return true;
-  });
-}
-
 void MultiplyAndFinish(const Product& product, int64_t most,
-                       const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
-                       const Epilogue& epilogue) {
+                       const std::function<const void*(int64_t, int64_t)>& weights,
+                       const InputParts& x, const Epilogue& epilogue) {
   const auto for_each_tile = [&](const Sum& sum, const auto& body) {
     ForEachTile(product, most,
                 [&](const Product& part, int64_t first) { body(part, first, sum.From(first)); });
   };
   Finish(product, epilogue, [&](const Sum& sum) {
-    bool all = true;
+    bool all = MayExist(x, sum);
     for_each_tile(sum, [&](const Product& part, int64_t, const Sum& of_part) {
-      all = all && PlanFor(part, nullptr, x, of_part, sum.out.type()).exists();
+      all = all && PlanFor(part, nullptr, x.first, of_part, sum.out.type()).exists();
     });
     if (!all) return false;
     for_each_tile(sum, [&](const Product& part, int64_t first, const Sum& of_part) {

@@ -57,15 +57,18 @@ struct Epilogue {
   Numbers out;            // [M, N]
 };
 
+// x of a product: a matrix, or the sum of two in bfloat16 that lie alike.
+struct InputParts {
+  const void* first;
+  const void* second = nullptr;
+};
+
 // Uses the scratch kProduct where cuBLASLt cannot do all of it.
-void MultiplyAndFinish(const Product& product, const void* weight, const void* x,
+void MultiplyAndFinish(const Product& product, const void* weight, const InputParts& x,
                        const Epilogue& epilogue);
-// The same of x + more, which lies as x does, both bfloat16.
-void MultiplySumAndFinish(const Product& product, const void* weight, const void* x,
-                          const void* more, const Epilogue& epilogue);
-// As the first with `most` outputs' weights at a time, which weights(first, count) returns.
+// The same with `most` outputs' weights at a time, which weights(first, count) returns.
 void MultiplyAndFinish(const Product& product, int64_t most,
-                       const std::function<const void*(int64_t, int64_t)>& weights, const void* x,
-                       const Epilogue& epilogue);
+                       const std::function<const void*(int64_t, int64_t)>& weights,
+                       const InputParts& x, const Epilogue& epilogue);
 
 }  // namespace gesso::cuda

@@ -36,7 +36,7 @@ void Attend(const AttentionArgs& args, int64_t b, int64_t h, int64_t first, int6
                      .stride = args.q.strides[1],
                      .in = type,
                      .weight_stride = args.k.strides[1]},
-                    HeadAt(args.k, b, 0, h), HeadAt(args.q, b, first, h),
+                    HeadAt(args.k, b, 0, h), {HeadAt(args.q, b, first, h)},
                     {.bias = {}, .residual = {}, .out = scores});
   SoftmaxRow softmax{static_cast<const float*>(scores.data), scores, keys, args.scale};
   if (type == DType::kBF16) {
@@ -53,7 +53,7 @@ void Attend(const AttentionArgs& args, int64_t b, int64_t h, int64_t first, int6
                      .out_stride = width,
                      .weight_stride = args.v.strides[1],
                      .weight_lies = true},
-                    HeadAt(args.v, b, 0, h), softmax.shares.data,
+                    HeadAt(args.v, b, 0, h), {softmax.shares.data},
                     {.bias = {},
                      .residual = {},
                      .out = Numbers(args.out).From(b * args.out.strides[0] + first * width +
