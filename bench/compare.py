@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["torch", "numpy", "safetensors"]
@@ -32,17 +32,14 @@ LIMITED = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MA
 BOUND = {"float32": 1e-4, "bfloat16": 3e-2}  # relative RMS of gesso's output to PyTorch's float32
 
 
-def common_parser(description: str) -> argparse.ArgumentParser:
-    """The options of all comparisons of one forward pass."""
+def base_parser(description: str) -> argparse.ArgumentParser:
+    """The options of all comparisons with alternating sides."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
     parser.add_argument("--venv", type=Path,
                         help="virtual environment with torch; made if it is not there. Without "
                              "this option a Python that has torch itself needs none")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
-                        help="where both sides compute")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--isa", choices=["native", "avx2"], default="native")
@@ -51,6 +48,15 @@ def common_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--finalists", type=int, default=2,
                         help="PyTorch variants of each type that alternate with gesso")
     parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
+    return parser
+
+
+def common_parser(description: str) -> argparse.ArgumentParser:
+    """The options of all comparisons of one forward pass."""
+    parser = base_parser(description)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
+                        help="where both sides compute")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
     return parser
 
 
@@ -171,6 +177,22 @@ def check_gesso(options: argparse.Namespace, gesso: Gesso, name: str, reference,
             sys.exit(f"outputs differ by more than {bounds[dtype]}: there is nothing to time")
 
 
+def alternate(options: argparse.Namespace, run_gesso: Callable[[str, int], dict[str, Any]],
+              finalists: list) -> dict[str, float]:
+    """The median seconds of run_gesso(dtype, repetitions) and of PyTorch's finalists, by turns."""
+    times: dict[str, list[float]] = {}
+    print(f"final rounds: {', '.join(v.name for v in finalists)}", file=sys.stderr, flush=True)
+    for _ in range(options.rounds):
+        for dtype in options.dtype:
+            runs = run_gesso(dtype, options.repetitions)["seconds"]
+            times.setdefault(f"gesso {dtype}", []).extend(runs)
+        for variant in finalists:
+            runs = [timed(variant.run) for _ in range(options.repetitions)]
+            times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
+    print("done with the final rounds", file=sys.stderr, flush=True)
+    return {who: statistics.median(runs) for who, runs in times.items()}
+
+
 def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
             bounds: dict[str, float]) -> list[dict[str, Any]]:
     """gesso on the files `name` against the variants `made`, whose first is right by definition:
@@ -181,17 +203,7 @@ def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
     finalists = [variant for dtype in options.dtype
                  for variant in sorted((v for v in made if v.dtype == dtype and v.name in trial),
                                        key=lambda v: trial[v.name])[:options.finalists]]
-    times: dict[str, list[float]] = {}
-    print(f"final rounds: {', '.join(v.name for v in finalists)}", file=sys.stderr, flush=True)
-    for _ in range(options.rounds):
-        for dtype in options.dtype:
-            runs = gesso.run(name, dtype, options.repetitions)["seconds"]
-            times.setdefault(f"gesso {dtype}", []).extend(runs)
-        for variant in finalists:
-            runs = [timed(variant.run) for _ in range(options.repetitions)]
-            times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
-    print("done with the final rounds", file=sys.stderr, flush=True)
-    medians = {who: statistics.median(runs) for who, runs in times.items()}
+    medians = alternate(options, lambda *how: gesso.run(name, *how), finalists)
     rows = []
     for dtype in options.dtype:
         best = min((f"PyTorch {v.name}" for v in finalists if v.dtype == dtype), key=medians.get)
