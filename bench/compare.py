@@ -57,7 +57,16 @@ def common_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
                         help="where both sides compute")
     parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--json", type=Path, help="file that every figure is added to as JSON")
     return parser
+
+
+def record(options: argparse.Namespace, name: str, dtype: str, who: str, seconds: float) -> None:
+    """Adds a figure to the file for programs, if one is named."""
+    if options.json:
+        row = {"name": name, "dtype": dtype, "who": who, "seconds": seconds}
+        with options.json.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def parse_options() -> argparse.Namespace:
@@ -76,6 +85,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--neighborhood", nargs="+", default=["masked", "gather", "flex"],
                         choices=["masked", "gather", "flex"],
                         help="PyTorch's ways to do neighborhood attention that take part")
+    arithmetic = ["float32", "autocast", "bfloat16"]
+    parser.add_argument("--arithmetic", nargs="+", default=arithmetic, choices=arithmetic,
+                        help="PyTorch's that takes part; float32 eagerly in any case")
     parser.add_argument("--scaling", action="store_true", help="time against size, gesso alone")
     return parser.parse_args()
 
@@ -204,6 +216,9 @@ def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
                  for variant in sorted((v for v in made if v.dtype == dtype and v.name in trial),
                                        key=lambda v: trial[v.name])[:options.finalists]]
     medians = alternate(options, lambda *how: gesso.run(name, *how), finalists)
+    dtypes = {f"PyTorch {v.name}": v.dtype for v in finalists}
+    for who, seconds in medians.items():
+        record(options, name, dtypes.get(who, who.removeprefix("gesso ")), who, seconds)
     rows = []
     for dtype in options.dtype:
         best = min((f"PyTorch {v.name}" for v in finalists if v.dtype == dtype), key=medians.get)
@@ -221,6 +236,7 @@ def compare_batch(options: argparse.Namespace, folder: Path, side: int,
     mode = options.mode or ("max-autotune" if options.device == "cuda" else "default")
     made = variants(config, weights, x, sigma, options.official, options.neighborhood,
                     options.dtype, options.device, mode)
+    made[1:] = [v for v in made[1:] if v.name.endswith(tuple(options.arithmetic))]
     return contest(options, Gesso(options, folder), name, made, BOUND)
 
 
