@@ -59,7 +59,7 @@ class Day:
                     return [json.loads(part) for part in parts]
             except ValueError:
                 continue
-        self.check(step, False, f"{name} is missing or cut off")
+        self.check(step, False, f"{name} is missing, empty or cut off")
         return []
 
     def tests(self, step: str, name: str) -> dict[str, Any]:
@@ -131,7 +131,8 @@ def large(day: Day, op: str, dtype: str, counter: str) -> tuple[float, str]:
     """The least of a counter in the lines OP/IMPLEMENTATION/large/... of gesso_bench_ops, and
     whose it is."""
     report, = day.objects("bench_large", "bench_large.json")
-    pattern = op.replace(" ", "/[^/]+/large/") + f".*(?<=/){dtype}/"
+    what, _, shape = op.partition(" ")
+    pattern = f"{what}/[^/]+/large/{shape}.*(?<=/){dtype}/"
     lines = [line for line in report["benchmarks"] if re.match(pattern, line["name"])]
     if not lines:
         raise NotMeasured(f"bench_large: no {op} in {dtype}")
@@ -154,8 +155,8 @@ TARGETS = {
     "parity": parity, "sanitizer": sanitizer, "graphs, the same bytes": graphs,
     **{f"{name}, 1.5 x PyTorch": partial(faster, name=name) for name in NETWORKS},
     **{f"{op}, 0.8 of the product": partial(share, op=op, peaks=("of_gemm", "of_bf16"))
-       for op in ("linear bias_gelu", "linear bias_residual", "linear_glu ")},
-    **{f"{op}, 0.8 of the copy": partial(share, op=f"{op} ", peaks=("of_copy", "of_copy"))
+       for op in ("linear bias_gelu", "linear bias_residual", "linear_glu")},
+    **{f"{op}, 0.8 of the copy": partial(share, op=op, peaks=("of_copy", "of_copy"))
        for op in ("selective_scan", "ssd", "rms_norm", "layer_norm", "group_norm")},
     "neighborhoods 81 x 81, 16.2 ms": wide_neighborhood,
     "VAR-d16, 40 ms": partial(warm, step="var16_warm", limit=40),
@@ -180,7 +181,7 @@ def main() -> int:
     found = judge(Day(Path(sys.argv[1]), sys.argv[2]))
     print(f"| target, on {sys.argv[2]} | verdict | measured |\n|---|---|---|")
     for what, (verdict, measured) in found.items():
-        print(f"| {what:36} | {verdict:12} | {measured} |")
+        print(f"| {what:40} | {verdict:12} | {measured} |")
     return int(any(verdict != "met" for verdict, _ in found.values()))
 
 
