@@ -32,10 +32,11 @@ LeftOut() {
   Say "$(printf '%-25s left out: %s' "$1" "$2")"
 }
 
-# Step SECONDS NAME COMMAND...: runs it with a time limit, more where all have more than 520 seconds,
-# and says how it ended; false where it failed
+# Step SECONDS NAME COMMAND...: runs it with a time limit, a longer one where all have more than 520
+# seconds, and says how it ended; false where it failed
 Step() {
-  local limit=$(($1 * total / 520)) name=$2 started=$SECONDS code left=$((end - SECONDS))
+  local limit=$(($1 * (total > 520 ? total : 520) / 520)) name=$2
+  local started=$SECONDS code left=$((end - SECONDS))
   shift 2
   if [[ ! $name =~ ${only:-.} ]]; then
     Ended "$name" "" "not asked for"
