@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ["torch", "numpy", "safetensors"]
@@ -32,17 +32,14 @@ LIMITED = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "DNNL_MA
 BOUND = {"float32": 1e-4, "bfloat16": 3e-2}  # relative RMS of gesso's output to PyTorch's float32
 
 
-def common_parser(description: str) -> argparse.ArgumentParser:
-    """The options of all comparisons of one forward pass."""
+def base_parser(description: str) -> argparse.ArgumentParser:
+    """The options of all comparisons with alternating sides."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
     parser.add_argument("--venv", type=Path,
                         help="virtual environment with torch; made if it is not there. Without "
                              "this option a Python that has torch itself needs none")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
-                        help="where both sides compute")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--isa", choices=["native", "avx2"], default="native")
@@ -52,6 +49,24 @@ def common_parser(description: str) -> argparse.ArgumentParser:
                         help="PyTorch variants of each type that alternate with gesso")
     parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
     return parser
+
+
+def common_parser(description: str) -> argparse.ArgumentParser:
+    """The options of all comparisons of one forward pass."""
+    parser = base_parser(description)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu",
+                        help="where both sides compute")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
+    parser.add_argument("--json", type=Path, help="file that every figure is added to as JSON")
+    return parser
+
+
+def record(options: argparse.Namespace, name: str, dtype: str, who: str, seconds: float) -> None:
+    """Adds a figure to the file for programs, if one is named."""
+    if options.json:
+        row = {"name": name, "dtype": dtype, "who": who, "seconds": seconds}
+        with options.json.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
 
 
 def parse_options() -> argparse.Namespace:
@@ -70,6 +85,9 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--neighborhood", nargs="+", default=["masked", "gather", "flex"],
                         choices=["masked", "gather", "flex"],
                         help="PyTorch's ways to do neighborhood attention that take part")
+    arithmetic = ["float32", "autocast", "bfloat16"]
+    parser.add_argument("--arithmetic", nargs="+", default=arithmetic, choices=arithmetic,
+                        help="PyTorch's that takes part; float32 eagerly in any case")
     parser.add_argument("--scaling", action="store_true", help="time against size, gesso alone")
     return parser.parse_args()
 
@@ -171,6 +189,22 @@ def check_gesso(options: argparse.Namespace, gesso: Gesso, name: str, reference,
             sys.exit(f"outputs differ by more than {bounds[dtype]}: there is nothing to time")
 
 
+def alternate(options: argparse.Namespace, run_gesso: Callable[[str, int], dict[str, Any]],
+              finalists: list) -> dict[str, float]:
+    """The median seconds of run_gesso(dtype, repetitions) and of PyTorch's finalists, by turns."""
+    times: dict[str, list[float]] = {}
+    print(f"final rounds: {', '.join(v.name for v in finalists)}", file=sys.stderr, flush=True)
+    for _ in range(options.rounds):
+        for dtype in options.dtype:
+            runs = run_gesso(dtype, options.repetitions)["seconds"]
+            times.setdefault(f"gesso {dtype}", []).extend(runs)
+        for variant in finalists:
+            runs = [timed(variant.run) for _ in range(options.repetitions)]
+            times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
+    print("done with the final rounds", file=sys.stderr, flush=True)
+    return {who: statistics.median(runs) for who, runs in times.items()}
+
+
 def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
             bounds: dict[str, float]) -> list[dict[str, Any]]:
     """gesso on the files `name` against the variants `made`, whose first is right by definition:
@@ -181,17 +215,10 @@ def contest(options: argparse.Namespace, gesso: Gesso, name: str, made: list,
     finalists = [variant for dtype in options.dtype
                  for variant in sorted((v for v in made if v.dtype == dtype and v.name in trial),
                                        key=lambda v: trial[v.name])[:options.finalists]]
-    times: dict[str, list[float]] = {}
-    print(f"final rounds: {', '.join(v.name for v in finalists)}", file=sys.stderr, flush=True)
-    for _ in range(options.rounds):
-        for dtype in options.dtype:
-            runs = gesso.run(name, dtype, options.repetitions)["seconds"]
-            times.setdefault(f"gesso {dtype}", []).extend(runs)
-        for variant in finalists:
-            runs = [timed(variant.run) for _ in range(options.repetitions)]
-            times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
-    print("done with the final rounds", file=sys.stderr, flush=True)
-    medians = {who: statistics.median(runs) for who, runs in times.items()}
+    medians = alternate(options, lambda *how: gesso.run(name, *how), finalists)
+    dtypes = {f"PyTorch {v.name}": v.dtype for v in finalists}
+    for who, seconds in medians.items():
+        record(options, name, dtypes.get(who, who.removeprefix("gesso ")), who, seconds)
     rows = []
     for dtype in options.dtype:
         best = min((f"PyTorch {v.name}" for v in finalists if v.dtype == dtype), key=medians.get)
@@ -209,6 +236,7 @@ def compare_batch(options: argparse.Namespace, folder: Path, side: int,
     mode = options.mode or ("max-autotune" if options.device == "cuda" else "default")
     made = variants(config, weights, x, sigma, options.official, options.neighborhood,
                     options.dtype, options.device, mode)
+    made[1:] = [v for v in made[1:] if v.name.endswith(tuple(options.arithmetic))]
     return contest(options, Gesso(options, folder), name, made, BOUND)
 
 

@@ -10,10 +10,8 @@ eager float32 and the best few of each type then alternate with gesso. Each side
 median of its runs.
 """
 import argparse
-import datetime
 import json
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +20,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.compare import (BOUND, cpu_name, enter_environment, publish,  # noqa: E402
-                           relative_error, timed, try_variants)
+from bench.compare import (BOUND, alternate, base_parser, enter_environment,  # noqa: E402
+                           heading, publish, relative_error, set_up_torch, try_variants)
 
 EAGER = "eager float32 channels first"
 # PyTorch also adds up its residual blocks in bfloat16, which costs it accuracy here.
@@ -31,20 +29,9 @@ TORCH_BOUND = BOUND | {"bfloat16": 0.1}
 
 
 def parse_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=Path, default=ROOT / "build", help="gesso's build folder")
-    parser.add_argument("--venv", type=Path, default=ROOT / "build" / "bench-venv",
-                        help="virtual environment with torch; made if it is not there")
+    parser = base_parser(__doc__)
+    parser.set_defaults(device="cpu", rounds=3, repetitions=3, finalists=1)
     parser.add_argument("--latent", type=int, default=16, help="side of the latent map")
-    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=BOUND)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--isa", choices=["native", "avx2"], default="native")
-    parser.add_argument("--rounds", type=int, default=3, help="alternations of the two sides")
-    parser.add_argument("--repetitions", type=int, default=3, help="runs a side and round")
-    parser.add_argument("--finalists", type=int, default=1,
-                        help="PyTorch variants of each type that alternate with gesso")
-    parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
     return parser.parse_args()
 
 
@@ -94,18 +81,10 @@ def compare(options: argparse.Namespace, folder: Path) -> str:
                            for variant in sorted((v for v in made if v.dtype == dtype
                                                   and v.name in trial and v.name != EAGER),
                                                  key=lambda v: trial[v.name])[:options.finalists]]
-    times: dict[str, list[float]] = {}
-    for _ in range(options.rounds):
-        for dtype in options.dtype:
-            runs = run_gesso(options, folder, dtype, options.repetitions)["seconds"]
-            times.setdefault(f"gesso {dtype}", []).extend(runs)
-        for variant in finalists:
-            runs = [timed(variant.run) for _ in range(options.repetitions)]
-            times.setdefault(f"PyTorch {variant.name}", []).extend(runs)
-    baseline = statistics.median(times[f"PyTorch {EAGER}"])
+    medians = alternate(options, lambda *how: run_gesso(options, folder, *how), finalists)
+    baseline = medians[f"PyTorch {EAGER}"]
     lines = ["| who | ms | eager float32 / this | arena |", "|---|---|---|---|"]
-    for who, runs in times.items():
-        seconds = statistics.median(runs)
+    for who, seconds in medians.items():
         memory = arena.get(who.removeprefix("gesso "))
         lines.append(f"| {who} | {1e3 * seconds:.0f} | {baseline / seconds:.2f} | "
                      f"{f'{memory / 2**20:.0f} MiB' if memory else ''} |")
@@ -116,17 +95,8 @@ def main() -> None:
     options = parse_options()
     if "GESSO_BENCH_ENVIRONMENT" not in os.environ:
         enter_environment(options)
-    import torch
-    torch.set_num_threads(options.threads)
-    if options.isa == "avx2":
-        torch._inductor.config.cpp.simdlen = 256
-    folder = ROOT / "build" / "bench"
-    folder.mkdir(parents=True, exist_ok=True)
-    command = " ".join(["python3", "bench/compare_decoder.py", *sys.argv[1:]])
-    report = (f"\n## {datetime.date.today()}, {cpu_name()}, {options.threads} threads, "
-              f"{options.isa}\n\n`{command}` (PyTorch {torch.__version__})\n\n"
-              f"{compare(options, folder)}")
-    publish(report, options.results)
+    folder = set_up_torch(options)
+    publish(heading(options) + compare(options, folder), options.results)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from typing import Iterator, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from bench.compare import device_name, publish  # noqa: E402
+from bench.compare import device_name, publish, record  # noqa: E402
 
 FILES = {"var16": "var_d16.pth", "var30": "var_d30.pth", "infinity2b": "infinity_2b_reg.pth",
          "infinity2b_1m": "infinity_2b_reg.pth", "infinity16": "infinity_layer16.pth"}
@@ -126,6 +126,7 @@ def compare(options: argparse.Namespace) -> str:
 
     def add(who: str, usage: Usage, keys: str) -> None:
         fastest = min(usage.seconds[1:] or usage.seconds)
+        record(options, f"{options.model}_batch1", dtype, who, fastest)
         gpu = f"{usage.gpu_peak / 1e9:.2f} GB" if usage.gpu_peak else ""
         lines.append(f"| {who} | {fastest:.3g} | {usage.seconds[0]:.3g} "
                      f"| {usage.peak / 1e9:.2f} GB | {usage.peak / stored:.2f} | {gpu} | {keys} |")
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--cache", nargs="*", default=[], help="policies that are timed as well")
     parser.add_argument("--runs", type=int, default=3, help="pictures a side")
     parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
+    parser.add_argument("--json", type=Path, help="file that every figure is added to as JSON")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     if not (options.folder / FILES[options.model]).exists():

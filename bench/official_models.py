@@ -3,9 +3,10 @@ from them, timed in a process of its own. For bench/compare_next_scale.py, which
 
     python3 bench/official_models.py write|time MODEL FOLDER --official CHECKOUT
 
-Packages that the code imports and inference does without (timm's, torchvision's, ...) are stood in
-for; flash_attn's product of packed texts is PyTorch's own attention. Blocks in bfloat16 have their
-weights in bfloat16, which autocast otherwise makes anew in every call.
+VAR's weights are those of this project's own classes (tools/train). Packages that the code imports
+and inference does without (timm's, torchvision's, ...) are stood in for; flash_attn's product of
+packed texts is PyTorch's own attention. Blocks in bfloat16 have their weights in bfloat16, which
+autocast otherwise makes anew in every call.
 """
 import argparse
 import importlib.machinery
@@ -18,11 +19,12 @@ import types
 from pathlib import Path
 
 import torch
-from transformers import T5Config, T5EncoderModel  # before stand-ins confuse it
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))  # behind the official code, which has folders of the same names
 
 CFG, TAU, TOP_P = 3.0, 0.5, 0.97  # Infinity's notebook
-TOKENIZER = (Path(__file__).resolve().parent.parent /
-             "assets/models/demo-hdit/tokenizer/spiece.model")  # any one of a T5
+TOKENIZER = ROOT / "assets/models/demo-hdit/tokenizer/spiece.model"  # any one of a T5
 PROMPT = "a red apple and a cat"
 DEPTHS = {"var16": 16, "var30": 30}
 # tools/run_infinity.py:load_transformer; the layers of the text encoder, flan-t5-xl's or few.
@@ -66,6 +68,7 @@ def packed_attention(q, kv, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen
 
 
 def stand_in_for_packages() -> None:
+    from transformers import T5EncoderModel  # noqa: F401  before stand-ins confuse it
     stand_in("timm")
     stand_in("timm.loss", SoftTargetCrossEntropy=torch.nn.Identity)
     stand_in("timm.models", register_model=lambda model: model)
@@ -87,6 +90,19 @@ def build_var(model: str, device: str):
                                  num_classes=1000, depth=DEPTHS[model], shared_aln=False)
     var.rng = torch.Generator(device)  # not where the official code finds a GPU
     return vae.eval().requires_grad_(False), var.eval().requires_grad_(False)
+
+
+def own_var(model: str, device: str) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """The same with this project's classes: the parameters alone."""
+    from bench.torch_decoder import OFFICIAL
+    from tools.train.var import VAR
+    from tools.train.vqvae import VQVAE
+    depth, sides = DEPTHS[model], OFFICIAL["v_patch_nums"]
+    config = {"depth": depth, "embed_dim": 64 * depth, "num_heads": depth, "mlp_ratio": 4.0,
+              "norm_eps": 1e-6, "attn_l2_norm": True, "shared_aln": False, "patch_nums": sides,
+              "num_classes": 1000}
+    with torch.device(device):
+        return VQVAE(OFFICIAL), VAR(config, OFFICIAL["vocab_size"], OFFICIAL["z_channels"])
 
 
 def infinity_tokenizer(weights):
@@ -123,7 +139,7 @@ def save(module: torch.nn.Module, path: Path, name: str = "") -> None:
 
 def write(model: str, folder: Path, device: str) -> None:
     if model in DEPTHS:
-        vae, var = build_var(model, device)
+        vae, var = own_var(model, device)
         fill(vae, device)
         fill(var, device, ("scale_mul_1H11",))
         save(vae, folder / "vae_ch160v4096z32.pth")
@@ -142,6 +158,7 @@ def write(model: str, folder: Path, device: str) -> None:
 
 
 def write_text_encoder(model: str, folder: Path, device: str) -> None:
+    from transformers import T5Config, T5EncoderModel
     config = T5Config(vocab_size=32128, d_model=2048, d_kv=64, d_ff=5120, num_heads=32,
                       num_layers=TEXT_LAYERS[model], feed_forward_proj="gated-gelu",
                       tie_word_embeddings=False, n_positions=512)
@@ -171,8 +188,9 @@ def make_var(options: argparse.Namespace):
     """A function that makes the picture of a seed."""
     device, folder = options.device, options.folder
     vae, var = build_var(options.model, device)
-    vae.load_state_dict(torch.load(folder / "vae_ch160v4096z32.pth", mmap=True))
-    var.load_state_dict(torch.load(folder / f"var_d{DEPTHS[options.model]}.pth", mmap=True))
+    for part, name in (vae, "vae_ch160v4096z32"), (var, f"var_d{DEPTHS[options.model]}"):
+        tables = dict(part.named_buffers())
+        part.load_state_dict(tables | torch.load(folder / f"{name}.pth", mmap=True))
     prepare_blocks(var.blocks, options)
     label = torch.tensor([207], device=device)
 
@@ -188,6 +206,7 @@ def make_infinity(options: argparse.Namespace):
     from infinity.models import basic
     from infinity.utils.dynamic_resolution import dynamic_resolution_h_w
     from sentencepiece import SentencePieceProcessor
+    from transformers import T5EncoderModel
     model, folder, device = options.model, options.folder, options.device
     pieces = SentencePieceProcessor(str(folder / "flan-t5-xl" / "spiece.model"))
     encoder = T5EncoderModel.from_pretrained(
@@ -242,7 +261,7 @@ def main() -> None:
     parser.add_argument("action", choices=["write", "time"])
     parser.add_argument("model", choices=[*DEPTHS, *INFINITY])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--official", type=Path, required=True)
+    parser.add_argument("--official", type=Path, default="", help="VAR is written without")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--variant", default="eager", choices=VARIANTS)
