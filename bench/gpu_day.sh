@@ -161,7 +161,8 @@ Weights() {
 # What is not timed runs all at once, each with one thread of the CPU.
 (
   export OMP_NUM_THREADS=1
-  InShards 130 parity "$build/tests/pipelines_test" --gtest_filter='*Parity.*' --gtest_brief=1 &
+  InShards 130 parity "$build/tests/pipelines_test" --gtest_filter='*Parity.*:*OnAGpu*' \
+    --gtest_brief=1 &
   InShards 130 ops "$build/tests/kernels_test" --gtest_brief=1 &
   if [[ $device == cuda ]]; then Sanitizer & else LeftOut memcheck_ops "looks at GPUs alone"; fi
   Pictures &

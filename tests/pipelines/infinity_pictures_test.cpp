@@ -13,6 +13,7 @@
 #include "tests/support/fake_backend.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
+#include "tests/support/pictures.h"
 #include "tests/support/random_weights.h"
 
 namespace gesso {
@@ -145,6 +146,10 @@ TEST_F(InfinityPictures, AreTheSameInAnyOrderOfJobsOnADeviceThatRecords) {
     const PictureBatch* const first = batch.get();
     EXPECT_EQ(job->MakeBatch(1, std::move(batch)).get(), first);
   });
+}
+
+TEST_F(InfinityPictures, OnAGpuAreTheSamePlayed) {
+  testing_support::ExpectSameRecordedOnAGpu<Collector>(Apple());
 }
 
 TEST_F(InfinityPictures, HeedTheirSettings) {

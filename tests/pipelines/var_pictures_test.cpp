@@ -15,6 +15,7 @@
 #include "tests/support/fake_backend.h"
 #include "tests/support/files.h"
 #include "tests/support/ops.h"
+#include "tests/support/pictures.h"
 #include "tests/support/random_weights.h"
 
 namespace gesso {
@@ -146,6 +147,13 @@ TEST(VarPictures, AreTheSameInAnyOrderOfJobsOnADeviceThatRecords) {
     const PictureBatch* const first = batch.get();
     EXPECT_EQ(job->MakeBatch(1, std::move(batch)).get(), first);
   });
+}
+
+TEST(VarPictures, OnAGpuAreTheSamePlayed) {
+  Request request = Frogs();
+  testing_support::ExpectSameRecordedOnAGpu<Collector>(request);
+  request.model = std::string(GESSO_SOURCE_DIR) + "/assets/models/demo-var";
+  testing_support::ExpectSameRecordedOnAGpu<Collector>(request);
 }
 
 TEST(VarPictures, AreMadeAgainFromTheirMetadata) {
