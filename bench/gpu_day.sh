@@ -45,7 +45,7 @@ Step() {
     LeftOut "$name" "no time"
     return 1
   fi
-  timeout "$((limit < left ? limit : left))" "$@" >"$results/$name.log" 2>&1
+  timeout -k 5 "$((limit < left ? limit : left))" "$@" >"$results/$name.log" 2>&1
   code=$?
   Ended "$name" "$code" ""
   Say "$(printf '%-25s exit %3d after %3d s  (%s)' "$name" "$code" $((SECONDS - started)) \
@@ -116,7 +116,7 @@ Sanitizer() {
   # Not the kernels that other tests emulate on the CPU.
   ops='*Norm*:*Attention*:*Scan*:*Ssd*:*Rope*:*Conv*:*NearestCode*:*ScaledError*:*Deviation*'
   more='*Gather*:*Select*:*SampleTokens*:*LinearCombination*:*Gumbel*:*LowBit*:*Glu*:*Gated*'
-  more+=':*Activate*:*SpaceDepth*:*Resize*'
+  more+=':*Activate*:*SpaceDepth*:*Resize*:*Heads*'
   blocks='*AttentionTest.EqualsRef/?:*ScanTest.EqualsRef/?:*SsdTest.EqualsRef/?'
   Sanitize 130 memcheck_ops memcheck "$ops:$more:-*Cuda*:*Threads.*" &
   Sanitize 100 memcheck_products memcheck 'CudaProducts.*' &
@@ -124,6 +124,8 @@ Sanitizer() {
   Sanitize 80 synccheck synccheck "$blocks" &
   Step 80 memcheck_graphs compute-sanitizer --error-exitcode 9 "$gesso" generate "a red apple" \
     --device cuda --dtype bfloat16 --seed 1 --steps 4 --sampling-method euler -o "$results/m.png" &
+  Jobs 80 memcheck_scales compute-sanitizer --error-exitcode 9 "$gesso" generate \
+    --dtype bfloat16 &
   wait
 }
 
@@ -135,8 +137,17 @@ Picture() {
     -o "$results/$name.png" "$@"
 }
 
+# Jobs SECONDS NAME COMMAND...: pictures NAME_0 to 4 of a next-scale model in one process, by passes
+# that are done as they come, recorded, and played with other numbers
+Jobs() {
+  local frogs='{"prompt":"three green frogs","seed":1}' car='{"prompt":"a blue car","seed":2}'
+  printf '%s\n' "$frogs" "$frogs" "$car" "$frogs" "$car" >"$results/$2.txt"
+  Step "$1" "$2" "${@:3}" -m demo-var --device "$device" --prompt-file "$results/$2.txt" \
+    --overwrite -o "$results/$2_%d.png"
+}
+
 Pictures() {
-  local dtype sampler
+  local dtype sampler i
   for dtype in float32 bfloat16; do
     Step 20 "passes_$dtype" "$gesso" bench --device "$device" --dtype "$dtype" --repeats 2 --json
     for sampler in euler dpmpp_sde; do
@@ -146,6 +157,13 @@ Pictures() {
         --sampling-method "$sampler" ${no_graphs[@]+"${no_graphs[@]}"}
       Same "graphs_${sampler}_$dtype" "$results/${sampler}_$dtype.png" \
         "$results/${sampler}_${dtype}_plain.png"
+    done
+    Jobs 30 "scales_$dtype" "$gesso" generate --dtype "$dtype"
+    Jobs 30 "scales_${dtype}_plain" "$gesso" generate --dtype "$dtype" \
+      ${no_graphs[@]+"${no_graphs[@]}"}
+    for i in 3 4; do
+      Same "graphs_scales_${dtype}_$i" "$results/scales_${dtype}_$i.png" \
+        "$results/scales_${dtype}_plain_$i.png"
     done
   done
 }

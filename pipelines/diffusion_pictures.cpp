@@ -186,7 +186,7 @@ class DiffusionJob : public PictureJob {
   int64_t StateBytes(int64_t) const override { return 0; }
   void RequireRoom() const override { RequireRoomForPixels(job_); }
   std::unique_ptr<PictureBatch> MakeBatch(int64_t count,
-                                          std::unique_ptr<PictureBatch>) const override {
+                                          std::unique_ptr<PictureBatch> /*last*/) const override {
     return std::make_unique<DiffusionBatch>(job_, count);
   }
 

@@ -6,7 +6,6 @@
 #include <random>
 
 #include "kernels/core/backend.h"
-#include "kernels/core/replay.h"
 #include "pipelines/installed_models.h"
 #include "pipelines/mask/edited_picture.h"
 #include "pipelines/memory.h"
@@ -38,19 +37,30 @@ Request SettingsOf(const Request& request, int64_t index) {
 // A job, and as many of its pictures at once as fit into memory.
 struct Work {
   std::unique_ptr<PictureJob> job;  // keeps a reference to its request
-  std::unique_ptr<PictureBatch> batch;
-  int64_t size = 0;   // pictures of the batch
-  int64_t bytes = 0;  // of its arena
+  JobMemory memory;                 // the arena may have to be made
+  int64_t size = 0;                 // pictures of the batch
+  int64_t bytes = 0;                // of its arena
 };
 
-// Throws kMemory if not even one picture fits. What `last` keeps is used again, or given back where
+// Whether a batch of work.size fits with what `last` still holds, into its arena or beside it.
+bool HasRoom(Work& work, JobMemory& last) {
+  work.bytes = work.memory.batch->ArenaBytes();
+  if (last.arena != nullptr && last.arena->capacity_bytes() >= static_cast<size_t>(work.bytes)) {
+    work.memory.arena = std::move(last.arena);
+    return true;
+  }
+  last.arena.reset();
+  return work.bytes <= AvailableMemory();
+}
+
+// Throws kMemory if not even one picture fits. What `last` has is used again, or given back where
 // room is short.
-Work Fit(const PictureModel& model, Request& resolved, std::unique_ptr<PictureBatch>& last) {
-  Work work{model.Prepare(resolved), nullptr};
+Work Fit(const PictureModel& model, Request& resolved, JobMemory& last) {
+  Work work{model.Prepare(resolved), {}};
   const PictureJob& job = *work.job;
   job.RequireRoom();
   const auto fits = [&](int64_t bytes) {
-    if (bytes > AvailableMemory()) last.reset();
+    if (bytes > AvailableMemory()) last = {};
     return bytes <= AvailableMemory();
   };
   const std::string name = fmt::format("a picture of {} x {}", *resolved.width, *resolved.height);
@@ -58,20 +68,25 @@ Work Fit(const PictureModel& model, Request& resolved, std::unique_ptr<PictureBa
   size = std::min(*resolved.batch_count, job.MaxBatch());
   while (!fits(job.StateBytes(size)) && size > 1) size /= 2;
   RequireMemory(job.StateBytes(size), name);
-  work.batch = job.MakeBatch(size, std::move(last));
-  work.bytes = work.batch->ArenaBytes();
-  for (; size > 1 && work.bytes > AvailableMemory(); work.bytes = work.batch->ArenaBytes()) {
+  const auto make = [&](std::unique_ptr<PictureBatch> from) {
+    work.memory.batch.reset();
+    work.memory.batch = job.MakeBatch(size, std::move(from));
+    return HasRoom(work, last);
+  };
+  const bool had_last = last.batch != nullptr;
+  bool has_room = make(std::move(last.batch));
+  if (!has_room && had_last) has_room = make(nullptr);
+  while (!has_room && size > 1) {
     size /= 2;
-    work.batch.reset();
-    work.batch = job.MakeBatch(size, nullptr);
+    has_room = make(nullptr);
   }
-  RequireMemory(work.bytes, name);
+  if (!has_room) RequireMemory(work.bytes, name);
   return work;
 }
 
 // The same, in tiles where the whole does not fit, which is then told to people and left in the
 // settings. Throws kMemory if tiles do not fit either.
-Work FitOrTile(const PictureModel& model, Request& resolved, std::unique_ptr<PictureBatch> last) {
+Work FitOrTile(const PictureModel& model, Request& resolved, JobMemory last) {
   const Request asked = resolved;
   try {
     return Fit(model, resolved, last);
@@ -99,7 +114,7 @@ const PictureModel& Generator::ModelOf(const Request& request) {
   const std::filesystem::path path = FindModel(*request.model);
   const DType dtype = ParseDType(*request.dtype);
   if (model_ == nullptr || path_ != path || dtype_ != dtype) {
-    last_.reset();
+    last_ = {};
     model_.reset();
     model_ = LoadPictureModel(path, device_, dtype);
     path_ = path;
@@ -123,23 +138,25 @@ Request Generator::Resolve(const Request& request) {
 
 void Generator::Run(const Request& asked, GenerateObserver& observer) {
   Request resolved = asked;
-  auto [job, batch, size, bytes] = FitOrTile(ModelOf(asked), resolved, std::move(last_));
+  auto [job, memory, size, bytes] = FitOrTile(ModelOf(asked), resolved, std::move(last_));
   const int64_t total = *resolved.batch_count;
-  Arena arena(device_, static_cast<size_t>(bytes));
-  Context ctx{.device = device_, .arena = &arena};
+  if (memory.arena == nullptr) {
+    memory.arena = std::make_unique<Arena>(device_, static_cast<size_t>(bytes));
+  }
+  Context ctx{.device = device_, .arena = memory.arena.get()};
   for (int64_t first = 0; first < total; first += size) {
     if (size > total - first) {
       size = total - first;
-      batch.reset();
-      batch = job->MakeBatch(size, nullptr);
+      memory.batch.reset();
+      memory.batch = job->MakeBatch(size, nullptr);
     }
-    std::vector<Image> images = batch->Run(ctx, first, observer);
+    std::vector<Image> images = memory.batch->Run(ctx, first, observer);
     for (int64_t i = 0; i < size; ++i) {
       observer.OnPicture(
           {std::move(images[static_cast<size_t>(i)]), first + i, SettingsOf(resolved, first + i)});
     }
   }
-  if (Replayer::Records()) last_ = std::move(batch);
+  if (memory.batch->MayServeAgain()) last_ = std::move(memory);
 }
 
 }  // namespace gesso

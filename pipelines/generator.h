@@ -9,6 +9,13 @@
 
 namespace gesso {
 
+// What a job leaves to the next one with the same model, where that can use it: a device plays what
+// it recorded over the same memory.
+struct JobMemory {
+  std::unique_ptr<Arena> arena;
+  std::unique_ptr<PictureBatch> batch;
+};
+
 class Generator {
  public:
   explicit Generator(Device device) : device_(device) {}
@@ -30,7 +37,7 @@ class Generator {
  private:
   Device device_;
   std::unique_ptr<PictureModel> model_;  // the one used last
-  std::unique_ptr<PictureBatch> last_;   // of model_, where a device records what it does
+  JobMemory last_;                       // of model_
   std::filesystem::path path_;
   DType dtype_ = DType::kF32;
 };

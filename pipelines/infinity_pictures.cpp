@@ -4,7 +4,6 @@
 #include <array>
 
 #include "kernels/core/dry_run.h"
-#include "kernels/core/replay.h"
 #include "models/bsq_vae/quantizer.h"
 #include "models/infinity/codes.h"
 #include "models/infinity/schedule.h"
@@ -27,12 +26,12 @@ class InfinityBatch : public NextScaleBatch {
  public:
   InfinityBatch(const InfinityModel& model, const NextScaleJob& job,
                 infinity::SessionOptions options, infinity::TextBatch texts, bool guided)
-      : NextScaleBatch(job),
+      : NextScaleBatch(job, model.vae->config().decoder.stride()),
         vae_(*model.vae),
-        tiling_(TilingOf(job.request, vae_.config().decoder.stride())),
         scales_(infinity::Session(model.transformer, std::move(options), job.MakeHooks()),
                 std::move(texts), guided) {}
 
+  bool MayServeAgain() const override { return scales_.session().stays(); }
   // Makes the pictures of this job from now on, if what it has in memory serves for them.
   bool Serve(const NextScaleJob& job, const infinity::SessionOptions& options,
              infinity::TextBatch& texts, bool guided) {
@@ -43,7 +42,6 @@ class InfinityBatch : public NextScaleBatch {
       return false;
     }
     Rebind(job);
-    tiling_ = TilingOf(job.request, vae_.config().decoder.stride());
     scales_.SetTexts(std::move(texts));
     return true;
   }
@@ -52,19 +50,11 @@ class InfinityBatch : public NextScaleBatch {
   ScaleModel& model() override { return scales_; }
   size_t KeyBytesNow() const override { return scales_.session().CacheBytes(); }
 
-  View Decode(Context& ctx) override {
-    const ConstView summed = scales_.summed();
-    const View picture = ctx.arena->Alloc(vae_.PictureShape(summed.shape), DType::kF32);
-    decodings_.Run(ctx, summed, picture, [&] { vae_.Decode(ctx, summed, picture, tiling_); },
-                   {tiling_.tile, tiling_.overlap});
-    return picture;
-  }
+  View Decode(Context& ctx) override { return DecodeBy(vae_, ctx, scales_.summed()); }
 
  private:
   const bsq_vae::Model& vae_;
-  autoencoder::Tiling tiling_;
   InfinityScaleModel scales_;
-  Replayer decodings_;
 };
 
 // The bits of a whole picture on all maps, [1, L * bits].

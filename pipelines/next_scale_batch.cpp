@@ -155,6 +155,12 @@ bool NextScaleJob::guided() const {
   return std::ranges::any_of(options.guidance, [](double value) { return value != 1; });
 }
 
+void NextScaleBatch::Rebind(const NextScaleJob& job) {
+  job_ = &job;
+  tiling_ = TilingOf(job.request, stride_);
+  peak_key_bytes_ = 0;
+}
+
 int64_t NextScaleBatch::ArenaBytes() {
   Arena arena(Device::kMeta, 0);
   Context ctx{.device = Device::kMeta, .arena = &arena};

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "cache/policy.h"
+#include "kernels/core/replay.h"
 #include "models/autoencoder/tiled.h"
 #include "pipelines/mask/edited_picture.h"
 #include "pipelines/picture_model.h"
@@ -67,7 +68,8 @@ NextScaleJob PrepareNextScaleJob(const Request& request, int64_t scales, Device 
 
 class NextScaleBatch : public PictureBatch {
  public:
-  explicit NextScaleBatch(const NextScaleJob& job) : job_(&job) {}
+  // Of latents of which the decoder makes `stride` pixels a side each.
+  NextScaleBatch(const NextScaleJob& job, int64_t stride) : stride_(stride) { Rebind(job); }
 
   int64_t ArenaBytes() override;
   std::vector<Image> Run(Context& ctx, int64_t first, GenerateObserver& observer) override;
@@ -81,18 +83,26 @@ class NextScaleBatch : public PictureBatch {
   // [B, C, H, W] of what was chosen so far, on the arena.
   virtual View Decode(Context& ctx) = 0;
 
-  // Pictures of this job from now on.
-  void Rebind(const NextScaleJob& job) {
-    job_ = &job;
-    peak_key_bytes_ = 0;
+  // The same by `vae` from `latents` [B, H, W, Z], whose memory stays where it is.
+  template <class Vae>
+  View DecodeBy(const Vae& vae, Context& ctx, ConstView latents) {
+    const View picture = ctx.arena->Alloc(vae.PictureShape(latents.shape), DType::kF32);
+    decodings_.Run(ctx, latents, picture, [&] { vae.Decode(ctx, latents, picture, tiling_); },
+                   {tiling_.tile, tiling_.overlap});
+    return picture;
   }
+  // Pictures of this job from now on.
+  void Rebind(const NextScaleJob& job);
 
  private:
   void Sample(Context& ctx, const TokenNoise& noise, const NextScaleObserver& observer);
   std::vector<Image> Show(Context& ctx);
 
-  const NextScaleJob* job_;
+  int64_t stride_;
+  const NextScaleJob* job_ = nullptr;
+  autoencoder::Tiling tiling_;
   int64_t peak_key_bytes_ = 0;
+  Replayer decodings_;
 };
 
 // The size of a picture and the memory that it takes, as gesso info tells them.

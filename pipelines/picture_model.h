@@ -39,12 +39,13 @@ class GenerateObserver {
   virtual void OnPicture(const Picture& picture) = 0;
 };
 
-// Some pictures of a job that are made together. It may outlive its job, to be given to MakeBatch
-// of another.
+// Some pictures of a job that are made together.
 class PictureBatch {
  public:
   virtual ~PictureBatch() = default;
 
+  // Whether MakeBatch of a later job can use what it keeps in memory: then it may outlive its own.
+  virtual bool MayServeAgain() const { return false; }
   // Bytes of arena that Run needs, from a run on the meta device.
   virtual int64_t ArenaBytes() = 0;
   // Makes the pictures first, first + 1, ... of the job.
@@ -62,8 +63,8 @@ class PictureJob {
   virtual int64_t StateBytes(int64_t count) const = 0;
   // Throws kMemory for what is surely too large, before anything large is made.
   virtual void RequireRoom() const = 0;
-  // `last` is a batch that has run, of any job with the same model, or null: what it keeps in
-  // memory may be used again, which spares recording the passes of a device anew.
+  // `last` is a batch of another job with the same model that may serve again, or null: a device's
+  // passes need not be recorded anew then.
   virtual std::unique_ptr<PictureBatch> MakeBatch(int64_t count,
                                                   std::unique_ptr<PictureBatch> last) const = 0;
 };

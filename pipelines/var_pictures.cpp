@@ -4,7 +4,6 @@
 
 #include "cache/registry.h"
 #include "kernels/core/dry_run.h"
-#include "kernels/core/replay.h"
 #include "kernels/core/select.h"
 #include "models/var/session.h"
 #include "pipelines/codebook_scale_model.h"
@@ -48,9 +47,8 @@ class VarBatch : public NextScaleBatch {
  public:
   VarBatch(const VarModel& model, const NextScaleJob& job, const VarCondition& condition,
            int64_t count, bool guided)
-      : NextScaleBatch(job),
+      : NextScaleBatch(job, model.vae->config().decoder.stride()),
         vae_(*model.vae),
-        tiling_(TilingOf(job.request, vae_.config().decoder.stride())),
         condition_(condition.Bind(count, guided)),
         scales_(var::Session(model.transformer, guided ? 2 * count : count, job.MakeHooks()),
                 CodeSum({model.vae, &vae_.quantizer()}, job.device, count, job.options.more_smooth),
@@ -58,6 +56,7 @@ class VarBatch : public NextScaleBatch {
                   session.Begin(ctx, condition_.view());
                 }) {}
 
+  bool MayServeAgain() const override { return scales_.session().stays(); }
   // Makes the pictures of this job from now on, if what it has in memory serves for them.
   bool Serve(const NextScaleJob& job, const VarCondition& condition, int64_t count, bool guided) {
     const var::Session& session = scales_.session();
@@ -66,7 +65,6 @@ class VarBatch : public NextScaleBatch {
       return false;
     }
     Rebind(job);
-    tiling_ = TilingOf(job.request, vae_.config().decoder.stride());
     condition_ = condition.Bind(count, guided);
     return true;
   }
@@ -75,20 +73,12 @@ class VarBatch : public NextScaleBatch {
   ScaleModel& model() override { return scales_; }
   size_t KeyBytesNow() const override { return scales_.session().CacheBytes(); }
 
-  View Decode(Context& ctx) override {
-    const ConstView f_hat = scales_.codes().f_hat();
-    const View picture = ctx.arena->Alloc(vae_.PictureShape(f_hat.shape), DType::kF32);
-    decodings_.Run(ctx, f_hat, picture, [&] { vae_.Decode(ctx, f_hat, picture, tiling_); },
-                   {tiling_.tile, tiling_.overlap});
-    return picture;
-  }
+  View Decode(Context& ctx) override { return DecodeBy(vae_, ctx, scales_.codes().f_hat()); }
 
  private:
   const vqvae::Model& vae_;
-  autoencoder::Tiling tiling_;
   VarCondition condition_;
   CodebookScaleModel<var::Session> scales_;
-  Replayer decodings_;
 };
 
 // The tokens of a whole picture, [1, L].

@@ -67,9 +67,13 @@ class Backend {
   // What kept passes from being recorded, for people.
   const std::set<std::string>& obstacles() const { return obstacles_; }
   void AddObstacle(const std::string& what) { obstacles_.insert(what); }
+  // How many passes were played from recordings.
+  int64_t plays() const { return plays_; }
+  void CountPlay() { ++plays_; }
 
  private:
   bool records_ = true;
+  int64_t plays_ = 0;
   std::set<std::string> obstacles_;
 };
 

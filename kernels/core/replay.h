@@ -55,6 +55,7 @@ class Replayer {
         return work();
     }
     pass.recording->Play();
+    backend->CountPlay();
   }
 
   // Before what recordings read is replaced by something at other addresses.
@@ -105,14 +106,18 @@ class Replayer {
   // Whether the device made a recording of work(); nothing of it is done.
   template <class Work>
   static bool Record(Pass& pass, Backend& backend, const Work& work) {
+    bool of_work = true;
     try {
       RecordingScope scope(backend);
       work();
+      of_work = false;
       pass = {State::kRecorded, scope.End(), backend.ScratchMoves()};
       return true;
     } catch (const Error& error) {
-      // Others would come without a recording as well.
-      if (error.kind() != ErrorKind::kDevice && error.kind() != ErrorKind::kInternal) throw;
+      // Others of work() would come without a recording as well.
+      const bool of_device =
+          error.kind() == ErrorKind::kDevice || error.kind() == ErrorKind::kInternal;
+      if (of_work && !of_device) throw;
       Refuse(pass, error.what(), backend);
       return false;
     }

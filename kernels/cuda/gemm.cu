@@ -22,7 +22,8 @@ struct Weights : PackedMatrix::Storage {
   // may change.
   Numbers RoundedBias(ConstView bias) const {
     const uint64_t id = bias.empty() || rounded_bias_.empty() ? 0 : UploadIdOf(bias.data);
-    if (id == 0) return {};
+    // What is recorded is not done yet, and may never be.
+    if (id == 0 || (id != rounded_id_ && IsRecording())) return {};
     const Numbers rounded(rounded_bias_.view());
     if (id != rounded_id_) {
       ConvertElement body;

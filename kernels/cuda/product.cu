@@ -201,13 +201,12 @@ bool TryRun(const Product& product, const void* weight, const InputParts& x, con
             DType type) {
   if (!MayExist(x, sum)) return false;
   const Plan& plan = PlanFor(product, weight, x.first, sum, type);
-  if (!plan.exists()) return false;
-  plan.Run(Handle(), weight, x.first, sum);
-  if (x.second == nullptr) return true;
   const Sum both = {.out = sum.out, .added = sum.out};
-  const Plan& more = PlanFor(product, weight, x.second, both, type);
-  RequireProduct(more.exists(), product);
-  more.Run(Handle(), weight, x.second, both);
+  const Plan* const more =
+      x.second == nullptr ? nullptr : &PlanFor(product, weight, x.second, both, type);
+  if (!plan.exists() || (more != nullptr && !more->exists())) return false;
+  plan.Run(Handle(), weight, x.first, sum);
+  if (more != nullptr) more->Run(Handle(), weight, x.second, both);
   return true;
 }
 

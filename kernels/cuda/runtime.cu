@@ -318,6 +318,8 @@ void* Scratch(int slot, size_t bytes) {
   return block.memory;
 }
 
+bool IsRecording() { return recording; }
+
 uint64_t UploadIdOf(const void* memory) { return AllUploads()->IdOf(memory); }
 
 std::unique_ptr<Backend> MakeBackend() { return std::make_unique<CudaBackend>(); }

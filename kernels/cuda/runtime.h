@@ -20,6 +20,9 @@ std::unique_ptr<Backend> MakeBackend();
 // that the values are the same. 0: it was not.
 uint64_t UploadIdOf(const void* memory);
 
+// Whether what this thread gives to the device is recorded instead of done.
+bool IsRecording();
+
 // Why an op cannot read or write one of these on the device: it lies in memory of the host alone (a
 // mapped file). Absent (empty) arguments are fine.
 std::optional<std::string_view> WhyNotReachable(std::initializer_list<ConstView> views);

@@ -129,7 +129,8 @@ void Session::Begin(Context& ctx, ConstView text, ConstView mask) {
               text.shape[1] >= 1 && text.shape[2] == config.text_channels && text.IsContiguous(),
           ErrorKind::kShape, "text: expected float32 [{}, L, {}], got {} {}", rows(),
           config.text_channels, NameOf(text.dtype), text.shape);
-  Require(mask.dtype == DType::kI32 && mask.shape == Shape({rows(), text.shape[1]}),
+  Require(mask.dtype == DType::kI32 && mask.shape == Shape({rows(), text.shape[1]}) &&
+              mask.IsContiguous(),
           ErrorKind::kShape, "mask: expected int32 [{}, {}], got {} {}", rows(), text.shape[1],
           NameOf(mask.dtype), mask.shape);
   if (hooks_ != nullptr) hooks_->Begin(options_.maps, config.depth);

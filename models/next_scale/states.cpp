@@ -43,8 +43,7 @@ void States::EncodeText(Context& ctx, std::span<const Block> blocks, DType activ
     blocks[i].TextKeys(ctx, text, text_keys_[i].mutable_view());
   }
   if (ctx.device == Device::kMeta) return;
-  const Tensor values = Cast(mask, DType::kI32);
-  CopyFromHost(values.Data<int32_t>(), text_mask_.mutable_view());
+  CopyFromHost(mask.Data<int32_t>(), text_mask_.mutable_view());
 }
 
 BlockState States::Of(int64_t layer, ConstView modulation) {

@@ -24,7 +24,7 @@ class States {
                    DType activation);
   // Scans start before the first token.
   void ResetScans();
-  // text [R, L, D] f32, and mask [R, L] i32 in host memory: 0 = no token.
+  // text [R, L, D] f32, and mask [R, L] i32, contiguous in host memory: 0 = no token.
   void EncodeText(Context& ctx, std::span<const Block> blocks, DType activation, ConstView text,
                   ConstView mask);
 
@@ -40,7 +40,7 @@ class States {
   void Run(const Context& ctx, int64_t scale, ConstView input, View logits, const Work& work) {
     if (!stay_) return work();
     const int64_t held = caches_.empty() ? 0 : caches_.front().size();
-    const auto from_here = [&] {  // whatever was begun before
+    const auto from_here = [&] {  // where a recording that failed has moved them on
       Hold(held);
       work();
     };

@@ -71,7 +71,8 @@ void Session::CheckConditioning(const Context& ctx, const Conditioning& conditio
           ErrorKind::kShape, "text: expected float32 [{}, L, {}], got {} {}", rows_,
           config.text->dim, NameOf(text.dtype), text.shape);
   const ConstView mask = conditioning.mask;
-  Require(mask.dtype == DType::kI32 && mask.shape == Shape({rows_, text.shape[1]}),
+  Require(mask.dtype == DType::kI32 && mask.shape == Shape({rows_, text.shape[1]}) &&
+              mask.IsContiguous(),
           ErrorKind::kShape, "mask: expected int32 [{}, {}], got {} {}", rows_, text.shape[1],
           NameOf(mask.dtype), mask.shape);
 }

@@ -64,7 +64,7 @@ TEST_F(ReplayTest, RecordsTheSecondPassAndPlaysIt) {
   }
   EXPECT_EQ(host_runs, 2);
   EXPECT_EQ(backend->recordings, 1);
-  EXPECT_EQ(backend->plays, 4);
+  EXPECT_EQ(backend->plays(), 4);
   EXPECT_TRUE(backend->obstacles().empty());
 }
 
@@ -104,7 +104,7 @@ TEST_F(ReplayTest, TellsWorkOverTheSameBuffersApartByItsNumbers) {
     }
   }
   EXPECT_EQ(backend->recordings, 2);
-  EXPECT_EQ(backend->plays, 4);
+  EXPECT_EQ(backend->plays(), 4);
 }
 
 TEST_F(ReplayTest, RecordsAnewAfterScratchMemoryMoved) {
@@ -198,13 +198,18 @@ TEST_F(ReplayTest, DropsARecordingThatFails) {
 }
 
 TEST_F(ReplayTest, DoesAsItComesWhatTheDeviceCannotRecord) {
-  backend->refuses = true;
-  for (int i = 0; i < 4; ++i) {
-    x.MutableData<float>()[0] = static_cast<float>(i);
-    Run();
-    EXPECT_EQ(out.Data<float>()[0], static_cast<float>(i + 1)) << i;
+  // Also where only the recording has no room.
+  for (const ErrorKind kind : {ErrorKind::kDevice, ErrorKind::kMemory}) {
+    backend->refuses = kind;
+    replayer.Forget();
+    host_runs = 0;
+    for (int i = 0; i < 4; ++i) {
+      x.MutableData<float>()[0] = static_cast<float>(i);
+      Run();
+      EXPECT_EQ(out.Data<float>()[0], static_cast<float>(i + 1)) << i;
+    }
+    EXPECT_EQ(host_runs, 5);  // the second pass twice: recorded in vain, then done
   }
-  EXPECT_EQ(host_runs, 5);  // the second pass twice: recorded in vain, then done
   EXPECT_EQ(backend->recordings, 0);
   EXPECT_EQ(backend->drops, 0);
   ASSERT_EQ(backend->obstacles().size(), 1);

@@ -1,8 +1,10 @@
 // What next-scale sessions keep from picture to picture where a device records their passes.
 #include "models/next_scale/states.h"
 
+#include "models/var/model.h"
 #include "tests/support/fake_backend.h"
 #include "tests/support/ops.h"
+#include "tests/support/random_weights.h"
 
 namespace gesso::next_scale {
 namespace {
@@ -80,13 +82,13 @@ TEST(NextScaleStates, PlayedPassesHoldWhatTheyWrote) {
     }
     EXPECT_EQ(run.host_runs, 2 * 3);
     EXPECT_EQ(backend.recordings, 3);
-    EXPECT_EQ(backend.plays, 3 * 3);
+    EXPECT_EQ(backend.plays(), 3 * 3);
   });
 }
 
 TEST(NextScaleStates, BeginAPassAnewThatCouldNotBeRecorded) {
   WithFakeBackend([](FakeBackend& backend) {
-    backend.refuses = true;
+    backend.refuses = ErrorKind::kDevice;
     Recorded run(backend);
     for (const float first : {10.0f, 20.0f, 30.0f}) {
       run.Picture(first);
@@ -115,6 +117,49 @@ TEST(NextScaleStates, TellPassesAfterOtherOnesApart) {
     run.Pass(1, 7);  // the first scale left out
     EXPECT_EQ(run.host_runs, 2 * 3 + 1);
     EXPECT_EQ(run.Keys(0), (std::vector<float>{7, 7, 7}));
+  });
+}
+
+// A small VAR that reads texts of width 10.
+std::shared_ptr<const var::Model> TextModel() {
+  const Json config = Json::parse(R"({"depth": 2, "embed_dim": 8, "num_heads": 2, "num_classes": 1,
+                                      "patch_nums": [1, 2], "text": {"dim": 10}})");
+  Weights sizes;
+  sizes.tensors["head.weight"] = Tensor({6, 8}, DType::kF32);
+  sizes.tensors["word_embed.weight"] = Tensor({8, 4}, DType::kF32);
+  var::Model model(var::ParseConfig(config, sizes));
+  const Weights weights = RandomWeights(model, 1);
+  return var::Load(weights, var::ParseConfig(config, weights), Device::kCpu, DType::kF32);
+}
+
+TEST(NextScaleStates, ForgetWhatReadATextOfAnotherLength) {
+  WithFakeBackend([](FakeBackend& backend) {
+    const auto model = TextModel();
+    States states(model->blocks, 1, nullptr);
+    Arena arena(Device::kCuda, size_t{1} << 16);
+    Context host{.device = Device::kCpu, .arena = &arena};
+    Context device{.device = Device::kCuda, .arena = &arena};
+    const Tensor in({1}, DType::kF32);
+    Tensor out({1, 1, 1}, DType::kF32);
+    // The first key of a text, by the device.
+    const auto key = [&](int64_t length, uint32_t seed) {
+      Tensor mask({1, length}, DType::kI32);
+      states.EncodeText(host, model->blocks, DType::kF32, RandomTensor({1, length, 10}, seed),
+                        mask);
+      states.Run(device, 0, in, out.mutable_view(), [&] {
+        const auto* from = static_cast<const float*>(states.Of(0, {}).text_keys.data);
+        auto* to = static_cast<float*>(out.mutable_view().data);
+        backend.Launch([=] { *to = *from; });
+      });
+      EXPECT_EQ(out.Data<float>()[0], states.Of(0, {}).text_keys.Data<float>()[0]);
+      return out.Data<float>()[0];
+    };
+    for (uint32_t seed = 0; seed < 3; ++seed) key(4, seed);
+    EXPECT_EQ(backend.plays(), 2);
+    EXPECT_NE(key(4, 3), key(4, 4));
+    EXPECT_EQ(backend.plays(), 4);
+    key(5, 5);
+    EXPECT_EQ(backend.plays(), 4);
   });
 }
 

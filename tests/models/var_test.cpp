@@ -6,6 +6,7 @@
 #include "kernels/core/parallel.h"
 #include "models/nn/load.h"
 #include "models/var/session.h"
+#include "tests/support/fake_backend.h"
 #include "tests/support/ops.h"
 #include "tests/support/random_weights.h"
 
@@ -126,6 +127,24 @@ TEST(Var, HooksThatDecideNothingChangeNoBit) {
     }
     EXPECT_EQ(asked.seen, watched == 1 ? 3 * 2 : 0);
   }
+}
+
+// A device plays what it recorded over the same memory.
+TEST(Var, KeepsTheMemoryOfItsKeysOnlyWhereADeviceRecords) {
+  const auto model = SmallModel();
+  const auto bytes_after_last = [&] {
+    TestBed run;
+    Session session(model, 1);
+    const Tensor labels = Labels({2});
+    session.Begin(run.ctx, {.labels = labels});
+    for (int64_t scale = 0; scale < 3; ++scale) run.Forward(session, scale, 1);
+    EXPECT_EQ(session.stays(), CurrentBackend() != nullptr);
+    return session.CacheBytes();
+  };
+  if (CurrentBackend() == nullptr) {
+    EXPECT_EQ(bytes_after_last(), 0U);
+  }
+  WithFakeBackend([&](FakeBackend&) { EXPECT_GT(bytes_after_last(), 0U); });
 }
 
 TEST(Var, AForkGoesOnLikeTheOriginal) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "kernels/core/backend.h"
@@ -19,11 +20,9 @@ using Work = std::vector<std::function<void()>>;
 
 struct FakeRecording : Recording {
   Work work;
-  int* plays;
 
-  FakeRecording(Work w, int* p) : work(std::move(w)), plays(p) {}
+  explicit FakeRecording(Work w) : work(std::move(w)) {}
   void Play() override {
-    ++*plays;
     for (const auto& one : work) one();
   }
 };
@@ -32,23 +31,29 @@ class FakeBackend : public Backend {
  public:
   std::shared_ptr<void> Allocate(size_t bytes, FirstUse) override {
     constexpr size_t kAlignment = 256;
-    return {std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment), std::free};
+    ++allocations;
+    *held += bytes;
+    return {std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment),
+            [bytes, h = held](void* memory) {
+              *h -= bytes;
+              std::free(memory);
+            }};
   }
   void Wait() override { CHECK(!recording); }
   std::string Describe() const override { return "fake"; }
   void Write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void Read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void Upload(const void*, size_t) override {}
-  size_t FreeBytes() const override { return size_t{1} << 30; }
+  size_t FreeBytes() const override { return capacity > *held ? capacity - *held : 0; }
   void BeginRecording() override {
     recording = true;
     recorded.clear();
   }
   std::unique_ptr<Recording> EndRecording() override {
     recording = false;
-    if (refuses) Fail(ErrorKind::kDevice, "preparing recorded work");
+    if (refuses) Fail(*refuses, "preparing recorded work");
     ++recordings;
-    return std::make_unique<FakeRecording>(recorded, &plays);
+    return std::make_unique<FakeRecording>(recorded);
   }
   void DropRecording() noexcept override {
     recording = false;
@@ -60,9 +65,12 @@ class FakeBackend : public Backend {
   void Launch(const std::function<void()>& one) { recording ? recorded.push_back(one) : one(); }
 
   bool recording = false;
-  bool refuses = false;  // to make a recording
+  std::optional<ErrorKind> refuses;  // to make a recording
   Work recorded;
-  int recordings = 0, plays = 0, drops = 0;
+  int recordings = 0, drops = 0;
+  int allocations = 0;
+  size_t capacity = size_t{1} << 30;
+  std::shared_ptr<size_t> held = std::make_shared<size_t>(0);  // bytes
   int64_t scratch_moves = 0;
 };
 
@@ -70,11 +78,13 @@ class FakeBackend : public Backend {
 template <class Act>
 void WithFakeBackend(const Act& act) {
   if (CurrentBackend() != nullptr) GTEST_SKIP() << "a GPU is in use";
+  const struct End {
+    ~End() { UseBackend(nullptr); }
+  } end;
   auto made = std::make_unique<FakeBackend>();
   FakeBackend& backend = *made;
   UseBackend(std::move(made));
   act(backend);
-  UseBackend(nullptr);
 }
 
 }  // namespace gesso::testing_support

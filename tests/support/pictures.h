@@ -1,14 +1,17 @@
-// Pictures of the tiny model in tests/data, made as the program makes them.
+// Pictures made as the program makes them, for tests: of the tiny model in tests/data, and jobs one
+// after another.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/backend.h"
 #include "pipelines/generator.h"
+#include "tests/support/fake_backend.h"
 
 namespace gesso::testing_support {
 
@@ -20,7 +23,22 @@ inline Request TinyCat() {
   return request;
 }
 
-// On the CPU, seen by an observer of type `Collector`, whose `pictures` they are.
+// Those of all requests by one generator, seen by an observer of type `Collector`, whose `pictures`
+// they are: the last one of each request.
+template <class Collector>
+std::vector<std::vector<uint8_t>> LastPixelsOf(const std::vector<Request>& requests,
+                                               Device device = Device::kCpu) {
+  Generator generator(device);
+  std::vector<std::vector<uint8_t>> pixels;
+  for (const Request& request : requests) {
+    Collector collector;
+    generator.Run(generator.Resolve(request), collector);
+    pixels.push_back(collector.pictures.back().image.pixels);
+  }
+  return pixels;
+}
+
+// On the CPU.
 template <class Collector>
 std::vector<Picture> PicturesOf(const Request& request) {
   Generator generator(Device::kCpu);
@@ -29,24 +47,56 @@ std::vector<Picture> PicturesOf(const Request& request) {
   return collector.pictures;
 }
 
-// Makes the picture of `request` on a GPU four times, by passes that are done as they come,
-// recorded and played, and compares it with what a GPU makes without recordings. Skips where there
-// is none.
+// Makes the requests one after another on a fake device that records, where a job takes over the
+// memory of the one before if it can, and compares each with what it is by itself.
 template <class Collector>
-void ExpectSameRecordedOnAGpu(const Request& request) {
+void ExpectSameInAnyOrderOfJobs(const std::vector<Request>& requests) {
+  std::vector<std::vector<uint8_t>> want;
+  for (const Request& request : requests) {
+    want.push_back(LastPixelsOf<Collector>({request}).front());
+  }
+  WithFakeBackend([&](auto&) {
+    const auto got = LastPixelsOf<Collector>(requests);
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got[i], want[i]) << i;
+  });
+}
+
+// Makes `request` after `before` on a fake device with a byte less than what `request` takes once
+// the arena of `before` is given back, so that its batch has to be as well, and expects the picture
+// that there is with plenty.
+template <class Collector>
+void ExpectRoomIsMade(const Request& before, const Request& request) {
+  const auto want = LastPixelsOf<Collector>({request}).front();
+  WithFakeBackend([&](FakeBackend& backend) {
+    Generator generator(Device::kCpu);
+    const auto arena_bytes = [&](const Request& asked) {
+      Request resolved = generator.Resolve(asked);
+      const auto job = generator.ModelOf(resolved).Prepare(resolved);
+      return static_cast<size_t>(job->MakeBatch(1, nullptr)->ArenaBytes());
+    };
+    Collector seen;
+    generator.Run(generator.Resolve(before), seen);
+    ASSERT_LT(arena_bytes(before), arena_bytes(request));
+    backend.capacity = *backend.held - arena_bytes(before) + arena_bytes(request) - 1;
+    generator.Run(generator.Resolve(request), seen);
+    EXPECT_EQ(seen.pictures.back().image.pixels, want);
+  });
+}
+
+// Makes the requests by turns on a GPU, by passes that are done as they come, recorded and played,
+// and compares each picture with what a GPU makes without recordings. Skips where there is none.
+template <class Collector>
+void ExpectSamePlayedOnAGpu(const Request& a, const Request& b) {
   Backend* const backend = CurrentBackend();
   if (backend == nullptr) GTEST_SKIP() << "GESSO_TEST_DEVICE=cuda runs this on a GPU";
-  const auto pixels = [&](bool records) {
-    backend->set_records(records);
-    Generator generator(Device::kCuda);
-    Collector collector;
-    for (int i = 0; i < 4; ++i) generator.Run(generator.Resolve(request), collector);
-    return collector.pictures;
-  };
+  const std::vector<Request> requests = {a, a, b, a, b};
+  backend->set_records(false);
+  const auto plain = LastPixelsOf<Collector>(requests, Device::kCuda);
+  backend->set_records(true);
   const std::set<std::string> known = backend->obstacles();
-  const std::vector<Picture> plain = pixels(false);
-  const std::vector<Picture> recorded = pixels(true);
-  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(recorded[i].image.pixels, plain[i].image.pixels) << i;
+  const int64_t plays = backend->plays();
+  EXPECT_EQ(LastPixelsOf<Collector>(requests, Device::kCuda), plain);
+  EXPECT_GT(backend->plays(), plays);
   EXPECT_EQ(backend->obstacles(), known);
 }
 
