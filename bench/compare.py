@@ -87,7 +87,7 @@ def parse_options() -> argparse.Namespace:
                         help="PyTorch's ways to do neighborhood attention that take part")
     arithmetic = ["float32", "autocast", "bfloat16"]
     parser.add_argument("--arithmetic", nargs="+", default=arithmetic, choices=arithmetic,
-                        help="PyTorch's that takes part; float32 eagerly in any case")
+                        help="what PyTorch computes in; its first way in float32 always takes part")
     parser.add_argument("--scaling", action="store_true", help="time against size, gesso alone")
     return parser.parse_args()
 

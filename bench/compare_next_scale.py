@@ -106,8 +106,9 @@ def key_bytes(options: argparse.Namespace, dtype: str, cache: str) -> int:
 
 def official(options: argparse.Namespace, action: str) -> list:
     """The command of the official side, but for what to time."""
+    checkout = ["--official", options.official] if options.official else []
     return [sys.executable, ROOT / "bench" / "official_models.py", action, options.model,
-            options.folder, "--official", options.official, "--device", options.device]
+            options.folder, *checkout, "--device", options.device]
 
 
 def run_official(options: argparse.Namespace, dtype: str, variant: str) -> Usage:
@@ -162,6 +163,8 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="Markdown file that the table is added to")
     parser.add_argument("--json", type=Path, help="file that every figure is added to as JSON")
     options = parser.parse_args()
+    if not options.official and not options.gesso_only:
+        parser.error("--official is required, but with --gesso-only")
     options.folder.mkdir(parents=True, exist_ok=True)
     if not (options.folder / FILES[options.model]).exists():
         measure(official(options, "write"))

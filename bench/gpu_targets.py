@@ -4,6 +4,7 @@ missing, cut off, no figure or of another device, not measured.
 
     python3 bench/gpu_targets.py RESULTS DEVICE
 """
+import argparse
 import json
 import math
 import re
@@ -178,8 +179,13 @@ def judge(day: Day) -> dict[str, tuple[str, str]]:
 
 
 def main() -> int:
-    found = judge(Day(Path(sys.argv[1]), sys.argv[2]))
-    print(f"| target, on {sys.argv[2]} | verdict | measured |\n|---|---|---|")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, metavar="RESULTS")
+    parser.add_argument("device", metavar="DEVICE", help="that the tests must have run on")
+    options = parser.parse_args()
+    found = judge(Day(options.results, options.device))
+    print(f"| target, on {options.device} | verdict | measured |\n|---|---|---|")
     for what, (verdict, measured) in found.items():
         print(f"| {what:40} | {verdict:12} | {measured} |")
     return int(any(verdict != "met" for verdict, _ in found.values()))

@@ -261,18 +261,22 @@ def main() -> None:
     parser.add_argument("action", choices=["write", "time"])
     parser.add_argument("model", choices=[*DEPTHS, *INFINITY])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--official", type=Path, default="", help="VAR is written without")
+    parser.add_argument("--official", type=Path,
+                        help="checkout of the official code; VAR is written without it")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--variant", default="eager", choices=VARIANTS)
     parser.add_argument("--runs", type=int, default=2)
     options = parser.parse_args()
+    if not options.official and (options.action == "time" or options.model in INFINITY):
+        parser.error("--official is required, but for writing a VAR")
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.backends.cuda.matmul.allow_tf32 = False  # gesso does not round float32 either
     torch.backends.cudnn.allow_tf32 = False
     if options.model in INFINITY:
         stand_in_for_packages()
-    sys.path.insert(0, str(options.official))
+    if options.official:
+        sys.path.insert(0, str(options.official))
     if options.action == "write":
         write(options.model, options.folder, options.device)
         return

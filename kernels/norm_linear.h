@@ -21,9 +21,10 @@ struct NormLinearArgs {
   NormArgs norm;
   ProductArgs product;
 };
-// One op where the device has it and neither the norm's nor the product's implementation is forced,
-// else the ops rms_norm or layer_norm and linear or linear_glu. The bits of the result are those of
-// the two, but for a norm's out in bfloat16: one op does not round the norm's result to that.
+// One op where the device has it, else the ops rms_norm or layer_norm and linear or linear_glu.
+// Those two also run where an implementation of either is forced, unless one of norm_linear itself
+// is; and wherever a tap looks on, whatever is forced: it sees what the product reads. A device's
+// one op gives the bits of its two, but for a norm's out in bfloat16, to which it rounds nothing.
 void NormLinear(Context& ctx, const NormLinearArgs& args);
 
 // Of the one op: there is none for a CPU but ref.

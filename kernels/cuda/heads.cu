@@ -1,7 +1,5 @@
 #include "kernels/cuda/heads.h"
 
-#include <limits>
-
 #include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/device/lanes.cuh"
 #include "kernels/cuda/runtime.h"
@@ -31,9 +29,7 @@ std::optional<std::string_view> WhyNotRope(const RopeArgs& args) {
 void Rope(Context&, const RopeArgs& args) { ForEachHead<RopeQuads>(RopeRow(args)); }
 
 std::optional<std::string_view> WhyNotPrepareHeads(const PrepareHeadsArgs& args) {
-  const Shape& s = args.parts[0].x.shape;
-  const int64_t heads = static_cast<int64_t>(args.parts.size()) * s[0] * s[1] * s[2];
-  if (heads > std::numeric_limits<int32_t>::max()) return "more than 2^31 - 1 heads";
+  if (const auto reason = WhyNotCounted(args)) return reason;
   for (const HeadPart& part : args.parts) {
     if (const auto reason = WhyNotReachable({part.x, part.scale, part.out})) return reason;
   }

@@ -1,5 +1,8 @@
 // Products on a GPU against ref, with weights packed for it. Without GESSO_TEST_DEVICE=cuda they
 // are skipped.
+#include <gmock/gmock.h>
+
+#include "kernels/cuda/code_layout.h"
 #include "kernels/low_bit.h"
 #include "kernels/norm_linear.h"
 #include "tests/support/ops.h"
@@ -11,6 +14,7 @@ using testing_support::RandomTensor;
 using testing_support::RandomWeight;
 using testing_support::RmsError;
 using testing_support::RunImplementation;
+using testing_support::SameBits;
 using testing_support::ToleranceOf;
 
 class CudaProducts : public testing::Test {
@@ -162,34 +166,84 @@ TEST_F(CudaProducts, OfFewBits) {
   }
 }
 
+// A norm and a product of 32 outputs.
+struct BehindNorm {
+  Tensor x, scale, normed, out;
+  PackedMatrix weight;
+  LayerNormArgs norm;
+  LinearArgs product;
+
+  BehindNorm(LowBit type, int64_t rows, int64_t width)
+      : x(RandomTensor({1, rows, width}, 2)),
+        scale(RandomTensor({1, width}, 3)),
+        normed(x.shape(), DType::kF32),
+        out({rows, 32}, DType::kF32),
+        weight(PackLowBit(Device::kCuda, Quantize(RandomWeight(32, width), type), DType::kBF16)),
+        norm{.x = x, .scale = scale, .shift = {}, .scale_offset = 1, .out = normed.mutable_view()},
+        product{
+            .x = normed, .weight = &weight, .bias = {}, .residual = {}, .out = out.mutable_view()} {
+  }
+};
+
+// By what the GPU says of itself.
+bool MultipliesFloat8() {
+  const std::string_view before = "compute capability ";
+  const std::string text = CurrentBackend()->Describe();
+  const std::string capability = text.substr(text.find(before) + before.size());
+  size_t end = 0;
+  const int major = std::stoi(capability, &end);
+  return cuda::MultipliesFloat8(major, std::stoi(capability.substr(end + 1)));
+}
+
+std::string_view WhyNotOneOp(const NormLinearArgs& args) {
+  for (const auto& implementation : NormLinearTable().implementations()) {
+    if (implementation.name == "cuda") return implementation.why_not(args).value_or("");
+  }
+  return "not built";
+}
+
 // Rows that a norm rounds, however lanes share them out, against both ops with float32 in between.
 TEST_F(CudaProducts, BehindNorms) {
   for (const LowBit type : {LowBit::kW8A8, LowBit::kF8A8}) {
     for (const int64_t k : {60, 128, 256, 512, 1000, 2048, 4092, 8192}) {
-      const PackedMatrix weight =
-          PackLowBit(Device::kCuda, Quantize(RandomWeight(32, k), type), DType::kBF16);
       for (const int64_t m : {3, 1000}) {
         SCOPED_TRACE(fmt::format("{} {} x {}", NameOf(type), m, k));
-        const Tensor x = RandomTensor({1, m, k}, 2);
-        const Tensor scale = RandomTensor({1, k}, 3);
-        Tensor normed(x.shape(), DType::kF32);
-        Tensor got({m, 32}, DType::kF32);
-        Tensor want({m, 32}, DType::kF32);
-        const LayerNormArgs norm{
-            .x = x, .scale = scale, .shift = {}, .scale_offset = 1, .out = normed.mutable_view()};
-        LinearArgs product{
-            .x = normed, .weight = &weight, .bias = {}, .residual = {}, .out = got.mutable_view()};
-        const NormLinearArgs both{norm, product};
-        if (type == LowBit::kF8A8 && NormLinearTable().Choose(Device::kCuda, both).name == "ref") {
-          continue;  // this GPU does not multiply e4m3 numbers
+        const BehindNorm both(type, m, k);
+        const NormLinearArgs args{both.norm, both.product};
+        if (type == LowBit::kF8A8 && !MultipliesFloat8()) {
+          EXPECT_EQ(WhyNotOneOp(args), "weights whose products take inputs as they are");
+          continue;
         }
-        RunImplementation(NormLinearTable(), "cuda", both);
-        product.out = want.mutable_view();
-        RunImplementation(LayerNormTable(), "cuda", norm);
-        RunImplementation(LinearTable(), "cuda", product);
-        EXPECT_LT(RmsError(got, want), 1e-3);  // a number between two codes may become either
+        ASSERT_EQ(WhyNotOneOp(args), "");
+        RunImplementation(NormLinearTable(), "cuda", args);
+        const Tensor got = Cast(both.out, DType::kF32);
+        RunImplementation(LayerNormTable(), "cuda", both.norm);
+        RunImplementation(LinearTable(), "cuda", both.product);
+        EXPECT_TRUE(SameBits(got, both.out));
       }
     }
+  }
+}
+
+TEST_F(CudaProducts, BehindNormsAreOneOpUnlessAPartIsForced) {
+  const BehindNorm both(LowBit::kW8A8, 5, 64);
+  const auto ops = [&] {
+    Profiler profiler;
+    Context ctx{.device = Device::kCuda, .profiler = &profiler};
+    NormLinear(ctx, {both.norm, both.product});
+    std::vector<std::string> names;
+    for (const auto& [name, entry] : profiler.entries()) names.push_back(name);
+    return names;
+  };
+  const std::vector<std::string> one = {"norm_linear/cuda"};
+  EXPECT_EQ(ops(), one);
+  for (const char* part : {"linear", "layer_norm"}) {
+    ForceImplementation(part, "cuda");
+    EXPECT_THAT(ops(), testing::UnorderedElementsAre("layer_norm/cuda", "linear/cuda"));
+    ForceImplementation("norm_linear", "cuda");
+    EXPECT_EQ(ops(), one);
+    ForceImplementation("norm_linear", "");
+    ForceImplementation(part, "");
   }
 }
 

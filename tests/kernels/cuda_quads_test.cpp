@@ -3,6 +3,8 @@
 #include "kernels/cuda/device/group_norm.cuh"
 #include "kernels/cuda/device/heads.cuh"
 #include "kernels/cuda/device/norm.cuh"
+#include "kernels/cuda/heads.h"
+#include "kernels/cuda/quad_plan.h"
 #include "tests/support/cuda_bodies.h"
 #include "tests/support/cuda_threads.h"
 #include "tests/support/heads.h"
@@ -16,38 +18,68 @@ class CudaQuads : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(Types, CudaQuads, testing::Values(DType::kF32, DType::kBF16),
                          [](const auto& type) { return std::string(NameOf(type.param)); });
 
-// By eight lanes, a warp or a block, as rows of this size are on a GPU.
+// By the lanes that such rows have on a GPU.
 template <template <int> class InQuads, class Row>
-void RunInQuads(const Row& row) {
+void RunInQuads(const Row& row, int multiprocessors = 1) {
   ASSERT_TRUE(row.InQuads());
-  if (row.size <= 64) return RunRowsByLanes(row.Rows(), 8, InQuads<2>(row));
-  if (row.size <= 1024) return RunRowsByLanes(row.Rows(), 32, InQuads<8>(row));
-  RunRowsByLanes(row.Rows(), 256, InQuads<8>(row));
+  cuda::ShareOutQuads(row.Rows(), row.size, multiprocessors, [&]<int kLanes, int kQuads>() {
+    RunRowsByLanes(row.Rows(), kLanes, InQuads<kQuads>(row));
+  });
+}
+
+TEST(CudaQuadRows, HaveLanesByTheirSize) {
+  const auto shares = [](int64_t rows, int64_t size) {
+    std::pair<int, int> found;
+    cuda::ShareOutQuads(rows, size, 132, [&]<int kLanes, int kQuads>() {
+      found = {kLanes, kQuads};
+    });
+    return found;
+  };
+  // The longest rows that have these lanes; the lanes and quads of each.
+  const std::tuple<int64_t, int, int> many[] = {{64, 8, 2},     {128, 16, 2},  {256, 32, 2},
+                                                {512, 32, 4},   {1024, 32, 8}, {2048, 256, 2},
+                                                {4096, 256, 4}, {8192, 256, 8}};
+  int64_t shortest = cuda::kQuad;
+  for (const auto& [longest, lanes, quads] : many) {
+    EXPECT_LE(longest, int64_t{lanes} * quads * cuda::kQuad);
+    for (const int64_t size : {shortest, longest}) {
+      EXPECT_EQ(shares(265, size), std::pair(lanes, quads)) << size;
+      const bool in_blocks = size > 512 && size <= 1024;  // of few rows
+      EXPECT_EQ(shares(264, size), in_blocks ? std::pair(256, 2) : std::pair(lanes, quads)) << size;
+    }
+    shortest = longest + cuda::kQuad;
+  }
+  EXPECT_EQ(shortest, cuda::kMostInQuads + cuda::kQuad);
+}
+
+void ExpectNorms(int64_t width, DType dtype, int multiprocessors) {
+  const Shape shape{2, 3, width};
+  const Tensor x = RandomTensor(shape, 1, dtype, 3);
+  const Tensor wide = RandomTensor({2, width + 20}, 2);
+  const ConstView scale = wide.view().Slice(1, 8, 8 + width);  // rows lie apart
+  const Tensor shift = RandomTensor({width}, 3);
+  for (const int64_t groups : {1, 2}) {
+    const RmsNormArgs rms{.x = x,
+                          .scale = scale,
+                          .scale_offset = 1,
+                          .out = {},
+                          .groups = groups,
+                          .shift = groups == 1 ? ConstView() : shift.view()};
+    ExpectLikeRef(RmsNormTable(), rms, shape, dtype, [&](const auto& args) {
+      RunInQuads<cuda::RmsNormQuads>(cuda::RmsNormRow(args), multiprocessors);
+    });
+  }
+  const LayerNormArgs layer{.x = x, .scale = scale, .shift = shift, .scale_offset = 1, .out = {}};
+  ExpectLikeRef(LayerNormTable(), layer, shape, dtype, [&](const auto& args) {
+    RunInQuads<cuda::LayerNormQuads>(cuda::LayerNormRow(args), multiprocessors);
+  });
 }
 
 TEST_P(CudaQuads, Norms) {
-  for (const int64_t width : {8, 24, 64, 128, 1000, 1024, 1536, 2560, 4096, 5120}) {
+  for (const int64_t width : {8, 24, 64, 128, 504, 1000, 1024, 1536, 2560, 4096, 5120}) {
     SCOPED_TRACE(width);
-    const Shape shape{2, 3, width};
-    const Tensor x = RandomTensor(shape, 1, GetParam(), 3);
-    const Tensor wide = RandomTensor({2, width + 20}, 2);
-    const ConstView scale = wide.view().Slice(1, 8, 8 + width);  // rows lie apart
-    const Tensor shift = RandomTensor({width}, 3);
-    for (const int64_t groups : {1, 2}) {
-      const RmsNormArgs rms{.x = x,
-                            .scale = scale,
-                            .scale_offset = 1,
-                            .out = {},
-                            .groups = groups,
-                            .shift = groups == 1 ? ConstView() : shift.view()};
-      ExpectLikeRef(RmsNormTable(), rms, shape, GetParam(), [](const auto& args) {
-        RunInQuads<cuda::RmsNormQuads>(cuda::RmsNormRow(args));
-      });
-    }
-    const LayerNormArgs layer{.x = x, .scale = scale, .shift = shift, .scale_offset = 1, .out = {}};
-    ExpectLikeRef(LayerNormTable(), layer, shape, GetParam(), [](const auto& args) {
-      RunInQuads<cuda::LayerNormQuads>(cuda::LayerNormRow(args));
-    });
+    ExpectNorms(width, GetParam(), 1);
+    if (width == 1000) ExpectNorms(width, GetParam(), 132);
   }
 }
 
@@ -268,6 +300,18 @@ TEST(CudaQuadRows, AreRefusedOfHeadsThatDoNotLieSo) {
   Tensor long_heads({1, 1, 1, 264}, DType::kF32);
   args.x = long_heads.mutable_view();
   EXPECT_FALSE(cuda::RopeRow(args).InQuads());
+}
+
+TEST(CudaQuadRows, AreCountedIn31Bits) {
+  const auto reason = [](int64_t pictures, size_t parts) {
+    const ConstView x(nullptr, {pictures, 1024, 16, 64}, DType::kBF16);
+    const std::vector<HeadPart> all(parts, {.x = x, .out = View(nullptr, x.shape, x.dtype)});
+    return cuda::WhyNotCounted({.parts = all});
+  };
+  EXPECT_EQ(reason((1 << 17) - 1, 1), std::nullopt);
+  EXPECT_EQ(reason(1 << 17, 1), "more than 2^31 - 1 heads");
+  EXPECT_EQ(reason(43690, 3), std::nullopt);
+  EXPECT_EQ(reason(43691, 3), "more than 2^31 - 1 heads");
 }
 
 TEST(CudaQuadRows, AreThoseOfAllPartsOrNone) {

@@ -6,6 +6,7 @@
 
 #include "kernels/cuda/code_layout.h"
 #include "kernels/cuda/norm_linear.h"
+#include "kernels/cuda/quad_plan.h"
 #include "tests/support/cuda_bodies.h"
 
 namespace gesso {
@@ -62,20 +63,6 @@ void ExpectSame(const Codes& got, const Codes& want) {
   EXPECT_EQ(std::memcmp(got.scales.data(), want.scales.data(), 4 * got.scales.size()), 0);
 }
 
-// run.operator()<kQuads>(lanes) with the lanes that have a row of `width` on a GPU; there may be
-// few rows.
-template <class Run>
-void ShareOut(int64_t width, bool few, const Run& run) {
-  if (width <= 64) return run.template operator()<2>(8);
-  if (width <= 128) return run.template operator()<2>(16);
-  if (width <= 256) return run.template operator()<2>(32);
-  if (width <= 512) return run.template operator()<4>(32);
-  if (width <= 1024 && !few) return run.template operator()<8>(32);
-  if (width <= 2048) return run.template operator()<2>(256);
-  if (width <= 4096) return run.template operator()<4>(256);
-  run.template operator()<8>(256);
-}
-
 // What lanes have at the end of a row: a quad, all of them, and one more or less than that.
 constexpr int64_t kWidths[] = {4,   36,   60,   64,   100,  128,  252,
                                384, 1000, 1020, 1024, 1152, 2052, 8192};
@@ -124,10 +111,10 @@ void ExpectRounded(const OpTable<Args>& table, Args args, const Rounding& roundi
   Tensor normed(args.x.shape, DType::kF32);
   args.out = normed.mutable_view();
   const Row as_numbers(args);
-  ShareOut(width, few, [&]<int kQuads>(int lanes) {
-    RunRowsByLanes(rows, lanes,
+  cuda::ShareOutQuads(rows, width, few ? 132 : 0, [&]<int kLanes, int kQuads>() {
+    RunRowsByLanes(rows, kLanes,
                    cuda::RoundQuads<InQuads<kQuads>>{InQuads<kQuads>(as_codes), got.to});
-    RunRowsByLanes(rows, lanes, InQuads<kQuads>(as_numbers));
+    RunRowsByLanes(rows, kLanes, InQuads<kQuads>(as_numbers));
   });
   ExpectSame(got, RoundedOneByOne(cuda::Numbers(normed), rows, width, width, rounding));
   RunImplementation(table, "ref", args);
@@ -176,8 +163,8 @@ TEST_P(CudaRoundInputs, AsTheyAre) {
     for (const Rounding& rounding : kRoundings) {
       SCOPED_TRACE(fmt::format("{} {}", width, rounding.float8));
       Codes got(5, width, rounding);
-      ShareOut(width, false, [&]<int kQuads>(int lanes) {
-        RunRowsByLanes(5, lanes,
+      cuda::ShareOutQuads(5, width, 1, [&]<int kLanes, int kQuads>() {
+        RunRowsByLanes(5, kLanes,
                        cuda::RoundQuads<cuda::InputQuads<kQuads>>{{numbers, width + 4}, got.to});
       });
       ExpectSame(got, RoundedOneByOne(numbers, 5, width, width + 4, rounding));
