@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.gpu_targets import COMPARED, NETWORKS, SANITIZED, TYPES, Day, judge
+from bench.gpu_targets import COMPARED, NETWORKS, PICTURES, SANITIZED, TYPES, Day, judge
 
 OPS = ["linear/a/large/bias_gelu/", "linear/a/large/bias_residual/", "linear_glu/a/large/",
        "selective_scan/a/large/both/", "ssd/a/large/", "rms_norm/a/large/", "layer_norm/a/large/",
@@ -33,7 +33,7 @@ def good_day(tmp_path: Path) -> Path:
              "demo_prompt.log": 'a line\n{"seconds":0.4}\n{"seconds":0.05}\n'}
     for step in SANITIZED:
         files[f"{step}.log"] = "===== SUMMARY: 0 errors"
-        if step != "memcheck_graphs":  # a picture, no tests
+        if step not in PICTURES:
             files[f"{step}.json"] = json.dumps(tests)
     for step in PASSES:
         files[f"{step}.log"] = '{"device":{"records":true,"obstacles":[]}}'
@@ -70,6 +70,9 @@ def test_an_empty_day_measures_nothing(tmp_path: Path) -> None:
     ("graphs", "steps.tsv", f"{COMPARED[1]}\t0", f"{COMPARED[1]}\t1", "missed"),
     ("graphs", "steps.tsv", f"{COMPARED[1]}\t0\t", f"{COMPARED[1]}\t\tno time", "no time"),
     ("graphs", "passes_bfloat16.log", "[]", '["an op"]', "not recorded: an op"),
+    ("graphs", "steps.tsv", "passes_float32\t0", "passes_float32\t1", "exit code 1"),
+    ("var30", "steps.tsv", "var30\t0", "var30\t124", "ran out of time"),
+    ("demo", "steps.tsv", "demo_prompt\t0", "demo_prompt\t1", "exit code 1"),
     ("var30", "times.jsonl", "0.05", "0.04", "missed"),
     ("var30", "times.jsonl", "0.05", "NaN", "nan is no figure"),
     ("var30", "times.jsonl", '"who"', '"a"', "cannot be read"),
