@@ -32,19 +32,14 @@ class FakeBackend : public Backend {
   std::shared_ptr<void> Allocate(size_t bytes, FirstUse) override {
     constexpr size_t kAlignment = 256;
     ++allocations;
-    *held += bytes;
-    return {std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment),
-            [bytes, h = held](void* memory) {
-              *h -= bytes;
-              std::free(memory);
-            }};
+    return {std::aligned_alloc(kAlignment, (bytes / kAlignment + 1) * kAlignment), std::free};
   }
   void Wait() override { CHECK(!recording); }
   std::string Describe() const override { return "fake"; }
   void Write(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void Read(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
   void Upload(const void*, size_t) override {}
-  size_t FreeBytes() const override { return capacity > *held ? capacity - *held : 0; }
+  size_t FreeBytes() const override { return size_t{1} << 30; }
   void BeginRecording() override {
     recording = true;
     recorded.clear();
@@ -69,8 +64,6 @@ class FakeBackend : public Backend {
   Work recorded;
   int recordings = 0, drops = 0;
   int allocations = 0;
-  size_t capacity = size_t{1} << 30;
-  std::shared_ptr<size_t> held = std::make_shared<size_t>(0);  // bytes
   int64_t scratch_moves = 0;
 };
 

@@ -61,28 +61,6 @@ void ExpectSameInAnyOrderOfJobs(const std::vector<Request>& requests) {
   });
 }
 
-// Makes `request` after `before` on a fake device with a byte less than what `request` takes once
-// the arena of `before` is given back, so that its batch has to be as well, and expects the picture
-// that there is with plenty.
-template <class Collector>
-void ExpectRoomIsMade(const Request& before, const Request& request) {
-  const auto want = LastPixelsOf<Collector>({request}).front();
-  WithFakeBackend([&](FakeBackend& backend) {
-    Generator generator(Device::kCpu);
-    const auto arena_bytes = [&](const Request& asked) {
-      Request resolved = generator.Resolve(asked);
-      const auto job = generator.ModelOf(resolved).Prepare(resolved);
-      return static_cast<size_t>(job->MakeBatch(1, nullptr)->ArenaBytes());
-    };
-    Collector seen;
-    generator.Run(generator.Resolve(before), seen);
-    ASSERT_LT(arena_bytes(before), arena_bytes(request));
-    backend.capacity = *backend.held - arena_bytes(before) + arena_bytes(request) - 1;
-    generator.Run(generator.Resolve(request), seen);
-    EXPECT_EQ(seen.pictures.back().image.pixels, want);
-  });
-}
-
 // Makes the requests by turns on a GPU, by passes that are done as they come, recorded and played,
 // and compares each picture with what a GPU makes without recordings. Skips where there is none.
 template <class Collector>
