@@ -138,13 +138,11 @@ void Linear(Context&, const LinearArgs& args) {
   const PackedMatrix& weight = *args.weight;
   const Weights* const floats = WeightsOf(weight);
   if (floats == nullptr) return LinearLowBit(args);
-  const bool of_bf16 = args.x.dtype == DType::kBF16 && args.out.dtype == DType::kBF16;
-  Multiply(args.x, weight, floats->values.view().data,
-           {.bias = Numbers(args.bias),
-            .rounded_bias = of_bf16 ? floats->RoundedBias(args.bias) : Numbers(),
-            .activation = args.activation,
-            .residual = Numbers(args.residual),
-            .out = Numbers(args.out)});
+  Epilogue epilogue = EpilogueOf(args);
+  if (args.x.dtype == DType::kBF16 && args.out.dtype == DType::kBF16) {
+    epilogue.rounded_bias = floats->RoundedBias(args.bias);
+  }
+  Multiply(args.x, weight, floats->values.view().data, epilogue);
 }
 
 std::optional<std::string_view> WhyNotLinearGlu(const LinearGluArgs& args) {

@@ -17,6 +17,14 @@ void Linear(Context& ctx, const LinearArgs& args);
 std::optional<std::string_view> WhyNotLinearGlu(const LinearGluArgs& args);
 void LinearGlu(Context& ctx, const LinearGluArgs& args);
 
+// What comes after the product.
+inline Epilogue EpilogueOf(const LinearArgs& args) {
+  return {.bias = Numbers(args.bias),
+          .activation = args.activation,
+          .residual = Numbers(args.residual),
+          .out = Numbers(args.out)};
+}
+
 // The rows of x [M, K] in the type of the weights: x itself, or the scratch kInputs. Float32
 // numbers become two in bfloat16 each.
 struct Inputs {

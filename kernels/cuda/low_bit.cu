@@ -109,20 +109,7 @@ void MultiplyMany(const PackedMatrix& weight, ConstView x, const Epilogue& epilo
 void MultiplyFloats(const PackedMatrix& weight, ConstView x, const Epilogue& epilogue) {
   const Rows rows(x, weight.cols());
   if (rows.count > kFewRows) return MultiplyMany(weight, x, epilogue);
-  EpilogueElement body;
-  body.bias = epilogue.bias;
-  body.residual = epilogue.residual;
-  body.out = epilogue.out;
-  body.width = weight.rows();
-  body.activation = epilogue.activation;
-  MultiplyFewRows(CodesOf(weight).rows, rows, body);
-}
-
-Epilogue EpilogueOf(const LinearArgs& args) {
-  return {.bias = Numbers(args.bias),
-          .activation = args.activation,
-          .residual = Numbers(args.residual),
-          .out = Numbers(args.out)};
+  MultiplyFewRows(CodesOf(weight).rows, rows, ElementOf(epilogue, weight.rows()));
 }
 
 // That of codes with `count` rows of rounded inputs.
@@ -275,14 +262,9 @@ std::optional<RoundedRows> RoundingOf(const PackedMatrix& weight, int64_t rows) 
 
 void MultiplyCodes(const LinearArgs& args, const RoundInputs& round) {
   const Codes& weight = CodesOf(*args.weight);
-  const Epilogue epilogue = EpilogueOf(args);
   CodeEpilogueElement body;
   body.product = MultiplyRounded(weight, args.out.numel() / weight.rows.rows, round);
-  body.epilogue.bias = epilogue.bias;
-  body.epilogue.residual = epilogue.residual;
-  body.epilogue.out = epilogue.out;
-  body.epilogue.width = weight.rows.rows;
-  body.epilogue.activation = epilogue.activation;
+  body.epilogue = ElementOf(EpilogueOf(args), weight.rows.rows);
   ForEachVector(args.out.numel(), body);
 }
 

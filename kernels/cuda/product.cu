@@ -4,7 +4,6 @@
 
 #include "kernels/cuda/blas.h"
 #include "kernels/cuda/code_layout.h"
-#include "kernels/cuda/device/pointwise.cuh"
 #include "kernels/cuda/product_sum.h"
 #include "kernels/cuda/vector_launch.cuh"
 
@@ -228,13 +227,8 @@ void Finish(const Product& product, const Epilogue& epilogue, const TrySum& try_
   if (whole && try_sum(*whole)) return;
   RequireProduct(product.out_stride == 0 || product.out_stride == product.outputs, product);
   const int64_t count = product.rows * product.outputs;
-  EpilogueElement body;
+  EpilogueElement body = ElementOf(epilogue, product.outputs);
   body.product.data = Scratch(kProduct, static_cast<size_t>(count) * sizeof(float));
-  body.bias = epilogue.bias;
-  body.residual = epilogue.residual;
-  body.out = epilogue.out;
-  body.width = product.outputs;
-  body.activation = epilogue.activation;
   RequireProduct(try_sum(SumInto(body.product.data)), product);
   ForEachVector(count, body);
 }

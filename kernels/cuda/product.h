@@ -7,7 +7,7 @@
 #include <functional>
 
 #include "kernels/activation.h"
-#include "kernels/cuda/device/numbers.cuh"
+#include "kernels/cuda/device/pointwise.cuh"
 
 namespace gesso::cuda {
 
@@ -56,6 +56,17 @@ struct Epilogue {
   Numbers residual = {};  // [M, N] or absent; may be out
   Numbers out;            // [M, N]
 };
+
+// The same as a pass over sums of `outputs` a row, which the caller adds.
+inline EpilogueElement ElementOf(const Epilogue& epilogue, int64_t outputs) {
+  EpilogueElement body;
+  body.bias = epilogue.bias;
+  body.residual = epilogue.residual;
+  body.out = epilogue.out;
+  body.width = outputs;
+  body.activation = epilogue.activation;
+  return body;
+}
 
 // x of a product: a matrix, or the sum of two in bfloat16 that lie alike.
 struct InputParts {

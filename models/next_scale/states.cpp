@@ -1,7 +1,5 @@
 #include "models/next_scale/states.h"
 
-#include <algorithm>
-
 #include "kernels/core/select.h"
 
 namespace gesso::next_scale {
